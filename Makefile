@@ -1,0 +1,71 @@
+# The commands of the README. Everything is made in .venv and .demo, and everything that is started binds to 127.0.0.1.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+UV := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo clean-demo test test-end-to-end lint bench lock
+
+help: ## Show these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## Make .venv with the tidemark command in it
+install-dev: $(VENV)/installed-dev
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Tidemark needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+ifdef UV
+	@$(UV) venv --quiet --python $$($(PYTHON) -c 'import sys; print(sys.executable)') $(VENV)
+else
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv, then try again"; exit 1; }
+endif
+
+# Distributions come with their hashes; the command itself is built from this folder with what is installed by then.
+ifdef UV
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(RUN)
+else
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+endif
+
+$(VENV)/installed: $(VENV)/bin/python requirements.txt pyproject.toml
+	@echo "Installing Tidemark's requirements into $(VENV) ..."
+	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	@echo "Installing what tests need into $(VENV) ..."
+	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: install ## Play the whole story with a real Airflow; LANDING=PATH for real deliveries, ONCE=1 to end by itself
+	@$(RUN) -m demo $(if $(LANDING),--landing "$(LANDING)") $(if $(ONCE),--once)
+
+clean-demo: ## Remove what the demo made
+	@rm -rf .demo
+
+# A test that needs PostgreSQL skips with a sentence where it cannot be installed.
+test: install-dev ## Run the tests, but for those that drive a real scheduler
+	@if [ ! -d /usr/lib/postgresql ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing PostgreSQL for the tests ..."; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; } >/dev/null || true; fi
+	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end" $(PYTEST)
+
+test-end-to-end: install-dev ## Run the tests that drive a real scheduler
+	@$(RUN) -m pytest -m end_to_end $(PYTEST)
+
+lint: install-dev ## Check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+bench: install-dev ## Measure what docs/benchmarks.md says
+	@$(RUN) -m benchmarks
+
+lock: ## Compile requirements.txt and requirements-dev.txt anew; needs uv
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-dev.in -o requirements-dev.txt

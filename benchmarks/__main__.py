@@ -1,0 +1,22 @@
+"""``python -m benchmarks``: run every benchmark that docs/benchmarks.md quotes, each in a process of its own."""
+
+import subprocess
+import sys
+
+COMMANDS = (
+    ("what knowing costs", ["-m", "benchmarks.incremental", "--days", "365"]),
+    ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
+)
+
+
+def main() -> int:
+    """Run the benchmarks one after the other; returns how many failed."""
+    failed = 0
+    for title, command in COMMANDS:
+        print(f"== {title}: python {' '.join(command)}", flush=True)
+        failed += subprocess.run([sys.executable, *command]).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Tidemark: Airflow DAGs that remember what they computed. This is all that a scientist's file imports."""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemark import assets as _assets
+from tidemark.assets import Source, asset, ref, source
+from tidemark.calendars import Calendar
+from tidemark.errors import DefinitionError, TidemarkError
+from tidemark.mappings import Window, last_known, latest, parts, previous, same, trailing
+from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
+
+if TYPE_CHECKING:
+    from tidemark.reading import read
+
+__all__ = [
+    "Calendar",
+    "Daily",
+    "Hourly",
+    "Monthly",
+    "Partition",
+    "Static",
+    "TidemarkError",
+    "Unpartitioned",
+    "Weekly",
+    "asset",
+    "last_known",
+    "latest",
+    "parts",
+    "pipeline",
+    "previous",
+    "read",
+    "ref",
+    "same",
+    "source",
+    "trailing",
+]
+
+
+def pipeline(
+    name: str,
+    members: Sequence[Source | Callable[..., Any]],
+    *,
+    schedule: str | None = None,
+    timezone: str = "UTC",
+    on_arrival: bool = False,
+    owner: str | None = None,
+    tags: Sequence[str] = (),
+) -> Any:
+    """Put sources and assets together as one data product; bind the result to a name in the file.
+
+    Args:
+        name: the pipeline's name, which is the DAG's.
+        members: sources, and functions decorated with ``@asset``.
+        schedule: cron expression of the safety net, or None.
+        timezone: zone of the schedule.
+        on_arrival: a settled delivery starts a run.
+        owner: who is asked about members that name no owner of their own.
+        tags: words to find the DAG by.
+
+    Returns:
+        The pipeline's definition; where Airflow imports the file, its DAG.
+
+    Raises:
+        DefinitionError: something about the definitions cannot be; the message names file, function and mend.
+
+    """
+    caller = inspect.stack(context=0)[1].frame.f_globals
+    file = caller.get("__file__")
+    made = _assets.pipeline(
+        name,
+        members,
+        schedule=schedule,
+        timezone=timezone,
+        on_arrival=on_arrival,
+        owner=owner,
+        tags=tags,
+        doc=caller.get("__doc__") or "",
+        file=Path(file) if file else None,
+    )
+    _check(made)
+    if _airflow_imports():
+        from tidemark.airflow.factory import build_dag
+
+        return build_dag(made)
+    return made
+
+
+def _airflow_imports() -> bool:
+    """Whether it is Airflow that imports the file, to find its DAGs: a process may know Airflow for other reasons."""
+    internals = sys.modules.get("airflow.sdk.definitions._internal.contextmanager")
+    return internals is not None and internals.DagContext.current_autoregister_module_name is not None
+
+
+def _check(made: _assets.Pipeline) -> None:
+    """Check what lies outside the definitions themselves: annotations, schemas and suites."""
+    from tidemark.config import expectations_of, settings
+    from tidemark.frames import check_annotation, check_output, check_schema
+    from tidemark.gate import find_suite
+
+    folder = expectations_of(settings(), made)
+    for each in made.sources:
+        if each.schema is not None:
+            check_schema(each.schema, each.where)
+    for gated in made.members:
+        if gated.gate is not None:
+            try:
+                find_suite(gated.gate, folder)
+            except DefinitionError as problem:
+                raise DefinitionError(f"{gated.where}: {problem}") from problem
+    for member in made.assets:
+        for read_ in member.inputs:
+            windowed = isinstance(read_.mapping, Window)
+            check_annotation(read_.annotation, f"{member.where}: parameter {read_.parameter!r}", windowed=windowed)
+        check_output(member.function.__annotations__.get("return"), member.where, gate=member.gate)
+
+
+def __getattr__(name: str) -> object:
+    if name == "read":  # brings the ledger and the store: not for a file that only defines
+        from tidemark.reading import read
+
+        return read
+    raise AttributeError(f"module 'tidemark' has no attribute {name!r}")

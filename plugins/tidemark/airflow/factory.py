@@ -1,0 +1,135 @@
+"""Turns a pipeline into its Airflow DAG: `plan`, then one mapped task an asset, then `verdict`.
+
+Invariants: building a DAG opens nothing and imports nothing heavy, for the DAG processor does it every half minute. The
+same definitions give the same DAG, so that Airflow makes no new version of it.
+"""
+
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, TriggerRule
+from croniter import croniter  # type: ignore[import-untyped]
+
+from tidemark.airflow.doorbell import Doorbell
+from tidemark.airflow.form import form_of
+from tidemark.airflow.operators import PLAN, VERDICT, BatchOperator, PlanOperator, VerdictOperator
+from tidemark.airflow.outlets import airflow_asset, mark_told
+from tidemark.assets import Asset as Definition
+from tidemark.assets import Pipeline
+from tidemark.errors import DefinitionError
+
+NOBODY = "nobody"
+
+
+class PipelineDag(DAG):
+    """A DAG that knows the pipeline it was made from."""
+
+    pipeline: Pipeline
+
+
+def build_dag(pipeline: Pipeline) -> PipelineDag:
+    """Return the DAG of a pipeline.
+
+    Raises:
+        DefinitionError: an asset bears the name of one of the DAG's own tasks, or the schedule is no cron expression.
+
+    """
+    taken = {PLAN, VERDICT} & {each.name for each in pipeline.assets}
+    if taken:
+        raise DefinitionError(
+            f"{pipeline.name}: the asset {min(taken)!r} bears the name of a task that every DAG has: rename it"
+        )
+    dag = PipelineDag(
+        pipeline.name,
+        description=_first_line(pipeline.doc),
+        doc_md=pipeline.doc or None,
+        schedule=_schedule(pipeline),
+        catchup=False,
+        max_active_runs=1,
+        tags=["tidemark", *pipeline.tags],
+        params=form_of(pipeline),
+        default_args={
+            "owner": pipeline.owner or NOBODY,
+            "retries": 4,
+            "retry_delay": 10.0,
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": 600.0,
+        },
+    )
+    dag.pipeline = pipeline
+    if pipeline.file is not None:
+        dag.fileloc = str(pipeline.file)
+    with dag:
+        _add_tasks(pipeline)
+    return dag
+
+
+def _add_tasks(pipeline: Pipeline) -> None:
+    plan = PlanOperator(
+        task_id=PLAN,
+        on_success_callback=mark_told,
+        doc_md="Looks what was delivered and what changed, and decides what must run. Its log says what and why.",
+    )
+    verdict = VerdictOperator(
+        task_id=VERDICT,
+        trigger_rule=TriggerRule.ALL_DONE,
+        doc_md="Compares the plan with the ledger. Its log says what failed, why, and what is served instead.",
+    )
+    tasks: dict[str, Any] = {}
+    for each in pipeline.assets:
+        tasks[each.name] = BatchOperator.partial(
+            task_id=each.name,
+            asset=each.name,
+            # The ledger, not the colour of an upstream square, says what may be computed.
+            trigger_rule=TriggerRule.ALL_DONE,
+            map_index_template="{{ partitions }}",
+            on_success_callback=mark_told,
+            doc_md=_asset_page(each),
+            owner=each.owner or NOBODY,
+            inlets=[airflow_asset(name) for name in dict.fromkeys(read.upstream for read in each.inputs)],
+            outlets=[airflow_asset(each.name)],
+        ).expand(lane=plan.output)
+        plan >> tasks[each.name] >> verdict
+    for each in pipeline.assets:
+        for read in each.inputs:
+            if read.upstream in tasks and read.upstream != each.name:
+                tasks[read.upstream] >> tasks[each.name]
+
+
+def _schedule(pipeline: Pipeline) -> Any:
+    """Return when the DAG runs: by the clock as a safety net, and when deliveries have arrived."""
+    clock = None
+    if pipeline.schedule is not None:
+        if not croniter.is_valid(pipeline.schedule):
+            raise DefinitionError(
+                f"{pipeline.name}: schedule={pipeline.schedule!r} is no cron expression: write five fields, such as "
+                "'0 6 * * *'"
+            )
+        clock = CronTriggerTimetable(pipeline.schedule, timezone=pipeline.timezone)
+    if not pipeline.on_arrival:
+        return clock
+    arrival = [_doorbell(pipeline)]
+    return AssetOrTimeSchedule(timetable=clock, assets=arrival) if clock else arrival
+
+
+def _doorbell(pipeline: Pipeline) -> Asset:
+    """Return the asset whose events say that something was delivered: one for all sources, so that they ring once."""
+    folders = sorted({each.folder for each in pipeline.sources})
+    watcher = AssetWatcher(name=f"{pipeline.name}_doorbell", trigger=Doorbell(folders))
+    return Asset(f"{pipeline.name}.deliveries", watchers=[watcher])
+
+
+def _first_line(doc: str) -> str | None:
+    """Return a page's first line of prose: what the list of DAGs shows."""
+    lines = (line.strip().lstrip("#").strip() for line in doc.splitlines())
+    return next((line for line in lines if line), None)
+
+
+def _asset_page(asset: Definition) -> str:
+    """Return an asset's page in the UI."""
+    facts = [f"- one partition a {asset.grain.name}" if asset.grain.is_time else f"- partitions: {asset.grain.name}"]
+    facts += [f"- reads `{read.upstream}` by {read.mapping}" for read in asset.inputs]
+    if asset.gate:
+        facts.append(f"- must pass the gate `{asset.gate}`")
+    if asset.key:
+        facts.append(f"- one row for each {', '.join(f'`{column}`' for column in asset.key)}")
+    return "\n".join([asset.doc, "", *facts]).strip()

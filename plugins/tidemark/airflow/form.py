@@ -1,0 +1,105 @@
+"""The form of the "Trigger" button: what a person can ask a run for, and what that means for the plan.
+
+Invariant: an untouched form asks for nothing special, so that a scheduled run and a triggered one do the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, tzinfo
+from typing import Any
+
+from airflow.sdk import Param
+
+from tidemark.assets import Pipeline
+from tidemark.config import parse_instant
+from tidemark.partitions import TimeGrain
+from tidemark.survey import Selection
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for.
+
+    Attributes:
+        as_of: the instant to take for now, or None for what the deployment says.
+        selection: which partitions.
+        confirmed: sources of which a person says that many files are gone on purpose.
+
+    """
+
+    as_of: datetime | None
+    selection: Selection
+    confirmed: frozenset[str]
+
+
+def form_of(pipeline: Pipeline) -> dict[str, Param]:
+    """Return the form's fields; Airflow refuses a run whose answers do not fit them."""
+    assets = "|".join(each.name for each in pipeline.assets)
+    sources = "|".join(each.name for each in pipeline.sources)
+    return {
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="As of",
+            description="The instant to take for now. Empty: the clock's. It never goes back within an environment.",
+        ),
+        "from": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="From",
+            description="Only partitions that begin on this day or later.",
+        ),
+        "to": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="To",
+            description="Only partitions that begin on this day or earlier.",
+        ),
+        "force": Param(
+            [],
+            type="array",
+            items={"type": "string", "pattern": f"^({assets})(:.+)?$"},
+            title="Compute again",
+            description="One `ASSET` or `ASSET:PARTITION` a line: computed whatever is known of it.",
+        ),
+        "confirm_withdrawals": Param(
+            [],
+            type="array",
+            items={"type": "string", "pattern": f"^({sources})$"},
+            title="Files are gone on purpose",
+            description="One source a line. A plan refuses when many files of a source vanish at once, "
+            "until somebody says here that it is meant.",
+        ),
+    }
+
+
+def read_form(answers: Mapping[str, Any], pipeline: Pipeline) -> Asked:
+    """Return what a filled-in form asks for.
+
+    Raises:
+        UsageError: for an asset or partition that there is not.
+
+    """
+    zone = next((each.grain.zone for each in pipeline.assets if isinstance(each.grain, TimeGrain)), UTC)
+    return Asked(
+        as_of=parse_instant(answers["as_of"]) if answers["as_of"] else None,
+        selection=Selection(
+            first=_instant(answers["from"], time.min, zone),
+            last=_instant(answers["to"], time.max, zone),
+            force=frozenset(_forced(text, pipeline) for text in answers["force"] or ()),
+        ),
+        confirmed=frozenset(pipeline.source(name).name for name in answers["confirm_withdrawals"] or ()),
+    )
+
+
+def _instant(day: str | None, moment: time, zone: tzinfo) -> datetime | None:
+    return datetime.combine(date.fromisoformat(day), moment, zone).astimezone(UTC) if day else None
+
+
+def _forced(text: str, pipeline: Pipeline) -> tuple[str, str | None]:
+    name, _, key = text.partition(":")
+    grain = pipeline.asset(name).grain
+    return (name, grain.key(grain.ordinal(key))) if key else (name, None)

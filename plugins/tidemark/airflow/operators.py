@@ -1,0 +1,212 @@
+"""The three tasks of a pipeline's DAG: plan, one batch an asset, verdict.
+
+Invariants: the ledger decides what is computed; the colour of an upstream square never does. Airflow retries what a
+moment can mend (the ledger, the store or the landing zone cannot be reached, or the worker died) and nothing else.
+Tasks use no database of Airflow's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import SkipDownstreamTasks
+
+from tidemark.airflow.form import read_form
+from tidemark.airflow.outlets import tell
+from tidemark.assets import Pipeline
+from tidemark.errors import Unavailable
+
+if TYPE_CHECKING:
+    from tidemark.plan import Plan
+    from tidemark.running.run import Prepared
+
+PLAN, VERDICT = "plan", "verdict"
+"""The task ids beside the assets' names."""
+
+# Neighbours with one reason are one line of a plan's log.
+_MOST_LINES = 200
+
+_STARTED_BY = {"scheduled": "schedule", "asset_triggered": "arrival", "asset_materialization": "arrival"}
+
+
+class PlanOperator(BaseOperator):
+    """Observes the sources, makes the plan, and skips every task that has nothing to do, without starting a worker.
+
+    The verdict has nothing to do if nothing runs and nothing is wrong from before.
+
+    Returns a list of lanes, each `[plan id, lane number]`, over which the assets' tasks are mapped.
+    """
+
+    ui_color = "#d9e8f5"
+
+    def execute(self, context: Context) -> list[list[int]]:
+        """Make and store the plan."""
+        from tidemark.airflow.landing import open_connection
+        from tidemark.deployment import open_deployment
+        from tidemark.running.run import prepare
+        from tidemark.verdict import verdict
+
+        pipeline = pipeline_of(context)
+        with _retrying_only_outages(), open_deployment(connect=open_connection) as deployment:
+            asked = read_form(context["params"], pipeline)
+            prepared = prepare(
+                deployment,
+                pipeline,
+                as_of=asked.as_of or deployment.settings.as_of or datetime.now(UTC),
+                run=_run_of(context),
+                actor=_actor_of(context),
+                slots=min(conf.getint("core", "parallelism"), context["dag"].max_active_tasks),
+                selection=asked.selection,
+                confirmed=asked.confirmed,
+            )
+            # What an earlier run could not tell: its task failed, or had published too much for one call.
+            carried = tell(context, deployment, pipeline, [each.name for each in pipeline.assets])
+            well = not prepared.lanes and verdict(deployment, pipeline, prepared.plan_id, names=prepared.names).ok
+        if carried:
+            self.log.info("Told Airflow of %d partitions that were published before", carried)
+        self._say(prepared)
+        idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
+        self._skip([*idle, VERDICT] if well else idle)
+        context["ti"].xcom_push(PLAN, prepared.plan_id)
+        return [[prepared.plan_id, lane] for lane in range(prepared.lanes)]
+
+    def _say(self, prepared: "Prepared") -> None:
+        for warning in prepared.plan.observed.warnings:
+            self.log.warning(warning)
+        for source, partition, why in prepared.plan.observed.rejected:
+            self.log.warning("%s %s: rejected: %s", source, partition, why)
+        lines = _plan_lines(prepared.plan)
+        for line in lines[:_MOST_LINES]:
+            self.log.info(line)
+        if len(lines) > _MOST_LINES:
+            self.log.info("... and %d lines more", len(lines) - _MOST_LINES)
+
+    def _skip(self, tasks: list[str]) -> None:
+        if tasks:
+            # Airflow's own exception for this would lose the list that this task returns.
+            task_runner.SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=cast("list[str | tuple[str, int]]", tasks)))
+
+
+class BatchOperator(BaseOperator):
+    """Works off one lane of one asset's part of the plan.
+
+    Args:
+        asset: the asset's name.
+        lane: `[plan id, lane number]`.
+
+    """
+
+    ui_color = "#dff0d8"
+
+    def __init__(self, *, asset: str, lane: list[int], **options: Any) -> None:
+        super().__init__(**options)
+        self.asset = asset
+        self.lane = lane
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Compute, gate and publish; fail at the end if a partition failed or was blocked."""
+        from tidemark.deployment import open_deployment
+        from tidemark.running.results import Result
+        from tidemark.running.run import run_batch
+
+        plan_id, lane = self.lane
+        pipeline = pipeline_of(context)
+        with _retrying_only_outages(), open_deployment() as deployment:
+            report = run_batch(
+                deployment, pipeline, plan_id, lane, self.asset, run=_run_of(context), actor=_actor_of(context)
+            )
+            tell(context, deployment, pipeline, [self.asset], report.partitions)
+        context["partitions"] = _span(report.partitions)  # type: ignore[typeddict-unknown-key]
+        for line in report.lines():
+            self.log.warning(line)
+        counts = report.counted()
+        said = ", ".join(f"{number} {result}" for result, number in counts.items())
+        self.log.info("%s: %s", self.asset, said or "nothing in this lane")
+        if not counts:
+            raise AirflowSkipException("nothing in this lane")
+        if counts.get(Result.FAILED) or counts.get(Result.BLOCKED):
+            raise AirflowFailException(f"{self.asset}: {said}; everything else was published")
+        return dict(counts)
+
+    def on_kill(self) -> None:
+        """Stop at once when Airflow ends the task: what is finished gets published, and leases are given back."""
+        # No SystemExit: that would be taken for one that the asset's function raised.
+        raise KeyboardInterrupt("the task was ended from outside")
+
+
+class VerdictOperator(BaseOperator):
+    """Compares the plan with the ledger; fails the run if anything failed or is blocked, with a mail if that is new."""
+
+    ui_color = "#fcf8e3"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the verdict, as XCom too if the run failed."""
+        from tidemark.airflow.mail import counted, send_failure, send_no_plan
+        from tidemark.deployment import open_deployment
+        from tidemark.verdict import verdict
+
+        pipeline = pipeline_of(context)
+        plan_id = context["ti"].xcom_pull(task_ids=PLAN, key=PLAN)
+        if plan_id is None:
+            send_no_plan(context, pipeline)
+            raise AirflowFailException(f"there is no plan: the log of the task {PLAN!r} says why; nothing was changed")
+        with _retrying_only_outages(), open_deployment() as deployment:
+            judged = verdict(deployment, pipeline, plan_id)
+        for line in judged.table().splitlines():
+            self.log.info(line)
+        if judged.ok:
+            return judged.to_json()
+        context["ti"].xcom_push("return_value", judged.to_json())
+        if judged.news:
+            send_failure(context, pipeline, judged)
+        raise AirflowFailException(f"{pipeline.name}: {counted(judged.troubles)}; the table above says what and why")
+
+
+def pipeline_of(context: Context) -> Pipeline:
+    """Return the pipeline whose DAG a task belongs to."""
+    return cast("Pipeline", context["dag"].pipeline)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _retrying_only_outages() -> Iterator[None]:
+    """Let Airflow retry an outage; whatever else is wrong, another try would not mend."""
+    try:
+        yield
+    except (Unavailable, AirflowException):
+        raise
+    except Exception as problem:
+        raise AirflowFailException(f"{type(problem).__name__}: {problem}") from problem
+
+
+def _run_of(context: Context) -> str:
+    return f"airflow {context['dag'].dag_id} {context['run_id']}"
+
+
+def _actor_of(context: Context) -> str:
+    """Return who started the run: a person, or what else it was."""
+    run = context["dag_run"]
+    return run.triggering_user_name or _STARTED_BY.get(run.run_type, str(run.run_type))
+
+
+def _plan_lines(plan: "Plan") -> list[str]:
+    """Return what runs and why; neighbours with one reason are one line."""
+    if not plan.items:
+        return [f"nothing to do as of {plan.as_of.isoformat()}"]
+    groups = groupby(plan.items, key=lambda each: (each.asset, each.certainty, each.reason))
+    return [
+        f"{asset} {_span([item.key for item in items])}: {certainty} run: {reason}"
+        for (asset, certainty, reason), items in groups
+    ]
+
+
+def _span(keys: Sequence[str]) -> str:
+    """Return partitions in a few words: the first, the last, and how many."""
+    if len(keys) < 2:
+        return keys[0] if keys else "nothing"
+    return f"{keys[0]} … {keys[-1]} ({len(keys)})"

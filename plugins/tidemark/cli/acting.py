@@ -1,0 +1,86 @@
+"""The commands by which a person changes the state; each wants a reason, and is kept in the audit log."""
+
+import argparse
+
+from tidemark import interventions
+from tidemark.cli.answers import Answer, opened
+from tidemark.config import person, settings
+from tidemark.explain import short
+from tidemark.ledger import Ledger
+
+
+def absent(options: argparse.Namespace) -> Answer:
+    """Declare that a delivery will not come, or take that back."""
+    act = interventions.withdraw_declaration if options.undo else interventions.declare_absent
+    with opened() as (_, catalog, deployment):
+        pipeline = catalog.owner_of(options.asset)
+        news, marks = act(deployment, pipeline, options.asset, options.partition, why=options.why, actor=person())
+    what = f"{options.asset} {options.partition}"
+    if options.undo:
+        said = f"{what} is expected again" if news else f"{what} was not declared absent"
+    else:
+        said = f"{what} is declared absent" if news else f"{what} was declared absent before"
+    return Answer({"news": news, "marks_changed": marks}, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
+
+
+def hold(options: argparse.Namespace) -> Answer:
+    """Stop re-execution."""
+    with opened() as (_, catalog, deployment):
+        pipeline = catalog.owner_of(options.asset)
+        news = interventions.hold(
+            deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
+        )
+    what = _what(options)
+    said = f"{what} is held: what is live stays" if news else f"{what} was held before"
+    return Answer({"held": news}, f"{said}; 'tidemark release-hold {what} --why ...' lifts it")
+
+
+def release_hold(options: argparse.Namespace) -> Answer:
+    """Let an asset run again."""
+    with opened() as (_, catalog, deployment):
+        pipeline = catalog.owner_of(options.asset)
+        lifted, still = interventions.release_hold(
+            deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
+        )
+    said = f"{_counted(lifted, 'hold')} lifted" if lifted else f"nothing held {_what(options)} by itself"
+    rest = f"; all of {options.asset} is still held: {still}" if still else ""
+    return Answer({"released": lifted, "still_held": still}, said + rest)
+
+
+def restore(options: argparse.Namespace) -> Answer:
+    """Make an earlier version live again."""
+    with opened() as (_, catalog, deployment):
+        pipeline = catalog.owner_of(options.asset)
+        done = interventions.restore(
+            deployment,
+            pipeline,
+            options.asset,
+            options.partition,
+            options.version,
+            why=options.why,
+            actor=person(),
+        )
+    data = {"version": done.version.hex(), "before": done.before.hex() if done.before else None}
+    flagged = f", with {done.flagged}" if done.flagged else ""
+    what = _what(options)
+    said = f"{what} is {short(done.version)} again{flagged} (was {short(done.before)}), and held"
+    return Answer(data, f"{said}; 'tidemark release-hold {what} --why ...' lets it follow its inputs again")
+
+
+def upgrade(options: argparse.Namespace) -> Answer:
+    """Bring the ledger's schema to this version."""
+    ledger = Ledger(settings().ledger_url)
+    try:
+        before, after = ledger.version(), ledger.upgrade()
+    finally:
+        ledger.close()
+    said = f"the ledger is at schema {after}" + ("" if before == after else f" (was {before or 'empty'})")
+    return Answer({"before": before, "after": after}, said)
+
+
+def _what(options: argparse.Namespace) -> str:
+    return f"{options.asset} {options.partition or ''}".strip()
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,110 @@
+"""The commands that look: they change nothing."""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tidemark.cli import shown
+from tidemark.cli.answers import Answer, opened, plain, write_file
+from tidemark.config import settings
+from tidemark.deployment import open_deployment
+from tidemark.errors import UsageError
+from tidemark.inspecting import account_of, history_of, status_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMATS = ("csv", "parquet", "json")
+
+
+def read(options: argparse.Namespace) -> Answer:
+    """Print or save what is live: one partition, or all of them."""
+    import polars as pl
+
+    from tidemark.reading import live_parts
+    from tidemark.reading import read as read_live
+
+    with open_deployment() as deployment:
+        parts = live_parts(deployment, options.asset, options.partition)
+        if any(part.format in ("text", "bytes") for part in parts):
+            if len(parts) != 1:
+                raise UsageError(f"{options.asset} holds {parts[0].format}, no tables: name one partition")
+            return _raw(options, parts[0].path.read_bytes(), parts[0].format)
+        frame: pl.DataFrame = read_live(options.asset, options.partition, as_=pl.DataFrame, deployment=deployment)
+    return _frame(options, frame)
+
+
+def _raw(options: argparse.Namespace, payload: bytes, form: str) -> Answer:
+    if options.output:
+        write_file(options.output, payload)
+        return Answer({"file": options.output, "format": form}, f"wrote {options.output}")
+    return Answer(payload.decode() if form == "text" else payload, raw=payload)
+
+
+def _frame(options: argparse.Namespace, frame: "pl.DataFrame") -> Answer:
+    ending = (options.output or "").rpartition(".")[2].lower()
+    form = options.format or (ending if ending in FORMATS else "csv")
+    if options.output:
+        write_file(options.output, _encoded(frame, form))
+        data = {"file": options.output, "format": form, "rows": frame.height}
+        return Answer(data, f"wrote {frame.height} rows to {options.output} ({form})")
+    if options.json:
+        return Answer(frame.to_dicts)
+    if form == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is no text for a terminal: name a file, -o FILE")
+    return Answer(None, raw=_encoded(frame, form))
+
+
+def _encoded(frame: "pl.DataFrame", form: str) -> bytes:
+    import polars as pl
+
+    sink = io.BytesIO()
+    writers: dict[str, Callable[[Any], object]] = {
+        "csv": frame.write_csv,
+        "parquet": frame.write_parquet,
+        "json": lambda file: file.write(json.dumps(plain(frame.to_dicts())).encode() + b"\n"),
+    }
+    try:
+        writers[form](sink)
+    except pl.exceptions.ComputeError as problem:  # lists and structs have no place in a CSV
+        raise UsageError(f"{problem}: use --format json or parquet") from problem
+    return sink.getvalue()
+
+
+def explain(options: argparse.Namespace) -> Answer:
+    """Say why a partition is as it is."""
+    with opened() as (_, catalog, deployment):
+        account = account_of(deployment, catalog.owner_of(options.asset), options.asset, options.partition)
+    return Answer(account, shown.account_text(account))
+
+
+def history(options: argparse.Namespace) -> Answer:
+    """List what was live."""
+    with opened() as (_, catalog, deployment):
+        entries = history_of(deployment, catalog.owner_of(options.asset), options.asset, options.partition)
+    return Answer(entries, shown.history_table(options.asset, options.partition, entries))
+
+
+def sql(options: argparse.Namespace) -> Answer:
+    """Query live data."""
+    from tidemark.reading import query
+
+    with open_deployment() as deployment:
+        frame = query(deployment, options.query).pl()
+    return Answer(frame.to_dicts, shown.frame_table(frame))
+
+
+def status(options: argparse.Namespace) -> Answer:
+    """Show the state of every asset."""
+    with opened() as (_, catalog, deployment):
+        state = status_of(deployment, catalog)
+    return Answer(state, shown.status_text(state))
+
+
+def config(options: argparse.Namespace) -> Answer:
+    """Show the settings."""
+    data = settings().shown()
+    return Answer(data, shown.settings_text(data))

@@ -1,0 +1,173 @@
+"""Arguments, exit codes, and how errors are told: 0 all well, 1 something failed or is blocked, 2 usage."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tidemark.cli import acting, looking, planning, shown
+from tidemark.cli.answers import Answer
+from tidemark.config import misspelt
+from tidemark.errors import DefinitionError, TidemarkError, UsageError
+
+WELL, FAILED, USAGE = 0, 1, 2
+
+_Add = Callable[..., argparse.ArgumentParser]
+
+_EPILOG = """\
+Where everything is comes from environment variables: 'tidemark config' shows them.
+Exit codes: 0 all is well, 1 something failed or is blocked, 2 the command was not understood.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="tidemark",
+        description="Plan, run and question data products that remember what they computed.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tidemark {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def add(name: str, command: Callable[[argparse.Namespace], Answer], said: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(name, help=said, description=f"{command.__doc__}")
+        return _completed(made, command)
+
+    _add_planning(add)
+    _add_looking(add)
+    _add_acting(add)
+    database = commands.add_parser("db", help="the ledger's database")
+    upgrade = database.add_subparsers(metavar="COMMAND", required=True)
+    said = "make the ledger, or bring its schema to this version"
+    _completed(upgrade.add_parser("upgrade", help=said, description=acting.upgrade.__doc__), acting.upgrade)
+    return parser
+
+
+def _completed(
+    parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], Answer]
+) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print stable JSON")
+    parser.set_defaults(run=command)
+    return parser
+
+
+def _add_planning(add: _Add) -> None:
+    plan = add("plan", planning.plan, "say what would run, and why; runs nothing")
+    _selection(plan)
+    plan.add_argument("-o", "--output", metavar="FILE", help="keep the plan, for run --plan")
+    run = add("run", planning.run, "run what has to be run")
+    _selection(run)
+    run.add_argument("--plan", metavar="FILE", help="run just this plan; refuse if anything has changed since")
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE", help="name of a pipeline")
+    parser.add_argument("--from", dest="first", metavar="DAY", help="only what begins on this day, such as 2011-01-05")
+    parser.add_argument("--to", dest="last", metavar="DAY", help="... or later, up to this day")
+    parser.add_argument("--as-of", metavar="TIME", help="taken for now, such as '2011-07-01T06:00 Europe/London'")
+    parser.add_argument(
+        "--force", action="append", default=[], metavar="ASSET[:PARTITION]", help="compute it whatever is known of it"
+    )
+    parser.add_argument(
+        "--confirm-withdrawals",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="many files of this source are gone on purpose",
+    )
+
+
+def _add_looking(add: _Add) -> None:
+    read = add("read", looking.read, "print or save what is live")
+    _asset(read, "all of them, with a column partition")
+    read.add_argument("--format", choices=looking.FORMATS, help="csv, unless the file's name says otherwise")
+    read.add_argument("-o", "--output", metavar="FILE", help="write to a file")
+    _asset(add("explain", looking.explain, "say why a partition is as it is, and what it was made from"))
+    _asset(add("history", looking.history, "list what was live, and when"))
+    sql = add("sql", looking.sql, "query live data; one view an asset, with the column partition")
+    sql.add_argument(
+        "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
+    )
+    add("status", looking.status, "show the state of every asset")
+    add("config", looking.config, "show the settings that are in force, secrets masked")
+
+
+def _add_acting(add: _Add) -> None:
+    absent = add("absent", acting.absent, "declare that a delivery will not come")
+    _asset(absent, name="SOURCE")
+    absent.add_argument("--undo", action="store_true", help="take back such a declaration")
+    hold = add("hold", acting.hold, "stop re-execution of an asset, or of one partition")
+    _asset(hold, "the whole asset")
+    release = add("release-hold", acting.release_hold, "let what was held run again")
+    _asset(release, "the whole asset and all its partitions")
+    restore = add("restore", acting.restore, "make an earlier version live again, and hold it")
+    _asset(restore)
+    restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
+    for each in (absent, hold, release, restore):
+        each.add_argument("--why", required=True, metavar="REASON", help="kept in the audit log")
+
+
+def _asset(parser: argparse.ArgumentParser, otherwise: str = "", *, name: str = "ASSET") -> None:
+    """Add an asset and a partition; the partition may be left out where it is said what that means."""
+    parser.add_argument("asset", metavar=name, help="name of a source" if name == "SOURCE" else "name of an asset")
+    said = "its key, such as 2011-01-05; 'all' where there is but one"
+    if otherwise:
+        said = f"{said}; without it {otherwise}"
+    parser.add_argument("partition", nargs="?" if otherwise else None, metavar="PARTITION", help=said)
+
+
+def _version() -> str:
+    try:
+        return version("tidemark")
+    except PackageNotFoundError:  # run from a folder, without having been installed
+        return "(not installed)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    for sentence in misspelt():
+        shown.warn(sentence)
+    try:
+        answer: Answer = options.run(options)
+    except (UsageError, DefinitionError) as problem:
+        return _complain(problem, USAGE)
+    except TidemarkError as problem:
+        return _complain(problem, FAILED)
+    except KeyboardInterrupt:
+        return _complain("stopped; what was finished is published, and the next run goes on from there", FAILED)
+    try:
+        _tell(answer, options.json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has seen enough; Python would complain once more as it closes what it writes to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return WELL if answer.ok else FAILED
+
+
+def _complain(problem: object, code: int) -> int:
+    print(f"tidemark: {problem}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _tell(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer.plain(), indent=2))  # noqa: T201
+    elif answer.raw is not None:
+        sys.stdout.buffer.write(answer.raw)
+    elif answer.shown is not None:
+        _print(answer.shown)
+
+
+def _print(drawn: Any) -> None:
+    console = shown.console()
+    console.print(drawn, highlight=False, markup=False, soft_wrap=isinstance(drawn, str))

@@ -1,0 +1,177 @@
+"""The commands that plan and run."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tidemark.assets import Pipeline
+from tidemark.cli import shown
+from tidemark.cli.answers import Answer, opened, write_file
+from tidemark.config import Settings, parse_instant, person
+from tidemark.deployment import Deployment
+from tidemark.errors import Refused, UsageError
+from tidemark.facts import Names, register
+from tidemark.ledger import heads
+from tidemark.observe import Progress, observe
+from tidemark.partitions import TimeGrain
+from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_data, selection_from, store_plan
+from tidemark.running.run import Prepared, run_plan
+from tidemark.survey import Selection
+from tidemark.verdict import verdict
+
+
+def plan(options: argparse.Namespace) -> Answer:
+    """Observe and plan; run nothing."""
+    with opened() as (given, catalog, deployment), shown.progress() as progress:
+        pipeline = catalog.pipeline(options.pipeline)
+        now, selection = _as_of(options, given), _selection(options, pipeline)
+        _, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run="plan")
+        data = _plan_data(deployment, made)
+    if options.output:
+        write_file(options.output, json.dumps(data, indent=2).encode())
+    return Answer(data, shown.plan_text(made, options.output))
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Plan, run and judge."""
+    if options.plan and (options.as_of or options.first or options.last or options.force):
+        raise UsageError("--plan says by itself from when to when, as of when and what by force: leave these out")
+    with opened() as (given, catalog, deployment), shown.progress() as progress:
+        pipeline = catalog.pipeline(options.pipeline)
+        kept = _kept_plan(options.plan, pipeline, deployment) if options.plan else None
+        now = datetime.fromisoformat(kept["as_of"]) if kept else _as_of(options, given)
+        selection = selection_from(kept["selection"]) if kept else _selection(options, pipeline)
+        name, actor = f"cli {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", person()
+        names, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run=name)
+        if kept:
+            _check_unchanged(deployment, names, kept, made)
+        _warn_of_force_in_vain(made)
+        apply_moves(deployment, made, run=name, actor=actor)
+        prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
+        run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
+        judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
+    return Answer(judged.to_json(), shown.verdict_text(judged, given.landing_url), ok=judged.ok)
+
+
+def _as_of(options: argparse.Namespace, given: Settings) -> datetime:
+    if options.as_of:
+        return parse_instant(options.as_of, "--as-of")
+    return given.as_of or datetime.now(UTC)
+
+
+def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
+    force = set()
+    for text in options.force:
+        asset, _, key = text.partition(":")
+        grain = pipeline.asset(asset).grain
+        force.add((asset, grain.key(grain.ordinal(key)) if key else None))
+    first, last = _limit(options.first, pipeline), _limit(options.last, pipeline, last=True)
+    if first and last and first > last:
+        raise UsageError(f"--from {options.first} lies after --to {options.last}: there is nothing between them")
+    return Selection(first, last, frozenset(force))
+
+
+def _limit(text: str | None, pipeline: Pipeline, *, last: bool = False) -> datetime | None:
+    """Read a day as the instant, in the zone of the pipeline's first asset of time, at which it begins or ends."""
+    if text is None:
+        return None
+    zone = next((each.grain.zone for each in pipeline.assets if isinstance(each.grain, TimeGrain)), UTC)
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d")
+    except ValueError as problem:
+        raise UsageError(f"--{'to' if last else 'from'}={text!r} is no day: write it as 2011-01-05") from problem
+    if last:
+        day = day.replace(hour=23, minute=59, second=59)
+    return day.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _planned(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    now: datetime,
+    selection: Selection,
+    withdrawals: list[str],
+    progress: Progress,
+    *,
+    run: str,
+) -> tuple[Names, Plan]:
+    confirmed = frozenset(pipeline.source(name).name for name in withdrawals)
+    check_as_of(deployment, now)
+    names = register(deployment, pipeline)
+    observed = observe(
+        deployment, pipeline, names, as_of=now, run=run, actor=person(), confirmed=confirmed, progress=progress
+    )
+    for warning in observed.warnings:
+        shown.warn(warning)
+    return names, make_plan(deployment, pipeline, names, observed, as_of=now, selection=selection)
+
+
+def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
+    """Return a plan as stable JSON, with what tells whether it still holds."""
+    return {
+        "pipeline": made.pipeline,
+        "environment": deployment.environment,
+        "as_of": made.as_of.isoformat(),
+        "selection": selection_data(made.selection),
+        "seq": made.seq,
+        "definitions": made.definitions.hex(),
+        "items": [
+            {
+                "asset": item.asset,
+                "partition": item.key,
+                "certainty": item.certainty.value,
+                "reason": item.reason,
+                "seconds": round(item.seconds, 4),
+            }
+            for item in made.items
+        ],
+        "rejected": [{"source": source, "partition": key, "why": why} for source, key, why in made.observed.rejected],
+    }
+
+
+def _kept_plan(file: str, pipeline: Pipeline, deployment: Deployment) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads(Path(file).read_text())
+        datetime.fromisoformat(kept["as_of"])
+        selection_from(kept["selection"])
+        _steps(kept)
+        wanted = {"pipeline": pipeline.name, "environment": deployment.environment}
+        other = {what: kept[what] for what, name in wanted.items() if kept[what] != name}
+    except OSError as problem:
+        raise UsageError(f"--plan {file}: {problem.strerror}") from problem
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise UsageError(f"--plan {file} is no plan: give a file that 'tidemark plan -o FILE' wrote") from problem
+    for what, name in other.items():
+        raise UsageError(f"--plan {file} is a plan of the {what} {name!r}, not of {wanted[what]!r}")
+    return kept
+
+
+def _steps(data: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what a plan says must be done; what that may cost changes with every run."""
+    return [(item["asset"], item["partition"], item["certainty"], item["reason"]) for item in data["items"]]
+
+
+def _check_unchanged(deployment: Deployment, names: Names, kept: Mapping[str, Any], made: Plan) -> None:
+    """Refuse a kept plan if what it was made from is not what it was, or if it would come out otherwise now."""
+    now = _plan_data(deployment, made)
+    with deployment.ledger.read() as connection:
+        moved = heads.moved_since(connection, deployment.environment, names.assets.values(), kept["seq"])
+    changed = {
+        "a definition": kept["definitions"] != now["definitions"],
+        f"a head of {', '.join(sorted(name for name, number in names.assets.items() if number in moved))}": bool(moved),
+        "a hold, a declaration or what is known": _steps(kept) != _steps(now),
+    }
+    for what, is_so in changed.items():
+        if is_so:
+            raise Refused(f"{what} has changed since the plan was made: nothing was run; look at a new plan")
+
+
+def _warn_of_force_in_vain(made: Plan) -> None:
+    planned = {(item.asset, item.key) for item in made.items}
+    for asset, key in sorted(made.selection.force, key=str):
+        if (asset, key) not in planned and not (key is None and any(item.asset == asset for item in made.items)):
+            what = f"{asset} {key or 'PARTITION'}"
+            shown.warn(f"--force: there is nothing to compute for {what}: 'tidemark explain {what}' says why")

@@ -1,0 +1,283 @@
+"""How answers look on a terminal: tables, progress, warnings."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from tidemark.observe import Progress
+from tidemark.places import redact
+from tidemark.plan import Item, Plan
+from tidemark.running.results import Result
+from tidemark.survey import Certainty, State
+from tidemark.verdict import Trouble, Verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Rows of a table that a person still looks at, and words of a line.
+MANY, FEW = 40, 5
+
+_ERRORS = Console(stderr=True, soft_wrap=True)
+
+
+class _Output(Console):
+    """Standard output; who stops reading is ours to deal with, where rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the caller know."""
+        raise BrokenPipeError
+
+
+def console() -> Console:
+    """Return what answers are printed on: tables in a pipe or a log must not be cut to a screen that is not there."""
+    return _Output() if sys.stdout.isatty() else _Output(width=200)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    _ERRORS.print(text, style="yellow", highlight=False, markup=False)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Yield a function that shows how far each source and asset is; it prints nothing where nobody looks."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=_ERRORS, transient=True, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+def plan_text(made: Plan, file: str | None) -> Any:
+    """Return a plan as a table: neighbours with one reason are one line."""
+    said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.observed.rejected]
+    if not made.items:
+        said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
+    else:
+        said += [_plan_table(made), _plan_sums(made)]
+    if file:
+        said.append(Text(f"kept in {file}: 'tidemark run {made.pipeline} --plan {file}' runs just this"))
+    return Group(*said)
+
+
+def _plan_table(made: Plan) -> Table:
+    table = Table("", "asset", "partitions", "count", "why", "seconds", title=f"{made.pipeline}: plan")
+    for column in (table.columns[3], table.columns[5]):
+        column.justify = "right"
+    for (certainty, asset, reason), some in groupby(
+        made.items, key=lambda each: (each.certainty, each.asset, each.reason)
+    ):
+        items: list[Item] = list(some)
+        cost = sum(item.seconds for item in items)
+        span = _span([item.key for item in items])
+        table.add_row(f"{certainty} run", asset, span, str(len(items)), Text(reason), f"{cost:.1f}")
+    return table
+
+
+def _plan_sums(made: Plan) -> str:
+    will = sum(item.certainty is Certainty.WILL for item in made.items)
+    moves = f"; {len(made.moves)} heads change without a run" if made.moves else ""
+    return f"{will} will run, {len(made.items) - will} may run{moves}"
+
+
+def _span(keys: list[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}"
+
+
+def _minute(instant: str) -> str:
+    """Return an ISO instant in UTC as people read it."""
+    return f"{instant[:10]} {instant[11:16]} UTC"
+
+
+def verdict_text(judged: Verdict, landing: str) -> Any:
+    """Return the counts of a run, what went wrong and what is served instead, and what waits."""
+    names = ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"]
+    table = Table("asset", *names, title=judged.pipeline)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for asset, counts in judged.counts.items():
+        table.add_row(asset, *(str(counts[name]) if counts[name] else "-" for name in names))
+    said: list[Any] = [table]
+    if judged.troubles:
+        said.append(_troubles(judged.troubles))
+    waits = [Text(f"{asset} {key} waits: {why}") for asset, key, why in judged.waiting[:FEW]]
+    if len(judged.waiting) > FEW:
+        waits.append(Text(f"... and {len(judged.waiting) - FEW} more wait: 'tidemark explain' says for what"))
+    said += [*waits, Text(_summary(judged, landing))]
+    return Group(*said)
+
+
+def _summary(judged: Verdict, landing: str) -> str:
+    if not any(judged.total(each) for each in (*Result, "provisional")):
+        return f"{judged.pipeline}: nothing was delivered yet that can be computed from; looked in {redact(landing)}"
+    below = f"; {judged.blocked_below} partitions wait because of it" if judged.blocked_below else ""
+    return f"{judged.summary}{below}; all else is published" if judged.troubles else judged.summary
+
+
+def _troubles(troubles: Sequence[Trouble]) -> Table:
+    """Return what went wrong, worst things not hidden by many: neighbours with one cause are one line."""
+    table = Table("what", "asset", "partitions", "why", "what is served instead", title="what is wrong")
+    lines = [list(some) for _, some in groupby(troubles, key=lambda each: (each.what, each.asset, each.why))]
+    for some in lines[:MANY]:
+        first = some[0]
+        instead = Text(first.instead if len(some) == 1 else "of each its last good result, if it has one")
+        span = _span([each.partition for each in some]) + (f" ({len(some)})" if len(some) > 1 else "")
+        table.add_row(first.what, first.asset, span, Text(first.why), instead)
+    if len(lines) > MANY:
+        table.add_row("...", "", f"and {len(lines) - MANY} more", "'tidemark status' counts them all", "")
+    return table
+
+
+def account_text(account: Mapping[str, Any]) -> Any:
+    """Return what is known of a partition as a tree."""
+    tree = Tree(Text(f"{account['asset']} {account['partition']}: {state_word(account['state'])}"))
+    if account["why"]:
+        tree.add(Text(account["why"]))
+    if account["held"]:
+        tree.add(Text(f"held: {account['held']}"))
+    if "file" in account:
+        tree.add(Text(f"delivered as {account['file']}"))
+    _add_live(tree, account["live"])
+    if account["provisional_for"]:
+        tree.add(Text(f"provisional: made without {', '.join(account['provisional_for'])}"))
+    _add_inputs(tree, account["inputs"])
+    if account["gate"]:
+        _add_gate(tree, "gate", account["gate"])
+    for each in account["quarantined"]:
+        _add_gate(tree, f"quarantined candidate {each['version'][:12]}", each["gate"])
+    what = "rejected" if "file" in account else "failed"
+    for each in account["failures"]:
+        if each["error"] != account["why"]:
+            tree.add(Text(f"{what} {_minute(each['at'])}: {each['error']}"))
+    return tree
+
+
+def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
+    if live is None:
+        tree.add("nothing is live")
+        return
+    rows = f", {live['rows']} rows" if live["rows"] is not None else ""
+    node = tree.add(Text(f"live: {live['version'][:12]}{rows}, made {_minute(live['computed_at'])}"))
+    node.add(Text(f"by {live['by']} in {live['run']}"))
+    if live["code"]:
+        commit = (live["code"]["commit"] or "no commit")[:12]
+        dirty = ", with uncommitted changes" if live["code"]["uncommitted_changes"] else ""
+        node.add(Text(f"code {live['code']['version'][:12]} ({commit}{dirty})"))
+
+
+def _add_inputs(tree: Tree, inputs: Sequence[Mapping[str, Any]]) -> None:
+    for read in inputs:
+        node = tree.add(Text(f"reads {read['asset']} by {read['mapping']}"))
+        for member in read["members"]:
+            node.add(Text(f"{member['partition']}: {(member['version'] or 'ABSENT')[:12]}"))
+
+
+def state_word(state: str) -> str:
+    """Return a state in a word that says by itself what it means."""
+    return "up to date" if state == State.FRESH else state
+
+
+def _add_gate(tree: Tree, title: str, result: Mapping[str, Any]) -> None:
+    node = tree.add(Text(f"{title}: {result['suite']} {result['outcome']} ({result['checked']} expectations)"))
+    for failure in result["failures"]:
+        failed = node.add(Text(f"{failure['severity']}: {failure['message']}"))
+        for row in failure["sample"]:
+            failed.add(Text(", ".join(f"{name}={value}" for name, value in row.items())))
+
+
+def history_table(asset: str, partition: str, entries: list[dict[str, Any]]) -> Any:
+    """Return the heads of a partition as a table."""
+    if not entries:
+        return f"{asset} {partition} never had a head"
+    table = Table("when (UTC)", "version", "", "provisional for", "reason", "run", "by", title=f"{asset} {partition}")
+    for each in entries:
+        version = each["version"][:12] if each["version"] else "ABSENT"
+        missing = ", ".join(each["provisional_for"])
+        live = "live" if each["live"] else ""
+        when = f"{each['at'][:10]} {each['at'][11:19]}"
+        table.add_row(when, version, live, Text(missing), Text(each["reason"]), each["run"], each["by"])
+    return table
+
+
+def status_text(state: Mapping[str, Any]) -> Any:
+    """Return how everything stands."""
+    said: list[Any] = [f"environment {state['environment']}"]
+    for name, pipeline in state["pipelines"].items():
+        since = f"as of {_minute(pipeline['as_of'])}" if pipeline["as_of"] else "not run yet"
+        table = Table("asset", "live", "provisional", "newest", "state", title=f"{name} ({since})")
+        for column in table.columns[1:3]:
+            column.justify = "right"
+        for source, each in pipeline["sources"].items():
+            table.add_row(f"{source} (source)", str(each["delivered"]), "", each["newest"], Text(_source_line(each)))
+        for asset, each in pipeline["assets"].items():
+            provisional = str(each["provisional"]) if each["provisional"] else "-"
+            table.add_row(asset, str(each["live"]), provisional, each["newest"], Text(_asset_line(each)))
+        said.append(table)
+        if not pipeline["as_of"]:
+            said.append(f"'tidemark run {name}' runs it")
+    if not state["pipelines"]:
+        said.append("there is no pipeline yet: TIDEMARK_DAGS names the folder of their files")
+    said += [Text(f"{name} cannot be used: {problem}", style="red") for name, problem in state["problems"].items()]
+    return Group(*said)
+
+
+def _source_line(source: Mapping[str, Any]) -> str:
+    return "; ".join(f"{what}: {_first(source[what])}" for what in ("rejected", "missing") if source[what])
+
+
+def _asset_line(asset: Mapping[str, Any]) -> str:
+    said = [f"{count} {state_word(state)}" for state, count in asset["states"].items()]
+    if asset["held_partitions"]:
+        said.insert(0, f"held: {_first(asset['held_partitions'])}")
+    if asset["held"]:
+        said.insert(0, f"held: {asset['held']}")
+    return "; ".join(said)
+
+
+def _first(keys: list[str]) -> str:
+    more = f" and {len(keys) - FEW} more" if len(keys) > FEW else ""
+    return ", ".join(keys[:FEW]) + more
+
+
+def settings_text(shown: Mapping[str, str | None]) -> str:
+    """Return the settings, and what it means where one is not given."""
+    otherwise = {
+        "TIDEMARK_EXPECTATIONS": "the folder 'expectations' nearest above each pipeline's file",
+        "TIDEMARK_AS_OF": "the clock",
+    }
+    width = max(map(len, shown))
+    lines = []
+    for name, value in shown.items():
+        default = f"- ({otherwise[name]})" if name in otherwise else "-"
+        lines.append(f"{name.ljust(width)}  {value or default}")
+    return "\n".join(lines)
+
+
+def frame_table(frame: "pl.DataFrame") -> Any:
+    """Return the first rows of a data frame as a table."""
+    table = Table(*frame.columns)
+    for column, kind in zip(table.columns, frame.dtypes, strict=True):
+        column.justify = "right" if kind.is_numeric() else "left"
+    for row in frame.head(MANY).iter_rows():
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+    rest = frame.height - MANY
+    return Group(table, f"... and {rest} more rows: use --json, or LIMIT") if rest > 0 else table

@@ -1,0 +1,187 @@
+"""Settings: where everything is, from ``TIDEMARK_*`` environment variables; one folder for all of it by default."""
+
+import difflib
+import getpass
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from tidemark.assets import Pipeline
+from tidemark.errors import UsageError
+from tidemark.ledger.heads import PROD
+from tidemark.places import redact
+
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)?)?(?: +([A-Za-z]\S*))?", re.ASCII)
+
+# Variables that are read where they are needed, and not part of the settings.
+OTHER_VARIABLES = ("TIDEMARK_ACTOR", "TIDEMARK_MAIL_TO", "TIDEMARK_SETTLE_SECONDS")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is in force.
+
+    Attributes:
+        home: folder of everything that is not given its own place (``TIDEMARK_HOME``).
+        ledger_url: SQLAlchemy URL (``TIDEMARK_LEDGER_URL``).
+        store_url: folder or ``s3://bucket/prefix`` (``TIDEMARK_STORE_URL``).
+        landing_url: folder or URL of the landing zone (``TIDEMARK_LANDING_URL``).
+        landing_connection: Airflow connection that knows how to reach it, or None (``TIDEMARK_LANDING_CONNECTION``).
+        environment: named set of heads (``TIDEMARK_ENVIRONMENT``).
+        dags: folder of pipeline files (``TIDEMARK_DAGS``).
+        expectations: folder of suites, or None: the one nearest above each pipeline file (``TIDEMARK_EXPECTATIONS``).
+        as_of: the instant that plans take for now, or None: the clock (``TIDEMARK_AS_OF``).
+
+    """
+
+    home: Path
+    ledger_url: str
+    store_url: str
+    landing_url: str
+    landing_connection: str | None
+    environment: str
+    dags: Path
+    expectations: Path | None
+    as_of: datetime | None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the ledger is the one in the home folder, which is made when it is first used."""
+        return self.ledger_url == _embedded_ledger(self.home)
+
+    @property
+    def data_docs(self) -> Path:
+        """Where the gates' Data Docs are written."""
+        return self.home / "data_docs"
+
+    @property
+    def cache(self) -> Path:
+        """Where blobs of a remote store are kept for reading."""
+        return self.home / "cache"
+
+    def shown(self) -> dict[str, str | None]:
+        """Return the settings by the names of their variables, secrets masked."""
+        shown: dict[str, str | None] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            text = None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+            shown[f"TIDEMARK_{each.name.upper()}"] = redact(text) if text and "://" in text else text
+        return shown
+
+
+def _embedded_ledger(home: Path) -> str:
+    return f"sqlite:///{home / 'ledger.db'}"
+
+
+def parse_instant(text: str, what: str = "as-of") -> datetime:
+    """Read an instant such as ``2011-07-01T06:00+01:00`` or ``2011-07-01 06:00 Europe/London``.
+
+    Raises:
+        UsageError: when it is none, or has no time of day, no zone, or two.
+
+    """
+    example = "write 2011-07-01T06:00+01:00 or '2011-07-01T06:00 Europe/London'"
+    match = _INSTANT.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{what}={text!r} is no instant: {example}")
+    day, clock, offset, zone = match.groups()
+    if clock is None:
+        raise UsageError(f"{what}={text!r} has no time of day: {example}")
+    if bool(offset) == bool(zone):
+        raise UsageError(f"{what}={text!r} has {'two zones' if zone else 'no zone'}: {example}")
+    try:
+        parsed = datetime.fromisoformat(f"{day}T{clock}{offset or ''}")
+        return (parsed.replace(tzinfo=ZoneInfo(zone)) if zone else parsed).astimezone(UTC)
+    except (ValueError, KeyError, OSError, OverflowError) as problem:
+        raise UsageError(f"{what}={text!r} is no instant ({problem}): {example}") from problem
+
+
+def settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables.
+
+    Raises:
+        UsageError: when a variable cannot be understood.
+
+    """
+    given = {name: value for name, value in _ours(environ).items() if value}
+    home = Path(given.get("TIDEMARK_HOME", ".tidemark")).expanduser().absolute()
+    as_of = given.get("TIDEMARK_AS_OF")
+    expectations = given.get("TIDEMARK_EXPECTATIONS")
+    environment = given.get("TIDEMARK_ENVIRONMENT", PROD)
+    if not environment.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(f"TIDEMARK_ENVIRONMENT={environment!r}: use letters, digits, '-' and '_'")
+    return Settings(
+        home=home,
+        ledger_url=_ledger_url(given.get("TIDEMARK_LEDGER_URL"), home),
+        store_url=given.get("TIDEMARK_STORE_URL", str(home / "store")),
+        landing_url=given.get("TIDEMARK_LANDING_URL", str(home / "landing")),
+        landing_connection=given.get("TIDEMARK_LANDING_CONNECTION"),
+        environment=environment,
+        dags=Path(given.get("TIDEMARK_DAGS", "dags")).expanduser().absolute(),
+        expectations=Path(expectations).expanduser().absolute() if expectations else None,
+        as_of=parse_instant(as_of, "TIDEMARK_AS_OF") if as_of else None,
+    )
+
+
+def _ours(environ: Mapping[str, str] | None) -> dict[str, str]:
+    everything = os.environ if environ is None else environ
+    return {name: value for name, value in everything.items() if name.startswith("TIDEMARK_")}
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that looks like a setting and is none; what looks like none is let be."""
+    known = [*(f"TIDEMARK_{each.name.upper()}" for each in fields(Settings)), *OTHER_VARIABLES]
+    sentences = []
+    for name in sorted(_ours(environ).keys() - set(known)):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if close:
+            sentences.append(f"{name} is no setting and was ignored: did you mean {close[0]}?")
+    return sentences
+
+
+def _ledger_url(given: str | None, home: Path) -> str:
+    if given is None:
+        return _embedded_ledger(home)
+    if "://" in given:
+        return given
+    return _embedded_ledger(Path(given).expanduser().absolute())  # a folder
+
+
+def expectations_of(given: Settings, pipeline: Pipeline) -> Path:
+    """Return the folder of a pipeline's suites: the configured one, or the nearest above the pipeline's file."""
+    if given.expectations is not None:
+        return given.expectations
+    start = pipeline.file.parent if pipeline.file else given.dags
+    for folder in (start, *start.parents):
+        if (folder / "expectations").is_dir():
+            return folder / "expectations"
+    return start / "expectations"
+
+
+def person() -> str:
+    """Return who acts: ``TIDEMARK_ACTOR``, or the name of the account."""
+    try:
+        return os.environ.get("TIDEMARK_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in a container
+        return f"uid {os.getuid()}"
+
+
+@cache
+def git_commit(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of a folder's repository and whether it has uncommitted changes; None where there is none."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return (commit, bool(_git(folder, "status", "--porcelain"))) if commit else (None, None)
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603

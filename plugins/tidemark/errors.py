@@ -1,0 +1,33 @@
+"""The errors that people meet: each says what is wrong, where, and what to do."""
+
+
+class TidemarkError(Exception):
+    """Something a person can mend; the message tells how."""
+
+
+class DefinitionError(TidemarkError):
+    """A pipeline file says something that cannot be: shown at import, and as an import error in the Airflow UI."""
+
+
+class UsageError(TidemarkError):
+    """A command or a call asked for something that is not there or not allowed."""
+
+
+class DeliveryError(TidemarkError):
+    """A delivered file cannot be read as what its source declares; names the file and, where known, line and column."""
+
+
+class OutputError(TidemarkError):
+    """An asset's function returned something that cannot be published."""
+
+
+class Unavailable(TidemarkError):
+    """The ledger, the store or the landing zone cannot be reached or written: worth a retry, nothing was half done."""
+
+
+class Refused(TidemarkError):
+    """A safety rule stopped the action; the message says which and who may go on."""
+
+
+class StaleToken(TidemarkError):
+    """A lease was lost to another worker before its result was published; the result is dropped, not lost."""

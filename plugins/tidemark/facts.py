@@ -1,0 +1,246 @@
+"""Facts: the ledger's answers about one pipeline, read in bulk, in the survey's terms."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from tidemark.assets import Asset, Input, Pipeline, Source, check_mapping, close, static_keys
+from tidemark.deployment import Deployment
+from tidemark.errors import DefinitionError, UsageError
+from tidemark.gate import suite_digest
+from tidemark.hashing import digest
+from tidemark.ledger import acts, heads, records, registry, sources
+from tidemark.ledger.schema import code_version
+from tidemark.partitions import Grain
+from tidemark.survey import Delivered, Facts
+
+
+@dataclass
+class Names:
+    """Names, keys and ordinals as the ledger's integers, and back.
+
+    Attributes:
+        assets: id of each asset.
+        grains: grain of each asset.
+        partitions: id of each key, by the grain's scheme.
+
+    """
+
+    assets: dict[str, int]
+    grains: dict[str, Grain]
+    partitions: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def id_of(self, asset: str, key: str) -> int:
+        """Return the id of a partition that the ledger has met.
+
+        Raises:
+            UsageError: when it has not.
+
+        """
+        try:
+            return self.partitions[self.grains[asset].scheme][key]
+        except KeyError:
+            raise UsageError(f"{asset} has no partition {key!r} in the ledger yet") from None
+
+    def ordinals(self, asset: str) -> dict[int, int]:
+        """Return the ordinal of each partition id of an asset; keys that its grain has lost are left out."""
+        grain = self.grains[asset]
+        found = {}
+        for key, number in self.partitions[grain.scheme].items():
+            try:
+                found[number] = grain.ordinal(key)
+            except UsageError:
+                continue  # a static key that was taken out of the definition
+        return found
+
+    def ensure(self, connection: sa.Connection, asset: str, keys: Iterable[str]) -> None:
+        """Give ids to keys of an asset that have none."""
+        grain = self.grains[asset]
+        known = self.partitions.setdefault(grain.scheme, {})
+        new = [key for key in keys if key not in known]
+        if new:
+            registry.ensure_partitions(connection, grain, new)
+            known.update(registry.partition_ids(connection, grain))
+
+
+def register(deployment: Deployment, pipeline: Pipeline) -> Names:
+    """Write a pipeline's members down, and check what it reads of other pipelines against the ledger.
+
+    Raises:
+        DefinitionError: a name that another pipeline owns, an upstream that nobody has registered, a cycle across
+            pipelines.
+
+    """
+    members = [
+        registry.Registration(
+            each.name, _kind(each), each.grain, static_keys(each.grain), _definition(each), each.where
+        )
+        for each in pipeline.members
+    ]
+    with deployment.ledger.write() as connection:
+        ids = registry.register(connection, pipeline.name, members)
+        known = registry.assets(connection)
+        grains = {each.name: each.grain for each in pipeline.members}
+        for name in _checked_externals(pipeline, known):
+            ids[name], grains[name] = known[name].id, known[name].grain
+        names = Names(ids, grains)
+        for grain in grains.values():
+            names.partitions[grain.scheme] = registry.partition_ids(connection, grain)
+    return names
+
+
+def _kind(member: Source | Asset) -> str:
+    return "source" if isinstance(member, Source) else "asset"
+
+
+def _definition(member: Source | Asset) -> dict[str, Any]:
+    """Return what the ledger keeps of a definition: what other pipelines and other commands need to know of it."""
+    shared: dict[str, Any] = {"owner": member.owner, "gate": member.gate, "pii": sorted(member.pii)}
+    if isinstance(member, Source):
+        schema = {name: kind.__name__ for name, kind in member.schema.items()} if member.schema is not None else None
+        return {**shared, "files": member.files, "schema": schema}
+    reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
+    return {**shared, "key": list(member.key) if member.key else None, "inputs": reads}
+
+
+def _checked_externals(pipeline: Pipeline, known: Mapping[str, registry.Registered]) -> list[str]:
+    for reader in pipeline.assets:
+        for read in reader.inputs:
+            if read.external:
+                _check_external(reader, read, known)
+    return list(pipeline.externals)
+
+
+def _check_external(reader: Asset, read: Input, known: Mapping[str, registry.Registered]) -> None:
+    upstream = known.get(read.upstream)
+    if upstream is None:
+        raise DefinitionError(
+            f"{reader.where}: ref({read.upstream!r}): no pipeline has registered it{close(read.upstream, known)}; "
+            "if it is new, run its pipeline first"
+        )
+    check_mapping(reader, read, upstream.grain)
+    path = _path(read.upstream, reader.name, known)
+    if path:
+        raise DefinitionError(
+            f"{reader.where}: {' reads '.join([reader.name, *path])}, a circle across pipelines: "
+            "take one of these inputs away"
+        )
+
+
+def _path(start: str, goal: str, known: Mapping[str, registry.Registered]) -> list[str]:
+    """Return a way from an asset to another along what each reads, or nothing; an asset's own past leads nowhere."""
+    paths = [[start]]
+    seen = {start}
+    while paths:
+        path = paths.pop()
+        reads = known[path[-1]].definition.get("inputs", ()) if path[-1] in known else ()
+        for upstream, mapping in reads:
+            if upstream == goal:
+                return [*path, upstream]
+            if mapping != "previous()" and upstream not in seen:
+                seen.add(upstream)
+                paths.append([*path, upstream])
+    return []
+
+
+def definitions_digest(deployment: Deployment, pipeline: Pipeline) -> bytes:
+    """Return a digest of all that a person can change in the files: code, parameters, mappings, calendars, suites."""
+    parts: list[object] = []
+    for source in pipeline.sources:
+        expected = source.expected.canonical() if source.expected else None
+        due = source.due.canonical() if source.due else None
+        parts.append((source.name, declaration_of(source), source.grain.canonical(), expected, due))
+    for each in pipeline.assets:
+        reads = [
+            (read.parameter, read.upstream, read.mapping.canonical(), read.mapping.strict, read.mapping.early)
+            for read in each.inputs
+        ]
+        parts.append((each.name, each.code.digest, dict(each.parameters), reads, each.grain.canonical()))
+        parts.append((each.key, each.ordered, each.closes_after))
+    suites = suites_of(deployment, pipeline)
+    return digest(parts, suites)
+
+
+def declaration_of(source: Source) -> bytes:
+    """Return a digest of what decides how a source's file is read."""
+    schema = [(name, kind.__name__) for name, kind in source.schema.items()] if source.schema is not None else None
+    return digest(source.files, schema, source.newline_at_end)
+
+
+def suites_of(deployment: Deployment, pipeline: Pipeline) -> dict[str, bytes]:
+    """Return the digest of each gated member's suite."""
+    gated = [(each.name, each.gate) for each in pipeline.members if each.gate]
+    return {name: suite_digest(deployment.suite(pipeline, gate)) for name, gate in gated}
+
+
+def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Facts:
+    """Read everything that a survey of the pipeline needs, as of one moment."""
+    suites = suites_of(deployment, pipeline)
+    with deployment.ledger.read() as connection:
+        held = acts.holds(connection, deployment.environment)
+        outcomes = {each: records.gate_outcomes(connection, each) for each in set(suites.values())}
+        return Facts(
+            heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
+            delivered={source.name: _delivered(connection, names, source.name) for source in pipeline.sources},
+            absent={source.name: _absent(connection, names, source.name) for source in pipeline.sources},
+            held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
+            known=_known_reader(deployment, names),
+            codes=_codes(connection, pipeline),
+            suites=suites,
+            outcomes=outcomes,
+            externals={name: names.grains[name] for name in pipeline.externals},
+        )
+
+
+def read_heads(connection: sa.Connection, deployment: Deployment, names: Names, asset: str) -> dict[int, heads.Head]:
+    """Return an asset's live heads by ordinal."""
+    ordinals = names.ordinals(asset)
+    live = heads.current(connection, deployment.environment, names.assets[asset])
+    return {ordinals[number]: head for number, head in live.items() if number in ordinals}
+
+
+def _delivered(connection: sa.Connection, names: Names, source: str) -> dict[int, Delivered]:
+    ordinals = names.ordinals(source)
+    seen = sources.seen(connection, names.assets[source])
+    return {
+        ordinals[number]: Delivered(
+            each.newest.outcome != sources.WITHDRAWN,
+            each.newest.problem or "rejected" if each.newest.outcome == sources.REJECTED else None,
+        )
+        for number, each in seen.items()
+        if number in ordinals
+    }
+
+
+def _absent(connection: sa.Connection, names: Names, source: str) -> frozenset[int]:
+    ordinals = names.ordinals(source)
+    declared = sources.declared_absent(connection, names.assets[source])
+    return frozenset(ordinals[number] for number in declared if number in ordinals)
+
+
+def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:
+    ordinals = names.ordinals(asset) if any(number is not None for number in held) else {}
+    return {None if number is None else ordinals[number]: why for number, why in held.items()}
+
+
+def _known_reader(deployment: Deployment, names: Names) -> Any:
+    """Return a function that reads what is known of an asset's action keys, once an asset."""
+
+    @cache
+    def known(asset: str) -> dict[tuple[int, bytes], records.Known]:
+        ordinals = names.ordinals(asset)
+        with deployment.ledger.read() as connection:
+            found = records.known(connection, names.assets[asset])
+        return {(ordinals[number], key): each for (number, key), each in found.items() if number in ordinals}
+
+    return known
+
+
+def _codes(connection: sa.Connection, pipeline: Pipeline) -> dict[str, int | None]:
+    wanted = {each.name: each.code.digest for each in pipeline.assets}
+    query = sa.select(code_version.c.fingerprint, code_version.c.id)
+    met = {row[0]: row[1] for row in connection.execute(query.where(code_version.c.fingerprint.in_(wanted.values())))}
+    return {name: met.get(code) for name, code in wanted.items()}

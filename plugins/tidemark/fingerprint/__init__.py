@@ -1,0 +1,143 @@
+"""Code versions: the fingerprint of all code that can change what a function returns.
+
+Two invariants, in this order. *Sound*: no edit of a first-party file that can change a result leaves the fingerprint as
+it was. *Fine-grained*: as few others as possible change it. So a fingerprint is that of a graph: the function's syntax
+tree and, linked to it, everything in first-party code that it can reach, at any depth and in any module, with the
+installed versions of the distributions that these import, and the content of declared resource files.
+
+What changes it and what does not:
+
+- Comments, docstrings, layout, the order of definitions, the file and folder they stand in, how they are imported,
+  and the names of modules do not. A local name does: it can be seen (``locals()``, a column named after it), and
+  telling when it cannot is not worth an error. A docstring does in files that speak of ``__doc__``.
+- Names stand for what they lead to. A constant counts by its text and what that leads to. Its loaded value counts
+  where the text does not tell it: a literal that was bound anew from elsewhere, or something worked out at import,
+  from the environment or from a file, say. It does not count if it cannot be repeated (clock, chance, the order of a
+  set), as each process would have a version of its own, nor if functions change it while they run.
+- A decorator that is tidemark's, and its arguments, do not count: they are definitions, which are compared elsewhere.
+- Where the text does not tell what is reached (``getattr`` with a computed name, ``importlib``, ``exec``,
+  ``globals()``, a star import), the whole module counts and all that it imports.
+- Statements that a module runs for their effect (``pandas.set_option(...)``) count for everything in that module and
+  in those that import it; an installed package that is imported and never named is imported for its effect.
+
+Not seen: modules imported by a computed name from outside the folder of the module that does so; what a function does
+beside its result where that is bound to a name at import; data files that are not declared; state that other assets
+leave in the process; the Python version; C libraries outside distributions.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidemark.errors import DefinitionError
+from tidemark.fingerprint.closure import Closure, Held, Node, Value
+from tidemark.fingerprint.distributions import with_dependencies
+from tidemark.fingerprint.forms import form_of
+from tidemark.fingerprint.modules import Name, StaleError, Statement, Whole, recapture
+from tidemark.fingerprint.texts import capture
+from tidemark.hashing import digest
+
+__all__ = ["Component", "Fingerprint", "capture", "fingerprint"]
+
+# What a fingerprint means: to be raised when the same code gets another one, or tidemark treats it in another way.
+SCHEME = 1
+
+
+@dataclass(frozen=True)
+class Component:
+    """One first-party definition in the closure of a function.
+
+    Attributes:
+        label: what people call it, such as ``helpers.cleaning.RATE``.
+        file: where it stands, or None for what has no file.
+        line: its first line there, or None.
+        digest: what it says: 32 bytes. The other attributes are for people only and enter no digest.
+
+    """
+
+    label: str
+    file: str | None
+    line: int | None
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The code version of a function.
+
+    Attributes:
+        digest: the code version: 32 bytes.
+        components: what it is made of, in an order that is the same for the same code.
+        distributions: name and version of each installed distribution that the code imports, and of what these need.
+
+    """
+
+    digest: bytes
+    components: tuple[Component, ...]
+    distributions: tuple[tuple[str, str], ...]
+
+
+def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = ()) -> Fingerprint:
+    """Return the code version of a function.
+
+    Nothing is imported. Modules must be loaded: call it once the function's own module is.
+
+    Args:
+        function: a function, or anything that can be called and is made of functions.
+        resources: files that the function reads; their content counts, their place does not.
+
+    Raises:
+        DefinitionError: if loaded code is not what its file says, if it has no text, if what a closure holds cannot be
+            told, or if a resource cannot be read.
+
+    """
+    try:
+        return _fingerprint(function, resources)
+    except StaleError as stale:
+        # The module may have been loaded again since its text was captured.
+        recapture(stale.module)
+    try:
+        return _fingerprint(function, resources)
+    except StaleError as stale:
+        raise DefinitionError(
+            f"{stale.module.path or stale.module.label}: {stale.name} is loaded in another form than the file has now: "
+            "it was edited after it was imported, or an import hook rewrites it. Load it again (importlib.reload, or "
+            "restart the process), so that what is recorded is what runs"
+        ) from None
+
+
+def _fingerprint(function: Callable[..., object], resources: Sequence[Path]) -> Fingerprint:
+    closure = Closure(function)
+    code = closure.digest()
+    for node in closure.nodes:
+        if isinstance(node, (Statement, Whole)) and node.module.is_outdated:
+            raise StaleError(node.module, node.module.label)
+    files = [_resource(path) for path in resources]
+    distributions = with_dependencies(sorted(closure.externals))
+    components = [_component(node) for node in closure.nodes if not isinstance(node, Held) or node.has_values]
+    return Fingerprint(
+        digest(SCHEME, code, [each.digest for each in files], distributions), (*components, *files), distributions
+    )
+
+
+def _component(node: Node) -> Component:
+    if isinstance(node, Held):
+        return Component(f"{node.what} (held)", None, None, digest(node.encoded))
+    if isinstance(node, Value):
+        return Component(f"{node.module.label}.{node.what} (value)", node.module.path, None, digest(node.encoded))
+    if isinstance(node, Whole):
+        return Component(f"{node.module.label} (whole)", node.module.path, None, form_of(node).digest)
+    # The names of what it uses: the form has but numbers for them, so two that changed places would not be seen.
+    uses = [link.name if isinstance(link, Name) else "" for link in form_of(node).links]
+    return Component(node.label, node.module.path, node.line, digest(form_of(node).digest, uses))
+
+
+def _resource(path: Path) -> Component:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DefinitionError(
+            f"{path}: declared as a file that an asset reads, but {error.strerror}: name a file that is there"
+        ) from error
+    return Component(path.name, str(path), None, hashlib.sha256(content).digest())

@@ -1,0 +1,233 @@
+"""The closure of a function: all first-party code that it can reach, as a graph, and the digest of that graph.
+
+Invariants: the digest depends on what the code says and on which name stands for what, not on the order in which
+anything is defined, nor on where it stands. What is reached by ways that no link shows enters too: what a registry
+holds, what was bound to a name afterwards, and what statements with an effect of their own do when they are imported.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FunctionType
+
+from tidemark.fingerprint.forms import Nested, form_of
+from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain
+from tidemark.fingerprint.modules import Link, Module, Name, StaleError, Statement, Whole, import_closure
+from tidemark.fingerprint.syntax import normal_form
+from tidemark.fingerprint.texts import file_token
+from tidemark.hashing import digest
+
+# Where one of these is in the code behind a constant, its value differs between processes without any code being
+# different: clocks, chance, this process and this machine, and the order of sets of text. Such a value is left out.
+_UNREPEATABLE = frozenset(
+    {"now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime", "random"}
+    | {"secrets", "urandom", "uuid1", "uuid4", "token_hex", "default_rng", "getpid", "getcwd", "cwd", "tempfile"}
+    | {"gethostname", "getuser", "home", "expanduser", "argv", "executable", "id", "hash", "set", "frozenset"}
+    | {"__name__"}
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a name stands for as loaded, where its text does not tell; ``what`` and ``module`` are for people."""
+
+    encoded: bytes
+    what: str = field(compare=False)
+    module: Module = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a function was made with: the content of its closure, the arguments of a partial.
+
+    Attributes:
+        encoded: all of it, with numbers for code.
+        code: what the numbers stand for.
+        what: the function's name, for people.
+        has_values: there is more to it than code.
+
+    """
+
+    encoded: bytes
+    code: tuple[Link | Statement | Nested, ...]
+    what: str = field(compare=False)
+    has_values: bool = field(compare=False)
+
+
+Node = Statement | Nested | Whole | Value | Held
+
+
+class Closure:
+    """The closure of one function, as it is walked.
+
+    Attributes:
+        nodes: the code that was reached, in the order in which it was.
+        externals: full names of what it uses from outside the first-party code.
+
+    """
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.nodes: dict[Node, None] = {}
+        encoder = Encoder()
+        what = getattr(function, "__qualname__", type(function).__qualname__)
+        encoder.write(function, what)
+        self.externals: set[str] = set(encoder.externals)
+        self._root = Held(b"".join(encoder.parts), tuple(encoder.code), what, encoder.holds_values)
+        # What these modules import when they are loaded is loaded in every process that has the function, so what
+        # names stand for there may count. What a function imports while it runs is loaded in some only: there, the
+        # text alone counts.
+        self._loaded = set(import_closure(encoder.modules))
+        self._named: dict[Name, list[Node]] = {}
+        self._behind: dict[Name, list[Statement | Whole]] = {}
+
+    def digest(self) -> bytes:
+        """Return the digest of everything that the function can reach."""
+        main = self._digest_from(self._root)
+        more: set[bytes] = set()
+        while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
+            # All of them are taken before any is marked, so that their order has no part in which are.
+            more.update([self._digest_from(node) for node in pending])
+        return digest(main, more)
+
+    def _hidden(self) -> Iterator[Node]:
+        """Yield the code that hangs on loaded objects which the closure names."""
+        for nodes in self._behind.values():
+            yield from nodes
+
+    def _effects(self) -> Iterator[Node]:
+        """Yield what is done when the modules of the closure, and those that they import, are loaded."""
+        modules: dict[Module, None] = {}
+        for node in self.nodes:
+            if isinstance(node, (Statement, Nested, Whole)):
+                modules.setdefault(node.module)
+                modules.update(dict.fromkeys(form_of(node).loads))
+        for module in import_closure(modules):
+            yield from module.effects
+
+    def _digest_from(self, root: Node) -> bytes:
+        """Digest the graph below a node: each node's form, and the numbers of the nodes that its links lead to."""
+        numbers: dict[Node, int] = {root: 0}
+        walked: list[Node] = [root]
+        parts: list[object] = []
+        for node in walked:
+            below = [self._nodes_of(link) for link in self._links_of(node)]
+            for each in (each for group in below for each in group):
+                if each not in numbers:
+                    numbers[each] = len(walked)
+                    walked.append(each)
+            parts.append([_own_digest(node), [[numbers[each] for each in group] for group in below]])
+        self.nodes.update(dict.fromkeys(walked))
+        return digest(*parts)
+
+    def _links_of(self, node: Node) -> tuple[Link | Statement | Nested, ...]:
+        if isinstance(node, Value):
+            return ()
+        if isinstance(node, Held):
+            return node.code
+        form = form_of(node)
+        self.externals |= form.externals
+        if isinstance(node, Whole):
+            return (*form.links, *(Name(node.module, name) for name in sorted(node.module.definitions)))
+        return form.links
+
+    def _nodes_of(self, link: Link | Statement | Nested) -> list[Node]:
+        if not isinstance(link, Name):
+            return [link]
+        if link not in self._named:
+            self._named[link] = self._nodes_named(link)
+        return self._named[link]
+
+    def _nodes_named(self, name: Name) -> list[Node]:
+        nodes: list[Node] = [*name.module.definitions.get(name.name, ())]
+        if name.name in name.module.namespace:
+            behind = list(code_behind(name.module.namespace[name.name]))
+            if name.module in self._loaded:
+                self._behind[name] = behind
+                value = _value_of(name)
+                nodes += [] if value is None else [value]
+        return nodes
+
+
+def _own_digest(node: Node) -> bytes:
+    return digest(node.encoded) if isinstance(node, (Value, Held)) else form_of(node).digest
+
+
+# -- values
+
+
+def _value_of(name: Name) -> Value | None:
+    """Return what a name stands for as loaded, where its text does not tell.
+
+    A literal tells its value, so it counts only where something else is loaded: the name was bound anew from
+    elsewhere. What is worked out when the module is imported may come from the environment or from a file: it counts,
+    unless it cannot be repeated. What functions change as they run depends on what ran before: it does not count.
+    """
+    module = name.module
+    if name.name in module.unsettled:
+        return None
+    value, written = _loaded_and_written(name)
+    try:
+        encoded = plain(value)
+    except TypeError:
+        return None
+    literal = _literal(written)
+    if encoded == literal:
+        return None
+    if literal is not None and file_token(module.path) != module.text.token:
+        raise StaleError(module, name.name)
+    identifiers, homes = _behind(name)
+    if literal is None and not _UNREPEATABLE.isdisjoint(identifiers):
+        return None
+    return Value(plain(value, homes), name.name, module)
+
+
+def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:
+    """Return the value of a name, of a function the values of its defaults, and the expressions that give it."""
+    value = name.module.namespace[name.name]
+    statements = name.module.definitions.get(name.name, [])
+    node = statements[0].node if len(statements) == 1 else None
+    if isinstance(value, FunctionType):
+        located = located_function(value)
+        if located is None or located.statement not in statements or located.node is None:
+            return value, None
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or located.node is not node:
+            # One of several: which of them may depend on the environment.
+            return normal_form(located.node, {}, keep_docstrings=False), None
+        written = [each for each in (*node.args.defaults, *node.args.kw_defaults) if each is not None]
+        given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        if any(isinstance(each, (dict, list, set)) for each in given):
+            return value, None  # one that the function fills, like as not
+        return given, written
+    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if all(isinstance(each, ast.Name) for each in targets):
+            return [value], [node.value]
+    return value, None
+
+
+def _literal(written: list[ast.expr] | None) -> bytes | None:
+    """Return the encoded values of literals; None if any of the expressions is none."""
+    if written is None:
+        return None
+    try:
+        return plain([ast.literal_eval(each) for each in written])
+    except (ValueError, TypeError):
+        return None
+
+
+def _behind(name: Name) -> tuple[frozenset[str], list[Module]]:
+    """Return all identifiers in the text that a name leads to, and the modules in which that asks for its own place."""
+    known: tuple[frozenset[str], list[Module]] | None = name.module.forms.get(name)
+    if known is None:
+        text: list[Statement | Whole] = list(name.module.definitions.get(name.name, ()))
+        seen = set(text)
+        for code in text:
+            for link in form_of(code).links:
+                below = [link] if isinstance(link, Whole) else link.module.definitions.get(link.name, ())
+                new = [each for each in below if each not in seen]
+                seen.update(new)
+                text.extend(new)
+        homes = [each.module for each in text if "__file__" in form_of(each).identifiers]
+        known = frozenset().union(*(form_of(each).identifiers for each in text)), list(dict.fromkeys(homes))
+        name.module.forms[name] = known
+    return known

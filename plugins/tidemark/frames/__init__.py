@@ -1,0 +1,48 @@
+"""Reading and writing data frames by type annotation, and the digests of their content.
+
+Invariants: definitions can be checked without importing a single frame library (the DAG processor does so every few
+seconds), so that what needs pyarrow is loaded on first use; everything that is stored has passed through one canonical
+form, so that equal content has one version, one blob and one shape for its readers, whatever engine made it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from tidemark.frames.annotations import accepts_none, check_annotation, check_output, check_schema
+
+if TYPE_CHECKING:
+    from tidemark.frames.content import bytes_version, data_version, schema_digest, text_version
+    from tidemark.frames.deliveries import Delivery, read_delivery
+    from tidemark.frames.inputs import Part, load
+    from tidemark.frames.outputs import Encoded, encode
+
+__all__ = [
+    "Delivery",
+    "Encoded",
+    "Part",
+    "accepts_none",
+    "bytes_version",
+    "check_annotation",
+    "check_output",
+    "check_schema",
+    "data_version",
+    "encode",
+    "load",
+    "read_delivery",
+    "schema_digest",
+    "text_version",
+]
+
+_HOMES = {
+    "content": ("bytes_version", "data_version", "schema_digest", "text_version"),
+    "deliveries": ("Delivery", "read_delivery"),
+    "inputs": ("Part", "load"),
+    "outputs": ("Encoded", "encode"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

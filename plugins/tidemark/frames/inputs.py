@@ -1,0 +1,160 @@
+"""From pinned blobs to what an asset's function is given, as its annotation asks.
+
+Invariants: readers get the stored order, and one value for one data version: what Tidemark did not write itself is
+brought into canonical form first. A window is the union of its members by column name, in the order given, with the
+column ``partition`` after the others; no value is changed to make two members fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tidemark.errors import UsageError
+from tidemark.frames.annotations import Kind, check_annotation, declared_kind
+from tidemark.frames.deliveries import TABULAR, read_table
+from tidemark.frames.engines import as_polars, from_table
+from tidemark.frames.outputs import CANONICAL_MARK
+from tidemark.frames.windows import PARTITION, conform, union_schema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Part:
+    """A pinned input blob as a local file.
+
+    ``format`` is what `encode` or `read_delivery` said of it; ``schema`` is what its source declares, else None.
+    """
+
+    partition: str
+    path: Path
+    format: str
+    schema: Mapping[str, type] | None
+
+
+def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str) -> object:
+    """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes or a Path.
+
+    Without an annotation a frame arrives as polars.DataFrame, text as str, anything else as bytes. A polars.LazyFrame
+    scans the files and has read nothing yet; a DuckDB relation belongs to DuckDB's default connection, so that
+    ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In pandas an integer or boolean column
+    with nulls is of pandas' nullable type: no integer becomes a float. Text, bytes and a Path are the stored file;
+    of a delivered CSV it is the first of those with the same cells, whose style the version does not cover.
+
+    ``windowed`` inputs are one frame of all parts, in the order given, with a column ``partition``. Members may lack
+    columns (null there) and differ in the width of numbers and the unit of times if every value survives; no member
+    at all gives a frame with that one column and no rows. Otherwise there is exactly one part.
+
+    Raises:
+        UsageError: what is stored cannot arrive as annotated; or members have columns of conflicting types, or one
+            named ``partition``: the message names column and partitions.
+        DefinitionError: the annotation is not supported.
+        DeliveryError: a part is a delivery that its (changed) schema no longer fits.
+
+    """
+    kind = declared_kind(annotation, f"input {name!r}")
+    if windowed:
+        check_annotation(annotation, f"input {name!r}", windowed=True)
+        return _window([_Member(part, name) for part in parts], kind or Kind.POLARS, name)
+    (part,) = parts
+    kind = kind or (Kind.POLARS if part.format in TABULAR else Kind.TEXT if part.format == "text" else Kind.BYTES)
+    return _single(_Member(part, name), kind) if kind.is_frame else _raw(part, kind, name)
+
+
+def _raw(part: Part, kind: Kind, name: str) -> object:
+    if kind is Kind.PATH:
+        return part.path
+    payload = part.path.read_bytes()
+    if kind is Kind.BYTES:
+        return payload
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"input {name!r}, {part.partition}: it is {part.format}, and not UTF-8 text at byte "
+            f"{error.start + 1}. Annotate it as a frame, as bytes or as pathlib.Path."
+        ) from error
+
+
+class _Member:
+    """One part of a frame: what columns it has, and its rows, each read from the file when first asked for."""
+
+    def __init__(self, part: Part, name: str) -> None:
+        self.where = f"input {name!r}, {part.partition}"
+        self.partition = part.partition
+        self._part = part
+        if part.format not in TABULAR:
+            raise UsageError(
+                f"{self.where}: it is {part.format}, not a frame. Annotate it as str, bytes or pathlib.Path."
+            )
+
+    @cached_property
+    def _canonical_schema(self) -> pa.Schema | None:
+        """The columns of a file that Tidemark wrote; None if it has yet to be brought into canonical form."""
+        if self._part.format != "parquet":
+            return None
+        schema = pq.read_schema(self._part.path)
+        return schema.remove_metadata() if CANONICAL_MARK.items() <= (schema.metadata or {}).items() else None
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All rows, in canonical form."""
+        if self._canonical_schema is not None:
+            return pq.ParquetFile(self._part.path).read().replace_schema_metadata(None)
+        return read_table(self._part.path.read_bytes(), self._part.format, self._part.schema, name=self.where)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, in canonical types."""
+        return self.table.schema if self._canonical_schema is None else self._canonical_schema
+
+    def scan(self) -> "pl.LazyFrame":
+        """All rows; unread yet, if the file is in canonical form."""
+        import polars as pl
+
+        if self._canonical_schema is not None:
+            return pl.scan_parquet(self._part.path, glob=False, hive_partitioning=False)
+        return as_polars(self.table).lazy()
+
+    def scan_as(self, union: pa.Schema) -> "pl.LazyFrame":
+        """All rows with the columns of a window, its own last."""
+        import polars as pl
+
+        if any(union.field(field.name).type != field.type for field in self.schema):
+            fitted = as_polars(conform(self.table, union, self.where)).lazy()
+        else:
+            of = as_polars(union.empty_table()).schema
+            has = set(self.schema.names)
+            fitted = self.scan().select(
+                pl.col(name) if name in has else pl.lit(None, dtype=of[name]).alias(name) for name in union.names
+            )
+        return fitted.with_columns(pl.lit(self.partition).alias(PARTITION))
+
+    def read_as(self, union: pa.Schema) -> pa.Table:
+        """All rows with the columns of a window, its own last."""
+        table = conform(self.table, union, self.where)
+        partition = pa.repeat(pa.scalar(self.partition, pa.large_string()), table.num_rows)
+        return table.append_column(PARTITION, partition)
+
+
+def _window(members: Sequence[_Member], kind: Kind, name: str) -> object:
+    union = union_schema([(member.partition, member.schema) for member in members], name)
+    if kind in (Kind.LAZY, Kind.POLARS) and members:
+        import polars as pl
+
+        lazy = pl.concat([member.scan_as(union) for member in members])
+        return lazy if kind is Kind.LAZY else lazy.collect()
+    empty = union.append(pa.field(PARTITION, pa.large_string())).empty_table()
+    return from_table(pa.concat_tables([empty, *(member.read_as(union) for member in members)]), kind)
+
+
+def _single(member: _Member, kind: Kind) -> object:
+    if kind is Kind.LAZY:
+        return member.scan()
+    return member.scan().collect() if kind is Kind.POLARS else from_table(member.table, kind)

@@ -1,0 +1,259 @@
+"""Looking into the state: what a partition is and why, what it was before, and how every asset stands."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from tidemark.assets import Asset, Pipeline, Source
+from tidemark.catalog import Catalog
+from tidemark.deployment import Deployment
+from tidemark.errors import DefinitionError
+from tidemark.explain import reason_of
+from tidemark.facts import Names, read_facts, register
+from tidemark.ledger import heads, plans, records, registry, sources
+from tidemark.ledger.schema import code_version
+from tidemark.partitions import TimeGrain
+from tidemark.survey import Facts, Judgement, State, Survey
+
+
+def _survey(deployment: Deployment, pipeline: Pipeline, names: Names) -> tuple[Survey, dict[str, list[Judgement]]]:
+    with deployment.ledger.read() as connection:
+        as_of = plans.newest_as_of(connection, deployment.environment)
+    facts = read_facts(deployment, pipeline, names)
+    survey = Survey(pipeline, facts, as_of or deployment.settings.as_of or datetime.now(UTC))
+    judgements: dict[str, list[Judgement]] = {}
+    for judged in survey.judge_all(pipeline.assets):
+        judgements.setdefault(judged.asset, []).append(judged)
+    return survey, judgements
+
+
+def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) -> dict[str, Any]:
+    """Say what a partition is, why, from what it was made, and what its gate said; JSON-ready.
+
+    Raises:
+        UsageError: the asset or the key is none.
+
+    """
+    member = pipeline[name]
+    ordinal = member.grain.ordinal(key)
+    names = register(deployment, pipeline)
+    survey, judgements = _survey(deployment, pipeline, names)
+    judged = next((each for each in judgements.get(name, ()) if each.ordinal == ordinal), None)
+    head = survey.facts.heads.get(name, {}).get(ordinal)
+    with deployment.ledger.read() as connection:
+        partition_id = names.partitions[member.grain.scheme].get(key)
+        made = records.made_for(connection, names.assets[name], partition_id) if partition_id is not None else []
+        live = next((each for each in made if head and each.id == head.materialization), None)
+        account: dict[str, Any] = {
+            "asset": name,
+            "partition": key,
+            "as_of": survey.as_of.isoformat(),
+            **_state(connection, names, member, judged, survey, ordinal),
+            "held": survey.held(name, ordinal),
+            "live": _made_data(connection, live) if live else None,
+            "provisional_for": sorted(f"{asset} {part}" for asset, part in head.missing) if head else [],
+            "inputs": _inputs_data(connection, live.id) if live else [],
+            "gate": _gate_data(connection, survey.facts.suites.get(name), live.data_version if live else None),
+            "quarantined": _quarantined(connection, survey.facts, name, made),
+            "failures": [
+                {"at": each.created_at.isoformat(), "run": each.run, "error": each.error}
+                for each in made
+                if each.status in (records.FAILED, records.DIED)
+            ],
+        }
+    if isinstance(member, Source):
+        account["file"] = member.file_of(key)
+    return account
+
+
+def _state(
+    connection: sa.Connection,
+    names: Names,
+    member: Source | Asset,
+    judged: Judgement | None,
+    survey: Survey,
+    ordinal: int,
+) -> dict[str, str]:
+    """Return what a partition is in a word or two, and why."""
+    if isinstance(member, Source):
+        state, why = _source_state(connection, names, member, survey, ordinal)
+    elif judged is None:
+        state, why = "does not exist", _why_not_there(member, survey, ordinal)
+    else:
+        state, why = str(judged.state), _why(connection, member, judged, survey.facts)
+    return {"state": state, "why": why}
+
+
+def _source_state(
+    connection: sa.Connection, names: Names, source: Source, survey: Survey, ordinal: int
+) -> tuple[str, str]:
+    view = survey.tracks[source.name].views.get(ordinal)
+    if view is None:
+        return "does not exist", "neither delivered nor expected"
+    if view.failed:
+        rejected = survey.facts.delivered[source.name][ordinal].rejected or ""
+        return "rejected" + (": the last good delivery stays live" if view.version else ""), rejected
+    if view.version:
+        return "delivered", ""
+    if view.undue:
+        return "not yet due", f"due {view.undue:%Y-%m-%d %H:%M} UTC"
+    if view.roots:
+        return "missing", "expected, due, and not there"
+    partition_id = names.id_of(source.name, source.grain.key(ordinal))
+    return "absent", f"declared: {sources.declared(connection, names.assets[source.name], partition_id)}"
+
+
+def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
+    """Say why an asset has no such partition, for one that the survey does not know."""
+    grain, begins = asset.grain, survey.tracks[asset.name].begins
+    if isinstance(grain, TimeGrain):
+        if grain.ends(ordinal) > survey.as_of:
+            return f"its period ends {grain.ends(ordinal):%Y-%m-%d %H:%M} UTC, after {survey.as_of:%Y-%m-%d %H:%M} UTC"
+        if begins is None:
+            return "nothing of what it reads has been delivered yet"
+        if grain.begins(ordinal) < begins:
+            return f"what it reads begins {begins:%Y-%m-%d %H:%M} UTC, later than its period"
+    absent = [read.upstream for read in asset.inputs if read.mapping.name == "same" and not read.optional]
+    return f"one of what it reads for the same period does not exist: {', '.join(absent)}"
+
+
+def _why(connection: sa.Connection, asset: Asset, judged: Judgement, facts: Facts) -> str:
+    if judged.state is State.FRESH and not judged.unchecked:
+        return "code, parameters and the content of all inputs are those that it was computed from"
+    stays = judged.state in (State.HELD, State.CLOSED)
+    if judged.reason and not (stays and judged.action_key):
+        return judged.reason
+    wanted = [judged.head.materialization] if judged.head else []
+    before = records.inputs_of(connection, wanted)
+    parameters = {number: each.parameters for number, each in records.made(connection, wanted).items()}
+    reason = reason_of(asset, judged, facts, before, parameters)
+    return f"{judged.reason}; else it would run: {reason}" if stays else f"would run: {reason}"
+
+
+def _made_data(connection: sa.Connection, made: records.Made) -> dict[str, Any]:
+    code = None
+    if made.code_version is not None:
+        row = connection.execute(sa.select(code_version).where(code_version.c.id == made.code_version)).one()
+        code = {"version": row.fingerprint.hex(), "commit": row.git_commit, "uncommitted_changes": row.git_dirty}
+    return {
+        "version": made.data_version.hex() if made.data_version else None,
+        "action_key": made.action_key.hex(),
+        "blob": made.blob,
+        "rows": made.rows,
+        "bytes": made.size,
+        "seconds": made.seconds,
+        "computed_at": made.created_at.isoformat(),
+        "run": made.run,
+        "by": made.actor,
+        "code": code,
+        "parameters": made.parameters,
+    }
+
+
+def _inputs_data(connection: sa.Connection, number: int) -> list[dict[str, Any]]:
+    names = {each.id: each.name for each in registry.assets(connection).values()}
+    return [
+        {
+            "parameter": each.parameter,
+            "asset": names[each.asset_id],
+            "mapping": each.mapping,
+            "members": [{"partition": key, "version": v.hex() if v else None} for key, v, _ in each.members],
+        }
+        for each in records.inputs_of(connection, [number]).get(number, [])
+    ]
+
+
+def _gate_data(connection: sa.Connection, suite: bytes | None, version: bytes | None) -> dict[str, Any] | None:
+    return records.gate_details(connection, suite, version) if suite and version else None
+
+
+def _quarantined(connection: sa.Connection, facts: Facts, name: str, made: list[records.Made]) -> list[dict[str, Any]]:
+    """Return the candidates that do not pass the suite as it is now, with what it says of them."""
+    suite = facts.suites.get(name)
+    if suite is None:
+        return []
+    found = {}
+    for each in made:
+        if each.data_version and facts.outcomes.get(suite, {}).get(each.data_version) == "blocked":
+            details = records.gate_details(connection, suite, each.data_version)
+            found[each.data_version] = {"version": each.data_version.hex(), "blob": each.blob, "gate": details}
+    return list(found.values())
+
+
+def history_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) -> list[dict[str, Any]]:
+    """Return every head that a partition has had, oldest first; JSON-ready.
+
+    Raises:
+        UsageError: the asset or the key is none.
+
+    """
+    member = pipeline[name]
+    member.grain.ordinal(key)
+    names = register(deployment, pipeline)
+    partition_id = names.partitions[member.grain.scheme].get(key)
+    if partition_id is None:
+        return []
+    with deployment.ledger.read() as connection:
+        entries = heads.history(connection, deployment.environment, names.assets[name], partition_id)
+    return [
+        {
+            "at": each.at.isoformat(),
+            "version": each.data_version.hex() if each.data_version else None,
+            "live": each.until_seq is None,
+            "provisional_for": sorted(f"{asset} {part}" for asset, part in each.missing),
+            "reason": each.reason,
+            "run": each.run,
+            "by": each.actor,
+        }
+        for each in entries
+    ]
+
+
+def status_of(deployment: Deployment, catalog: Catalog) -> dict[str, Any]:
+    """Return how every source and asset stands, by pipeline; JSON-ready."""
+    pipelines: dict[str, Any] = {}
+    problems = {file.name: problem for file, problem in catalog.problems.items()}
+    for pipeline in catalog.pipelines.values():
+        try:
+            pipelines[pipeline.name] = _pipeline_status(deployment, pipeline)
+        except DefinitionError as problem:  # one that cannot be is shown beside those that can
+            problems[pipeline.name] = str(problem)
+    return {"environment": deployment.environment, "pipelines": pipelines, "problems": problems}
+
+
+def _pipeline_status(deployment: Deployment, pipeline: Pipeline) -> dict[str, Any]:
+    survey, judgements = _survey(deployment, pipeline, register(deployment, pipeline))
+    with deployment.ledger.read() as connection:
+        newest = plans.newest(connection, deployment.environment, pipeline.name)
+    return {
+        "last_run": newest.made_at.isoformat() if newest else None,
+        "as_of": newest.as_of.isoformat() if newest else None,
+        "sources": {each.name: _source_status(survey, each) for each in pipeline.sources},
+        "assets": {each.name: _asset_status(survey, each, judgements.get(each.name, [])) for each in pipeline.assets},
+    }
+
+
+def _source_status(survey: Survey, source: Source) -> dict[str, Any]:
+    track = survey.tracks[source.name]
+    views = [(ordinal, track.views[ordinal]) for ordinal in track.existing]
+    live = [ordinal for ordinal, view in views if view.version]
+    return {
+        "delivered": len(live),
+        "rejected": [source.grain.key(ordinal) for ordinal, view in views if view.failed],
+        "missing": [source.grain.key(ordinal) for ordinal, view in views if view.roots and not view.failed],
+        "newest": source.grain.key(live[-1]) if live else None,
+    }
+
+
+def _asset_status(survey: Survey, asset: Asset, judgements: list[Judgement]) -> dict[str, Any]:
+    states = [judged.state for judged in judgements]
+    live, held = survey.facts.heads.get(asset.name, {}), survey.facts.held.get(asset.name, {})
+    return {
+        "live": len(live),
+        "provisional": sum(bool(head.missing) for head in live.values()),
+        "newest": asset.grain.key(max(live)) if live else None,
+        "held": held.get(None),
+        "held_partitions": [asset.grain.key(ordinal) for ordinal in sorted(each for each in held if each is not None)],
+        "states": {state.value: states.count(state) for state in State if states.count(state)},
+    }

@@ -1,0 +1,214 @@
+"""Heads: what is live for an asset's partition in an environment, and the numbered changes that made it so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.registry import chunks
+from tidemark.ledger.schema import change, head_log, materialization
+
+PROD = "prod"
+
+Missing = frozenset[tuple[str, str]]
+FINAL: Missing = frozenset()
+
+
+class Head(NamedTuple):
+    """What is live for one partition.
+
+    Attributes:
+        materialization: id of the materialization.
+        action_key: its action key, 32 bytes.
+        data_version: its logical content, 32 bytes.
+        code_version: id of its code version; None for a delivery.
+        missing: what it was made without, as (asset, partition key); empty: final.
+
+    """
+
+    materialization: int
+    action_key: bytes
+    data_version: bytes
+    code_version: int | None
+    missing: Missing
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of a head: to a materialization, to nothing (None), or of its marks alone.
+
+    Attributes:
+        asset_id: whose head moves.
+        partition_id: whose head moves.
+        before: the materialization that is live now, or None.
+        materialization: the one that will be.
+        missing: what it is provisional for.
+        reason: why, in words.
+
+    """
+
+    asset_id: int
+    partition_id: int
+    before: int | None
+    materialization: int | None
+    missing: Missing
+    reason: str
+
+
+def new_change(connection: sa.Connection, *, run: str, actor: str) -> int:
+    """Number a change; the number is this transaction's, and larger than any that is visible."""
+    take_turn(connection, Turn.HEADS)
+    values = {"at": datetime.now(UTC), "run": run, "actor": actor}
+    return int(connection.execute(sa.insert(change).values(**values).returning(change.c.seq)).scalar_one())
+
+
+def newest_change(connection: sa.Connection) -> int:
+    """Return the number of the newest change, 0 before the first."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(change.c.seq), 0))).scalar_one())
+
+
+def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Head]:
+    """Return the live heads of an asset by partition id; a branch falls back to ``prod`` for what it did not change."""
+    found: dict[int, Head] = {}
+    for name in dict.fromkeys((PROD, environment)):
+        query = (
+            sa.select(
+                head_log.c.partition_id,
+                head_log.c.materialization_id,
+                materialization.c.action_key,
+                materialization.c.data_version,
+                materialization.c.code_version_id,
+                head_log.c.missing,
+            )
+            .select_from(head_log.outerjoin(materialization, head_log.c.materialization_id == materialization.c.id))
+            .where(head_log.c.environment == name, head_log.c.asset_id == asset_id, head_log.c.to_seq.is_(None))
+        )
+        for partition_id, made, action_key, data_version, code, missing in connection.execute(query):
+            if made is None:
+                found.pop(partition_id, None)
+            else:
+                marks = frozenset((asset, key) for asset, key in missing) if missing else FINAL
+                found[partition_id] = Head(made, action_key, data_version, code, marks)
+    return found
+
+
+def current_ids(
+    connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int]
+) -> dict[int, int | None]:
+    """Return the materialization that is live for each of some partitions, in this environment alone."""
+    found: dict[int, int | None] = {}
+    for some in chunks(partition_ids):
+        query = sa.select(head_log.c.partition_id, head_log.c.materialization_id).where(
+            head_log.c.environment == environment,
+            head_log.c.asset_id == asset_id,
+            head_log.c.to_seq.is_(None),
+            head_log.c.partition_id.in_(some),
+        )
+        found.update((row.partition_id, row.materialization_id) for row in connection.execute(query))
+    return found
+
+
+def move(connection: sa.Connection, environment: str, moves: Iterable[Move], seq: int) -> list[Move]:
+    """Move heads under one change, by compare-and-swap; returns the moves that were made.
+
+    A move is left out where another head than the expected one is live by now.
+    """
+    wanted = list(moves)
+    by_asset: dict[int, list[int]] = {}
+    for each in wanted:
+        by_asset.setdefault(each.asset_id, []).append(each.partition_id)
+    live = {asset: current_ids(connection, environment, asset, parts) for asset, parts in by_asset.items()}
+    # A branch has no row of its own for what it still takes from prod.
+    rows = [each for each in wanted if live[each.asset_id].get(each.partition_id, each.before) == each.before]
+    if not rows:
+        return []
+    made: dict[int, list[int]] = {}
+    for each in rows:
+        made.setdefault(each.asset_id, []).append(each.partition_id)
+    for asset_id, partition_ids in made.items():
+        for some in chunks(partition_ids):
+            connection.execute(
+                sa.update(head_log)
+                .where(
+                    head_log.c.environment == environment,
+                    head_log.c.asset_id == asset_id,
+                    head_log.c.partition_id.in_(some),
+                    head_log.c.to_seq.is_(None),
+                )
+                .values(to_seq=seq)
+            )
+    connection.execute(
+        sa.insert(head_log),
+        [
+            {
+                "environment": environment,
+                "asset_id": each.asset_id,
+                "partition_id": each.partition_id,
+                "materialization_id": each.materialization,
+                "missing": sorted(map(list, each.missing)) if each.missing else None,
+                "reason": each.reason,
+                "from_seq": seq,
+            }
+            for each in rows
+        ],
+    )
+    return rows
+
+
+class HistoryEntry(NamedTuple):
+    """One head that was or is live, newest last."""
+
+    seq: int
+    at: datetime
+    until_seq: int | None
+    materialization: int | None
+    data_version: bytes | None
+    missing: Missing
+    reason: str
+    run: str
+    actor: str
+
+
+def history(connection: sa.Connection, environment: str, asset_id: int, partition_id: int) -> list[HistoryEntry]:
+    """Return every head that a partition has had in an environment, oldest first."""
+    query = (
+        sa.select(
+            head_log.c.from_seq,
+            change.c.at,
+            head_log.c.to_seq,
+            head_log.c.materialization_id,
+            materialization.c.data_version,
+            head_log.c.missing,
+            head_log.c.reason,
+            change.c.run,
+            change.c.actor,
+        )
+        .select_from(
+            head_log.join(change, change.c.seq == head_log.c.from_seq).outerjoin(
+                materialization, head_log.c.materialization_id == materialization.c.id
+            )
+        )
+        .where(
+            head_log.c.environment == environment,
+            head_log.c.asset_id == asset_id,
+            head_log.c.partition_id == partition_id,
+        )
+        .order_by(head_log.c.from_seq, head_log.c.id)
+    )
+    return [
+        HistoryEntry(*row[:5], frozenset((asset, key) for asset, key in row[5] or ()), *row[6:])
+        for row in connection.execute(query)
+    ]
+
+
+def moved_since(connection: sa.Connection, environment: str, asset_ids: Iterable[int], seq: int) -> set[int]:
+    """Return which of some assets have had a head moved after a change, as an environment sees them."""
+    query = sa.select(head_log.c.asset_id).where(
+        head_log.c.environment.in_([PROD, environment]),
+        head_log.c.asset_id.in_(list(asset_ids)),
+        head_log.c.from_seq > seq,
+    )
+    return set(connection.execute(query.distinct()).scalars())

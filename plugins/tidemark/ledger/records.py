@@ -1,0 +1,316 @@
+"""Materializations: what was computed or delivered, from what, and whether it passed its gate. Written once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from tidemark.ledger.registry import chunks, insert_new
+from tidemark.ledger.schema import asset, gate_result, materialization, materialization_input, partition
+
+DELIVERED = "delivered"
+COMPUTED = "computed"
+FAILED = "failed"
+DIED = "died"  # failed by killing the workers that computed it
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """What one parameter read: members as (partition key, data version or None for ABSENT, materialization or None)."""
+
+    parameter: str
+    asset_id: int
+    mapping: str
+    digest: bytes
+    members: tuple[tuple[str, bytes | None, int | None], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A materialization to be written down; sizes in bytes, time in seconds."""
+
+    asset_id: int
+    partition_id: int
+    status: str
+    action_key: bytes
+    code_version: int | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    data_version: bytes | None = None
+    schema_digest: bytes | None = None
+    blob: str | None = None
+    format: str | None = None
+    rows: int | None = None
+    size: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+    inputs: tuple[InputRecord, ...] = ()
+
+
+def write(
+    connection: sa.Connection,
+    records: Sequence[Record],
+    *,
+    environment: str,
+    run: str,
+    actor: str,
+    provisional_ids: Sequence[int] = (),
+) -> list[int]:
+    """Write materializations down with their inputs and return their ids, in order.
+
+    Args:
+        connection: a writing connection.
+        records: the materializations.
+        environment: in which they were made.
+        run: the run that made them.
+        actor: who started it.
+        provisional_ids: the numbers, one a record, by which records of the same group name each other as inputs.
+
+    """
+    if not records:
+        return []
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "asset_id": each.asset_id,
+            "partition_id": each.partition_id,
+            "status": each.status,
+            "action_key": each.action_key,
+            "code_version_id": each.code_version,
+            "parameters": each.parameters,
+            "data_version": each.data_version,
+            "schema_digest": each.schema_digest,
+            "blob": each.blob,
+            "format": each.format,
+            "rows": each.rows,
+            "bytes": each.size,
+            "seconds": each.seconds,
+            "environment": environment,
+            "run": run,
+            "actor": actor,
+            "error": each.error,
+            "created_at": now,
+        }
+        for each in records
+    ]
+    statement = sa.insert(materialization).returning(materialization.c.id, sort_by_parameter_order=True)
+    ids = [int(row[0]) for row in connection.execute(statement, rows)]
+    real = dict(zip(provisional_ids, ids, strict=False))
+    inputs = [
+        {
+            "materialization_id": made,
+            "position": position,
+            "parameter": read.parameter,
+            "asset_id": read.asset_id,
+            "mapping": read.mapping,
+            "members_digest": read.digest,
+            "members": [
+                # A number of this group whose record was not written down has no id.
+                [key, version.hex() if version else None, source if source is None or source >= 0 else real.get(source)]
+                for key, version, source in read.members
+            ],
+        }
+        for made, each in zip(ids, records, strict=True)
+        for position, read in enumerate(each.inputs)
+    ]
+    if inputs:
+        connection.execute(sa.insert(materialization_input), inputs)
+    return ids
+
+
+class Known(NamedTuple):
+    """What is known of an action key: its computed result, if there is one, how often it has failed, and how last.
+
+    ``died`` says that it has failed by killing the workers that computed it.
+    """
+
+    materialization: int | None
+    data_version: bytes | None
+    blob: str | None
+    failures: int
+    error: str | None
+    died: bool = False
+
+
+UNKNOWN = Known(None, None, None, 0, None)
+
+
+def known(connection: sa.Connection, asset_id: int) -> dict[tuple[int, bytes], Known]:
+    """Return what is known of an asset's action keys, by (partition id, action key).
+
+    The first result that was recorded for a key is the one that stays.
+    """
+    query = (
+        sa.select(
+            materialization.c.partition_id,
+            materialization.c.action_key,
+            materialization.c.id,
+            materialization.c.status,
+            materialization.c.data_version,
+            materialization.c.blob,
+            materialization.c.error,
+        )
+        .where(materialization.c.asset_id == asset_id)
+        .order_by(materialization.c.id)
+    )
+    found: dict[tuple[int, bytes], Known] = {}
+    for partition_id, action_key, made, status, data_version, blob, error in connection.execute(query):
+        before = found.get((partition_id, action_key), UNKNOWN)
+        if status in (FAILED, DIED):
+            failed = before._replace(failures=before.failures + 1, error=error, died=before.died or status == DIED)
+            found[partition_id, action_key] = failed
+        elif before.materialization is None:
+            found[partition_id, action_key] = before._replace(
+                materialization=made, data_version=data_version, blob=blob
+            )
+    return found
+
+
+class Made(NamedTuple):
+    """A materialization as it was written down."""
+
+    id: int
+    asset: str
+    partition: str
+    status: str
+    action_key: bytes
+    code_version: int | None
+    parameters: dict[str, Any]
+    data_version: bytes | None
+    blob: str | None
+    format: str | None
+    rows: int | None
+    size: int | None
+    seconds: float | None
+    environment: str
+    run: str
+    actor: str
+    error: str | None
+    created_at: datetime
+
+
+_MADE = (
+    sa.select(
+        materialization.c.id,
+        asset.c.name,
+        partition.c.key,
+        materialization.c.status,
+        materialization.c.action_key,
+        materialization.c.code_version_id,
+        materialization.c.parameters,
+        materialization.c.data_version,
+        materialization.c.blob,
+        materialization.c.format,
+        materialization.c.rows,
+        materialization.c.bytes,
+        materialization.c.seconds,
+        materialization.c.environment,
+        materialization.c.run,
+        materialization.c.actor,
+        materialization.c.error,
+        materialization.c.created_at,
+    )
+    .join(asset, asset.c.id == materialization.c.asset_id)
+    .join(partition, partition.c.id == materialization.c.partition_id)
+)
+
+
+def made(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Made]:
+    """Return materializations by id."""
+    found: dict[int, Made] = {}
+    for some in chunks(sorted(set(ids))):
+        for row in connection.execute(_MADE.where(materialization.c.id.in_(some))):
+            found[row[0]] = Made._make(row)
+    return found
+
+
+def blobs_from(connection: sa.Connection, asset_id: int, number: int, limit: int = 500) -> dict[int, tuple[str, str]]:
+    """Return where the data of a materialization is (address and format), and of those written next after it.
+
+    Neighbours in time are written one after the other, and who reads one soon reads the next.
+    """
+    query = (
+        sa.select(materialization.c.id, materialization.c.blob, materialization.c.format)
+        .where(
+            materialization.c.asset_id == asset_id,
+            materialization.c.id >= number,
+            materialization.c.format.is_not(None),
+        )
+        .order_by(materialization.c.id)
+        .limit(limit)
+    )
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+
+def made_for(connection: sa.Connection, asset_id: int, partition_id: int) -> list[Made]:
+    """Return all materializations of one partition, oldest first."""
+    query = _MADE.where(materialization.c.asset_id == asset_id, materialization.c.partition_id == partition_id)
+    return [Made._make(row) for row in connection.execute(query.order_by(materialization.c.id))]
+
+
+def inputs_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, list[InputRecord]]:
+    """Return what materializations read, by their ids, in the order of the parameters."""
+    found: dict[int, list[InputRecord]] = {}
+    for some in chunks(sorted(set(ids))):
+        query = (
+            sa.select(materialization_input)
+            .where(materialization_input.c.materialization_id.in_(some))
+            .order_by(materialization_input.c.materialization_id, materialization_input.c.position)
+        )
+        for row in connection.execute(query):
+            members = tuple((key, bytes.fromhex(v) if v else None, source) for key, v, source in row.members)
+            read = InputRecord(row.parameter, row.asset_id, row.mapping, row.members_digest, members)
+            found.setdefault(row.materialization_id, []).append(read)
+    return found
+
+
+def gate_outcomes(connection: sa.Connection, suite_digest: bytes) -> dict[bytes, str]:
+    """Return the outcome of a suite by data version."""
+    query = sa.select(gate_result.c.data_version, gate_result.c.outcome).where(
+        gate_result.c.suite_digest == suite_digest
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def gate_details(connection: sa.Connection, suite_digest: bytes, data_version: bytes) -> dict[str, Any] | None:
+    """Return the whole result of a suite for a data version, or None if it was not checked."""
+    query = sa.select(gate_result.c.result).where(
+        gate_result.c.suite_digest == suite_digest, gate_result.c.data_version == data_version
+    )
+    return connection.execute(query).scalar()
+
+
+def write_gate_result(
+    connection: sa.Connection,
+    suite: str,
+    suite_digest: bytes,
+    data_version: bytes,
+    outcome: str,
+    result: dict[str, Any],
+) -> None:
+    """Write down what a suite said of a data version; what was said first stays."""
+    row = {
+        "suite_digest": suite_digest,
+        "data_version": data_version,
+        "suite": suite,
+        "outcome": outcome,
+        "result": result,
+        "checked_at": datetime.now(UTC),
+    }
+    connection.execute(insert_new(connection, gate_result), [row])
+
+
+def mark_nondeterministic(connection: sa.Connection, asset_id: int) -> None:
+    """Remember that an asset gave different results for one action key."""
+    connection.execute(sa.update(asset).where(asset.c.id == asset_id).values(nondeterministic=True))
+
+
+def mean_seconds(connection: sa.Connection, asset_ids: Iterable[int]) -> dict[int, float]:
+    """Return the mean seconds that a partition of each asset has taken so far."""
+    query = (
+        sa.select(materialization.c.asset_id, sa.func.avg(materialization.c.seconds))
+        .where(materialization.c.asset_id.in_(list(asset_ids)), materialization.c.seconds.is_not(None))
+        .group_by(materialization.c.asset_id)
+    )
+    return {row[0]: float(row[1]) for row in connection.execute(query)}

@@ -1,0 +1,293 @@
+"""The ledger's tables: the memory of the system, and its only source of truth.
+
+Invariants that the tables themselves enforce:
+
+* at most one head is current for an environment's asset partition (``head_current``);
+* an observation, a materialization and a head row are never changed after they were written, but for ``to_seq``,
+  which closes a head row once, and ``materialization.nondeterministic``;
+* every change of heads has a number (``change.seq``), and numbers rise in the order in which changes became visible.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware moment, kept in UTC; SQLite has no time zones of its own."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Turn an aware moment into what the database keeps."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Turn what the database keeps into an aware moment."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Identity = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Digest = sa.LargeBinary(32)
+Json: sa.types.TypeEngine[Any] = sa.JSON()
+
+
+def _id() -> "sa.Column[int]":
+    return sa.Column("id", Identity, primary_key=True, autoincrement=True)
+
+
+def _ref(name: str, target: str, *, nullable: bool = False) -> "sa.Column[int]":
+    return sa.Column(name, Identity, sa.ForeignKey(f"{target}.id"), nullable=nullable)
+
+
+asset = sa.Table(
+    "asset",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # source or asset
+    sa.Column("scheme", sa.Text, nullable=False),
+    sa.Column("static_keys", Json, nullable=False),
+    sa.Column("definition", Json, nullable=False),  # owner, gate, key, closes_after, inputs: as last planned
+    sa.Column("nondeterministic", sa.Boolean, nullable=False, default=False),
+    sa.Column("registered_at", Instant, nullable=False),
+)
+
+partition = sa.Table(
+    "partition",
+    metadata,
+    _id(),
+    sa.Column("scheme", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("starts_at", Instant),
+    sa.Column("ends_at", Instant),
+    sa.UniqueConstraint("scheme", "key"),
+)
+
+code_version = sa.Table(
+    "code_version",
+    metadata,
+    _id(),
+    sa.Column("fingerprint", Digest, nullable=False, unique=True),
+    sa.Column("components", Json, nullable=False),  # [[label, file, line, digest hex]]
+    sa.Column("distributions", Json, nullable=False),  # [[name, version]]
+    sa.Column("python", sa.Text, nullable=False),
+    sa.Column("git_commit", sa.Text),
+    sa.Column("git_dirty", sa.Boolean),
+    sa.Column("first_seen_at", Instant, nullable=False),
+)
+
+materialization = sa.Table(
+    "materialization",
+    metadata,
+    _id(),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition"),
+    sa.Column("status", sa.Text, nullable=False),  # delivered, computed or failed
+    sa.Column("action_key", Digest, nullable=False),
+    _ref("code_version_id", "code_version", nullable=True),  # a delivery has none
+    sa.Column("parameters", Json, nullable=False),
+    sa.Column("data_version", Digest),  # a failure has none
+    sa.Column("schema_digest", Digest),
+    sa.Column("blob", sa.Text),
+    sa.Column("format", sa.Text),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("seconds", sa.Float),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("ix_materialization_partition", "asset_id", "partition_id", "action_key"),
+    sa.Index("ix_materialization_data_version", "data_version"),
+    sa.Index("ix_materialization_code_version", "code_version_id"),
+)
+
+materialization_input = sa.Table(
+    "materialization_input",
+    metadata,
+    sa.Column("materialization_id", Identity, sa.ForeignKey("materialization.id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("parameter", sa.Text, nullable=False),
+    _ref("asset_id", "asset"),
+    sa.Column("mapping", sa.Text, nullable=False),
+    sa.Column("members_digest", Digest, nullable=False),
+    sa.Column(
+        "members", Json, nullable=False
+    ),  # [[partition key, data version hex or null, materialization id or null]]
+)
+
+gate_result = sa.Table(
+    "gate_result",
+    metadata,
+    sa.Column("suite_digest", Digest, primary_key=True),
+    sa.Column("data_version", Digest, primary_key=True),
+    sa.Column("suite", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("result", Json, nullable=False),
+    sa.Column("checked_at", Instant, nullable=False),
+)
+
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("seq", Identity, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+)
+
+head_log = sa.Table(
+    "head_log",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition"),
+    _ref("materialization_id", "materialization", nullable=True),  # null: nothing is live any more
+    sa.Column("missing", Json),  # [[asset, partition key]]; null: final
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("from_seq", Identity, sa.ForeignKey("change.seq"), nullable=False),
+    sa.Column("to_seq", Identity, sa.ForeignKey("change.seq")),
+    sa.Index(
+        "head_current",
+        "environment",
+        "asset_id",
+        "partition_id",
+        unique=True,
+        sqlite_where=sa.text("to_seq IS NULL"),
+        postgresql_where=sa.text("to_seq IS NULL"),
+    ),
+    sa.Index("ix_head_log_history", "asset_id", "partition_id", "from_seq"),
+)
+
+observation = sa.Table(
+    "observation",
+    metadata,
+    _id(),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition"),
+    sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),  # accepted, rejected or withdrawn
+    sa.Column("token", sa.Text),
+    sa.Column("settled", sa.Boolean, nullable=False),  # false: equal tokens do not yet mean equal content
+    sa.Column("declaration", Digest, nullable=False),  # of what decides how a file is read: schema and file name
+    sa.Column("data_version", Digest),
+    sa.Column("suite_digest", Digest),
+    _ref("materialization_id", "materialization", nullable=True),
+    sa.Column("problem", sa.Text),
+    sa.Index("ix_observation_partition", "asset_id", "partition_id", "id"),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
+    sa.Column("partition_id", Identity, sa.ForeignKey("partition.id"), primary_key=True),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text),  # null: free; the row stays, so that tokens only rise
+    sa.Column("code", Digest),  # the code version that the holder runs
+    sa.Column("deaths", sa.Integer, nullable=False, default=0),
+    sa.Column("expires_at", Instant),
+)
+
+hold = sa.Table(
+    "hold",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition", nullable=True),  # null: the whole asset
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("held_at", Instant, nullable=False),
+    sa.Column("released_at", Instant),
+)
+
+declaration = sa.Table(
+    "declaration",
+    metadata,
+    _id(),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition"),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("declared_at", Instant, nullable=False),
+    sa.Column("withdrawn_at", Instant),
+    sa.UniqueConstraint("asset_id", "partition_id", "declared_at"),
+)
+
+plan = sa.Table(
+    "plan",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("seq", Identity, nullable=False),  # the newest change that the plan has read
+    sa.Column("definitions", Digest, nullable=False),
+    sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected just before
+    sa.Index("ix_plan_pipeline", "environment", "pipeline", "id"),
+)
+
+plan_item = sa.Table(
+    "plan_item",
+    metadata,
+    sa.Column("plan_id", Identity, sa.ForeignKey("plan.id"), primary_key=True),
+    sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
+    sa.Column("partition_id", Identity, sa.ForeignKey("partition.id"), primary_key=True),
+    sa.Column("lane", sa.Integer, nullable=False),
+    sa.Column("certainty", sa.Text, nullable=False),  # will or may
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("forced", sa.Boolean, nullable=False),
+    sa.Column("outcome", sa.Text),  # null: never reached
+    sa.Column("detail", sa.Text),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _id(),
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition"),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # final or provisional
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("data_version", Digest, nullable=False),
+    sa.Column("seq", Identity, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.Index("ix_outbox_unsent", "asset_id", "sent_at"),
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("seq", Identity, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("detail", Json, nullable=False),
+    sa.Column("digest", Digest, nullable=False),  # over the previous entry's digest and this entry
+)

@@ -1,0 +1,160 @@
+"""Observations: what was seen in the landing zone, and what people declared absent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from tidemark.ledger.schema import declaration, observation
+
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of one source partition at one time.
+
+    Attributes:
+        partition_id: the source's partition.
+        outcome: accepted, rejected or withdrawn.
+        token: the stat token of the file that was seen.
+        settled: an equal token means equal content from now on.
+        declaration: digest of what decides how the file is read.
+        data_version: its content, or None when it could not be read or is gone.
+        suite_digest: the suite that decided, or None.
+        materialization: the delivery that was written down.
+        problem: why it was rejected.
+        seen_at: when it was written down; None before.
+
+    """
+
+    partition_id: int
+    outcome: str
+    token: str | None
+    settled: bool
+    declaration: bytes
+    data_version: bytes | None = None
+    suite_digest: bytes | None = None
+    materialization: int | None = None
+    problem: str | None = None
+    seen_at: datetime | None = None
+
+
+class Seen(NamedTuple):
+    """The newest observation of a partition, and the newest delivery that was accepted and not withdrawn since."""
+
+    newest: Observation
+    accepted: Observation | None
+
+
+def seen(connection: sa.Connection, asset_id: int) -> dict[int, Seen]:
+    """Return what is known of a source's partitions, by partition id."""
+    columns = observation.c
+    numbered = (
+        sa.select(
+            columns.id,
+            sa.func.max(columns.id).over(partition_by=columns.partition_id).label("newest"),
+            sa.func.max(sa.case((columns.outcome != REJECTED, columns.id)))
+            .over(partition_by=columns.partition_id)
+            .label("standing"),
+        )
+        .where(columns.asset_id == asset_id)
+        .subquery()
+    )
+    query = (
+        sa.select(observation)
+        .join(numbered, numbered.c.id == columns.id)
+        .where(sa.or_(columns.id == numbered.c.newest, columns.id == numbered.c.standing))
+        .order_by(columns.id)
+    )
+    found: dict[int, Seen] = {}
+    for row in connection.execute(query):
+        each = Observation(
+            row.partition_id,
+            row.outcome,
+            row.token,
+            row.settled,
+            row.declaration,
+            row.data_version,
+            row.suite_digest,
+            row.materialization_id,
+            row.problem,
+            row.seen_at,
+        )
+        before = found.get(row.partition_id)
+        standing = each if each.outcome == ACCEPTED else None
+        if each.outcome == REJECTED and before is not None:
+            standing = before.accepted
+        found[row.partition_id] = Seen(each, standing)
+    return found
+
+
+def write(connection: sa.Connection, asset_id: int, observations: Iterable[Observation]) -> None:
+    """Write observations down."""
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "asset_id": asset_id,
+            "partition_id": each.partition_id,
+            "seen_at": now,
+            "outcome": each.outcome,
+            "token": each.token,
+            "settled": each.settled,
+            "declaration": each.declaration,
+            "data_version": each.data_version,
+            "suite_digest": each.suite_digest,
+            "materialization_id": each.materialization,
+            "problem": each.problem,
+        }
+        for each in observations
+    ]
+    if rows:
+        connection.execute(sa.insert(observation), rows)
+
+
+def declared_absent(connection: sa.Connection, asset_id: int) -> set[int]:
+    """Return the ids of the partitions of a source that a person declared absent."""
+    query = sa.select(declaration.c.partition_id).where(
+        declaration.c.asset_id == asset_id, declaration.c.withdrawn_at.is_(None)
+    )
+    return set(connection.execute(query).scalars())
+
+
+def declared(connection: sa.Connection, asset_id: int, partition_id: int) -> str | None:
+    """Return why, and by whom, a partition was declared absent; None if it was not."""
+    query = sa.select(declaration.c.why, declaration.c.actor).where(
+        declaration.c.asset_id == asset_id,
+        declaration.c.partition_id == partition_id,
+        declaration.c.withdrawn_at.is_(None),
+    )
+    row = connection.execute(query).first()
+    return f"{row.why} ({row.actor})" if row else None
+
+
+def declare_absent(connection: sa.Connection, asset_id: int, partition_id: int, *, why: str, actor: str) -> bool:
+    """Declare that a delivery will not come; returns whether that is news."""
+    if partition_id in declared_absent(connection, asset_id):
+        return False
+    values = {
+        "asset_id": asset_id,
+        "partition_id": partition_id,
+        "why": why,
+        "actor": actor,
+        "declared_at": datetime.now(UTC),
+    }
+    connection.execute(sa.insert(declaration).values(**values))
+    return True
+
+
+def withdraw_declaration(connection: sa.Connection, asset_id: int, partition_id: int) -> bool:
+    """Take back the declaration that a delivery will not come; returns whether there was one."""
+    statement = sa.update(declaration).where(
+        declaration.c.asset_id == asset_id,
+        declaration.c.partition_id == partition_id,
+        declaration.c.withdrawn_at.is_(None),
+    )
+    return bool(connection.execute(statement.values(withdrawn_at=datetime.now(UTC))).rowcount)

@@ -1,0 +1,461 @@
+"""Observing sources: what is in the landing zone now, gated, copied into the store, and written down.
+
+Invariants:
+
+* A file is hashed again only when its stat token changed, or when the token could hide a change.
+* Nothing is read by an asset from the landing zone: an accepted delivery was copied into the store first.
+* A bad delivery leaves the last accepted one live; a listing that fails, or too many files vanishing at once, changes
+  nothing at all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from tidemark.assets import Pipeline, Source
+from tidemark.deployment import Deployment
+from tidemark.errors import DeliveryError, Refused
+from tidemark.facts import Names, declaration_of, read_heads
+from tidemark.gate import GateResult, Outcome, suite_digest
+from tidemark.hashing import digest
+from tidemark.landing import File
+from tidemark.ledger import heads, records, sources
+from tidemark.ledger.heads import FINAL, Move
+from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
+from tidemark.partitions import TimeGrain
+
+# A date further than this from most deliveries is taken for a typing error, unless start= says otherwise.
+OUTLIER = timedelta(days=370)
+
+# Deliveries written down in one transaction: what a crash can cost is hashed again.
+GROUP = 50
+
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What observing found.
+
+    Attributes:
+        rejected: deliveries that were rejected just now, as (source, key, problem); not those that are so still.
+        warnings: sentences about files that were passed over.
+
+    """
+
+    rejected: tuple[tuple[str, str, str], ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range."""
+
+    source: Source
+    asset_id: int
+    files: Mapping[int, File]
+    left_out: frozenset[int]
+    seen: Mapping[int, Seen]
+    suite: bytes | None
+    outcomes: Mapping[bytes, str]
+
+
+def observe(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    *,
+    as_of: datetime,
+    run: str,
+    actor: str,
+    confirmed: frozenset[str] = frozenset(),
+    progress: Progress = _silent,
+) -> Observed:
+    """Look at all sources of a pipeline and write down what changed.
+
+    Args:
+        deployment: where.
+        pipeline: whose sources.
+        names: ids; keys that are met for the first time are added.
+        as_of: the instant that is taken for now.
+        run: the run that looks.
+        actor: who started it.
+        confirmed: sources of which a person has said that many files may be gone.
+        progress: called with a source's name, files done and files to do.
+
+    Raises:
+        Refused: over a tenth of a source's files (at least two) vanished at once.
+        Unavailable: the landing zone cannot be listed, or the store or ledger not written.
+
+    """
+    rejected: list[tuple[str, str, str]] = []
+    warnings: list[str] = []
+    looks = []
+    for source in pipeline.sources:
+        files, left_out, passed_over = _matching(source, deployment.landing.files(source.folder), as_of)
+        warnings += passed_over
+        look = _look(deployment, pipeline, names, source, files, left_out)
+        _check_vanished(look, confirmed)
+        looks.append(look)
+    for look in looks:
+        name = look.source.name
+        for group in _grouped(_changes(deployment, pipeline, look, progress, warnings)):
+            _write(deployment, look, names, group, run, actor)
+            rejected += [
+                (name, each.key, each.observation.problem or "")
+                for each in group
+                if each.observation.outcome == REJECTED and not each.again
+            ]
+        _adopt(deployment, look, names, run, actor)
+    return Observed(tuple(rejected), tuple(warnings))
+
+
+def _matching(
+    source: Source, files: Iterable[File], as_of: datetime
+) -> tuple[dict[int, File], frozenset[int], list[str]]:
+    """Sort files by the partition that they deliver; return also which are out of range, and one warning for all."""
+    found: dict[int, File] = {}
+    strange: list[str] = []
+    for file in files:
+        key = source.key_of(file.name)
+        if key is None:
+            strange.append(f"{file.name!r} (matches no partition of {source.files!r})")
+        else:
+            found[source.grain.ordinal(key)] = file
+    left_out = frozenset(_outliers(source, sorted(found), as_of))
+    for ordinal in left_out:
+        strange.append(f"{found.pop(ordinal).name!r} (its date is out of range: declare start= if it is meant)")
+    if not strange:
+        return found, left_out, []
+    more = "" if len(strange) <= 5 else f" and {len(strange) - 5} more"
+    return found, left_out, [f"{source.name}: ignored {', '.join(sorted(strange)[:5])}{more}"]
+
+
+def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]:
+    """Return partitions before the declared start, far in the future, or far from most others."""
+    grain = source.grain
+    if not isinstance(grain, TimeGrain):
+        return []
+    horizon = max(as_of, datetime.now(UTC)) + OUTLIER
+    kept = [each for each in ordinals if grain.begins(each) <= horizon]
+    if grain.first is not None:
+        kept = [each for each in kept if each >= grain.first]
+    else:
+        spans: list[list[int]] = []
+        for each in kept:
+            if not spans or grain.begins(each) - grain.begins(spans[-1][-1]) > OUTLIER:
+                spans.append([])
+            spans[-1].append(each)
+        kept = max(reversed(spans), key=len, default=[])
+    inside = set(kept)
+    return [each for each in ordinals if each not in inside]
+
+
+def _look(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    source: Source,
+    files: Mapping[int, File],
+    left_out: frozenset[int],
+) -> _Look:
+    suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
+    keys = [source.grain.key(ordinal) for ordinal in files]
+    lacking = [key for key in keys if key not in names.partitions[source.grain.scheme]]
+    if lacking:
+        with deployment.ledger.write() as connection:
+            names.ensure(connection, source.name, lacking)
+    with deployment.ledger.read() as connection:
+        ordinals = names.ordinals(source.name)
+        seen = sources.seen(connection, names.assets[source.name])
+        outcomes = records.gate_outcomes(connection, suite) if suite else {}
+    known = {ordinals[number]: each for number, each in seen.items() if number in ordinals}
+    return _Look(source, names.assets[source.name], files, left_out, known, suite, outcomes)
+
+
+def _check_vanished(look: _Look, confirmed: frozenset[str]) -> None:
+    there = [ordinal for ordinal, each in look.seen.items() if each.newest.outcome != WITHDRAWN]
+    gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
+    if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
+        raise Refused(
+            f"{look.source.name}: {len(gone)} of {len(there)} delivered files are gone from the landing zone at once; "
+            f"nothing was changed. Is it mounted? If they were withdrawn on purpose, run again with "
+            f"--confirm-withdrawals {look.source.name}"
+        )
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One observation to be written down, with the delivery and the gate's word beside it.
+
+    ``again`` says that only the file's token is new, not what it holds.
+    """
+
+    key: str
+    observation: Observation
+    record: records.Record | None = None
+    result: GateResult | None = None
+    again: bool = False
+
+
+def _changes(
+    deployment: Deployment, pipeline: Pipeline, look: _Look, progress: Progress, warnings: list[str]
+) -> Iterator[_Change]:
+    """Yield what changed since the newest observations: withdrawals first, then deliveries in time order."""
+    source = look.source
+    declaration = declaration_of(source)
+    for ordinal, each in sorted(look.seen.items()):
+        if ordinal not in look.files and each.newest.outcome != WITHDRAWN:
+            gone = Observation(each.newest.partition_id, WITHDRAWN, None, True, declaration)
+            yield _Change(source.grain.key(ordinal), gone)
+    to_read = [
+        ordinal
+        for ordinal in sorted(look.files)
+        if _may_differ(look.seen.get(ordinal), look.files[ordinal], declaration)
+    ]
+    to_check = [
+        ordinal for ordinal in sorted(look.files) if ordinal not in set(to_read) and _suite_changed(look, ordinal)
+    ]
+    for done, ordinal in enumerate(to_read):
+        progress(source.name, done, len(to_read) + len(to_check))
+        change = _taken(deployment, pipeline, look, ordinal, declaration, warnings)
+        if change is not None:
+            yield change
+    for done, ordinal in enumerate(to_check, len(to_read)):
+        progress(source.name, done, len(to_read) + len(to_check))
+        yield from _checked_again(deployment, pipeline, look, ordinal)
+    if to_read or to_check:
+        progress(source.name, len(to_read) + len(to_check), len(to_read) + len(to_check))
+
+
+def _may_differ(seen: Seen | None, file: File, declaration: bytes) -> bool:
+    if seen is None or seen.newest.outcome == WITHDRAWN:
+        return True
+    newest = seen.newest
+    return newest.token != file.token or not newest.settled or newest.declaration != declaration
+
+
+def _suite_changed(look: _Look, ordinal: int) -> bool:
+    """Return whether the suite as it is now may say another thing of a file that could be read."""
+    newest = look.seen[ordinal].newest
+    if newest.data_version is None:
+        return False
+    if newest.outcome == REJECTED:  # by the gate: does it still stand in the way?
+        return look.suite is None or look.outcomes.get(newest.data_version) != Outcome.BLOCKED
+    return look.suite is not None and newest.data_version not in look.outcomes
+
+
+def _taken(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    look: _Look,
+    ordinal: int,
+    declaration: bytes,
+    warnings: list[str],
+) -> _Change | None:
+    """Read a file, and return what it changes; None if it vanished or is still being written."""
+    source, file = look.source, look.files[ordinal]
+    key = source.grain.key(ordinal)
+    now = datetime.now(UTC)
+    try:
+        payload, token = deployment.landing.read(file.name)
+    except FileNotFoundError:
+        warnings.append(f"{source.name}: {file.name!r} vanished while it was looked at: the next run sees to it")
+        return None
+    except DeliveryError as problem:
+        warnings.append(f"{source.name}: {problem}: the next run sees to it")
+        return None
+    settled = token == file.token and file.settled(now)
+    observation = Observation(0, REJECTED, token, settled, declaration)
+    blob = deployment.store.put(payload)
+    from tidemark.frames import read_delivery  # brings pyarrow: only when there is a delivery
+
+    try:
+        delivery = read_delivery(payload, name=file.name, schema=source.schema, newline_at_end=source.newline_at_end)
+    except DeliveryError as problem:
+        unreadable = records.Record(
+            asset_id=look.asset_id,
+            partition_id=0,
+            status=records.FAILED,
+            action_key=digest("unreadable", blob),
+            blob=blob,
+            size=len(payload),
+            error=str(problem),
+        )
+        return _told_again(
+            deployment, look.seen.get(ordinal), _Change(key, replace(observation, problem=str(problem)), unreadable)
+        )
+    version = delivery.data_version
+    record = records.Record(
+        asset_id=look.asset_id,
+        partition_id=0,
+        status=records.DELIVERED,
+        action_key=digest("delivery", version),
+        data_version=version,
+        blob=blob,
+        format=delivery.format,
+        rows=delivery.rows,
+        size=len(payload),
+    )
+    observation = replace(observation, data_version=version, suite_digest=look.suite, outcome=ACCEPTED)
+    if source.gate is None or delivery.table is None:
+        return _Change(key, observation, record)
+    outcome, result = look.outcomes.get(version), None
+    if outcome is None:
+        path = deployment.suite(pipeline, source.gate)
+        label = f"{source.name} {key} {version.hex()[:12]}"
+        result = deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
+        outcome = result.outcome
+    seen = look.seen.get(ordinal)
+    standing = seen.accepted.data_version if seen and seen.accepted else None
+    # What is live stays live under a changed suite, however often it is delivered again.
+    if outcome == Outcome.BLOCKED and version != standing:
+        observation = replace(observation, outcome=REJECTED, problem=_problem(source.gate, result))
+    return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record, result))
+
+
+def _told_again(deployment: Deployment, seen: Seen | None, change: _Change) -> _Change:
+    """Mark a rejection that says of the same content what the newest observation says."""
+    now = change.observation
+    if seen is None or now.outcome != REJECTED or seen.newest.outcome != REJECTED:
+        return change
+    assert change.record is not None
+    assert seen.newest.materialization is not None
+    with deployment.ledger.read() as connection:
+        before = records.made(connection, [seen.newest.materialization])[seen.newest.materialization]
+    if before.blob != change.record.blob:
+        return change
+    return _Change(change.key, replace(now, materialization=before.id), result=change.result, again=True)
+
+
+def _problem(gate: str, result: GateResult | None) -> str:
+    if result is None:
+        return f"did not pass the gate {gate!r} when it was checked before"
+    critical = [each.message for each in result.failures if each.severity == "critical"]
+    more = "" if len(critical) <= 3 else f" (and {len(critical) - 3} more)"
+    return f"did not pass the gate {gate!r}: {'; '.join(critical[:3])}{more}"
+
+
+def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordinal: int) -> Iterator[_Change]:
+    """Check a delivery against a changed suite: one that now passes is accepted, one that now fails stays live."""
+    source, newest = look.source, look.seen[ordinal].newest
+    assert newest.data_version is not None
+    outcome: str | None = Outcome.PASSED if look.suite is None else look.outcomes.get(newest.data_version)
+    result = None
+    if outcome is None:
+        result = _gated_again(deployment, pipeline, source, newest, source.grain.key(ordinal))
+        outcome = result.outcome if result else Outcome.PASSED
+    said, problem = newest.outcome, newest.problem
+    if newest.outcome == REJECTED:
+        passes = outcome != Outcome.BLOCKED
+        said, problem = (ACCEPTED, None) if passes else (REJECTED, _problem(source.gate or "", result))
+    observation = replace(newest, outcome=said, problem=problem, suite_digest=look.suite)
+    yield _Change(source.grain.key(ordinal), observation, None, result, again=said == newest.outcome)
+
+
+def _gated_again(
+    deployment: Deployment, pipeline: Pipeline, source: Source, newest: Observation, key: str
+) -> GateResult | None:
+    """Ask the suite as it is now about a delivery that is in the store; None if that is no table."""
+    assert source.gate is not None
+    assert newest.materialization is not None
+    assert newest.data_version is not None
+    with deployment.ledger.read() as connection:
+        made = records.made(connection, [newest.materialization])[newest.materialization]
+    assert made.blob is not None
+    from tidemark.frames import read_delivery
+
+    payload = deployment.store.path(made.blob).read_bytes()
+    delivery = read_delivery(
+        payload, name=source.file_of(key), schema=source.schema, newline_at_end=source.newline_at_end
+    )
+    if delivery.table is None:
+        return None
+    path = deployment.suite(pipeline, source.gate)
+    label = f"{source.name} {key} {newest.data_version.hex()[:12]}"
+    return deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
+
+
+def _grouped(changes: Iterator[_Change]) -> Iterator[list[_Change]]:
+    group: list[_Change] = []
+    for each in changes:
+        group.append(each)
+        if len(group) == GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Change], run: str, actor: str) -> None:
+    """Write a group of changes down: deliveries that are new, what the gate said, and the observations."""
+    with deployment.ledger.write() as connection:
+        names.ensure(connection, look.source.name, [each.key for each in group])
+        known = records.known(connection, look.asset_id)
+        numbers = {each.key: names.id_of(look.source.name, each.key) for each in group}
+        made: dict[str, int] = {}
+        new: list[tuple[str, records.Record]] = []
+        for each in group:
+            if each.record is None:
+                continue
+            before = known.get((numbers[each.key], each.record.action_key))
+            if before is not None and before.materialization is not None:
+                made[each.key] = before.materialization
+            else:
+                new.append((each.key, replace(each.record, partition_id=numbers[each.key])))
+        ids = records.write(
+            connection, [record for _, record in new], environment=deployment.environment, run=run, actor=actor
+        )
+        made.update({key: number for (key, _), number in zip(new, ids, strict=True)})
+        for each in group:
+            if each.result is not None and each.observation.data_version is not None:
+                _write_result(connection, each.result, each.observation.data_version)
+        sources.write(
+            connection,
+            look.asset_id,
+            [
+                replace(
+                    each.observation,
+                    partition_id=numbers[each.key],
+                    materialization=made.get(each.key, each.observation.materialization),
+                )
+                for each in group
+            ],
+        )
+
+
+def _write_result(connection: sa.Connection, result: GateResult, version: bytes) -> None:
+    records.write_gate_result(
+        connection, result.suite, result.suite_digest, version, result.outcome.value, result.to_json()
+    )
+
+
+def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: str) -> None:
+    """Make the standing delivery of each partition its head in this environment."""
+    with deployment.ledger.read() as connection:
+        ordinals = names.ordinals(look.source.name)
+        seen = sources.seen(connection, look.asset_id)
+        live = read_heads(connection, deployment, names, look.source.name)
+    moves = []
+    for number, each in seen.items():
+        if number not in ordinals:
+            continue
+        head = live.get(ordinals[number])
+        before = head.materialization if head else None
+        wanted = each.accepted.materialization if each.accepted else None
+        if before == wanted:
+            continue
+        if head and each.accepted and head.data_version == each.accepted.data_version:
+            continue
+        reason = "withdrawn" if wanted is None else "delivered" if before is None else "corrected"
+        moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
+    if moves:
+        with deployment.ledger.write() as connection:
+            seq = heads.new_change(connection, run=run, actor=actor)
+            heads.move(connection, deployment.environment, moves, seq)

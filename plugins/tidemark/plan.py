@@ -1,0 +1,302 @@
+"""The plan: what must run, and why, decided from the ledger before anything runs.
+
+A plan holds every partition that may be affected, so that an asset's batch may start as soon as the batches above it
+have ended, whatever became of them: what is not in the plan does not change.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+
+from tidemark.assets import Asset, Pipeline
+from tidemark.deployment import Deployment
+from tidemark.errors import Refused
+from tidemark.explain import changed_inputs, reason_of, same_parameters
+from tidemark.facts import Names, definitions_digest, read_facts
+from tidemark.ledger import heads, plans, records
+from tidemark.ledger.heads import Move
+from tidemark.observe import Observed
+from tidemark.survey import Certainty, Facts, Judgement, Selection, State, Survey
+
+# One lane is enough for what takes less than this: starting a second worker would cost more.
+LANE_SECONDS = 20.0
+
+# An instant further ahead of the clock than this is taken for a typing error.
+FAR_AHEAD = timedelta(days=366)
+
+# Until an asset has a past, a partition is taken to cost this.
+FIRST_GUESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Item:
+    """One partition that runs, or may run.
+
+    Attributes:
+        asset: the asset's name.
+        key: the partition's key.
+        certainty: whether it runs whatever happens above it.
+        reason: why, in words.
+        forced: a person asked for it.
+        seconds: what it has cost so far, on average.
+        lane: number of the worker that takes it.
+
+    """
+
+    asset: str
+    key: str
+    certainty: Certainty
+    reason: str
+    forced: bool
+    seconds: float
+    lane: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in the pipeline's order, and what needs no run.
+
+    Attributes:
+        pipeline: the pipeline's name.
+        as_of: the instant that was taken for now.
+        seq: the newest change of the ledger that was read.
+        definitions: digest of the definitions that were read.
+        items: what runs or may run.
+        judgements: what the survey says of every partition, by asset.
+        moves: heads that change without a run: marks, and heads that must go.
+        observed: what observing the sources found.
+        rejected: sources' newest deliveries that are rejected, now or since before, as (source, key, problem).
+
+    """
+
+    pipeline: str
+    as_of: datetime
+    seq: int
+    definitions: bytes
+    items: tuple[Item, ...]
+    judgements: Mapping[str, list[Judgement]]
+    moves: tuple[Move, ...]
+    observed: Observed
+    rejected: tuple[tuple[str, str, str], ...]
+    selection: Selection = field(default_factory=Selection)
+
+    @property
+    def lanes(self) -> int:
+        """How many workers the plan can keep busy."""
+        return 1 + max((item.lane for item in self.items), default=-1)
+
+
+def check_as_of(deployment: Deployment, as_of: datetime) -> None:
+    """Refuse to go back in time within an environment, and far ahead: from there no plan could go back to today.
+
+    Raises:
+        Refused: when an earlier plan took a later instant for now, or the instant is over a year ahead of the clock.
+
+    """
+    if as_of > datetime.now(UTC) + FAR_AHEAD:
+        raise Refused(f"as-of {as_of.isoformat()} lies over a year ahead: no later plan could go back from there")
+    with deployment.ledger.read() as connection:
+        newest = plans.newest_as_of(connection, deployment.environment)
+    if newest is not None and as_of < newest:
+        raise Refused(
+            f"as-of {as_of.isoformat()} lies before {newest.isoformat()}, which the environment "
+            f"{deployment.environment!r} has reached: replay history in another one (TIDEMARK_ENVIRONMENT)"
+        )
+
+
+def make_plan(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    observed: Observed,
+    *,
+    as_of: datetime,
+    selection: Selection,
+    slots: int = 1,
+) -> Plan:
+    """Survey the pipeline and say what must run and why; writes nothing.
+
+    Args:
+        deployment: where.
+        pipeline: what.
+        names: ids of the pipeline's members and keys.
+        observed: what observing the sources found.
+        as_of: the instant that is taken for now.
+        selection: which partitions were asked for.
+        slots: how many workers can be used at once.
+
+    """
+    with deployment.ledger.read() as connection:
+        seq = heads.newest_change(connection)
+    facts = read_facts(deployment, pipeline, names)
+    survey = Survey(pipeline, facts, as_of, selection)
+    judgements: dict[str, list[Judgement]] = {each.name: [] for each in pipeline.assets}
+    moves: list[Move] = []
+    for judged in survey.judge_all(pipeline.assets):
+        judgements[judged.asset].append(judged)
+        move = _move(names, judged)
+        if move is not None:
+            moves.append(move)
+    items = _items(deployment, pipeline, names, facts, judgements, selection, slots)
+    return Plan(
+        pipeline=pipeline.name,
+        as_of=as_of,
+        seq=seq,
+        definitions=definitions_digest(deployment, pipeline),
+        items=tuple(items),
+        judgements=judgements,
+        moves=tuple(moves),
+        observed=observed,
+        rejected=rejections(pipeline, facts),
+        selection=selection,
+    )
+
+
+def _move(names: Names, judged: Judgement) -> Move | None:
+    """Return the change of a head that needs no run, if there is one."""
+    head = judged.head
+    if head is None or judged.certainty is not None:
+        return None
+    asset_id = names.assets[judged.asset]
+    partition_id = names.id_of(judged.asset, judged.key)
+    if judged.void:
+        return Move(asset_id, partition_id, head.materialization, None, heads.FINAL, judged.reason)
+    if judged.marks != head.missing:
+        reason = "final now" if not judged.marks else "provisional now"
+        return Move(asset_id, partition_id, head.materialization, head.materialization, judged.marks, reason)
+    return None
+
+
+def _items(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    facts: Facts,
+    judgements: Mapping[str, list[Judgement]],
+    selection: Selection,
+    slots: int,
+) -> list[Item]:
+    planned = {name: [each for each in judged if each.planned] for name, judged in judgements.items()}
+    with deployment.ledger.read() as connection:
+        wanted = [each.head.materialization for judged in planned.values() for each in judged if each.head]
+        before = records.inputs_of(connection, wanted)
+        parameters = {number: made.parameters for number, made in records.made(connection, wanted).items()}
+        seconds = records.mean_seconds(connection, names.assets.values())
+    items: list[Item] = []
+    for each in pipeline.assets:
+        cost = seconds.get(names.assets[each.name], FIRST_GUESS_SECONDS)
+        mine = [
+            Item(
+                asset=each.name,
+                key=judged.key,
+                certainty=_certainty(each, judged, before, parameters),
+                reason=reason_of(each, judged, facts, before, parameters),
+                forced=selection.forces(each.name, judged.key),
+                seconds=0.0 if judged.state in (State.KNOWN, State.FRESH) else cost,
+            )
+            for judged in planned[each.name]
+            if judged.certainty is not None or selection.holds(each.grain, judged.ordinal)
+        ]
+        items += _in_lanes(each, mine, slots)
+    return items
+
+
+def _certainty(
+    asset: Asset,
+    judged: Judgement,
+    inputs: Mapping[int, list[records.InputRecord]],
+    parameters: Mapping[int, Mapping[str, Any]],
+) -> Certainty:
+    """Say whether a partition runs whatever comes out above it: also if something else than that has changed."""
+    if judged.certainty is not Certainty.MAY or judged.head is None:
+        return judged.certainty or Certainty.WILL
+    number = judged.head.materialization
+    settled = tuple(read for read in judged.reads if not read.pending)
+    same = same_parameters(parameters.get(number, {}), asset.parameters)
+    return Certainty.MAY if same and not changed_inputs(settled, inputs.get(number, [])) else Certainty.WILL
+
+
+def rejections(pipeline: Pipeline, facts: Facts) -> tuple[tuple[str, str, str], ...]:
+    """Return the newest deliveries that are rejected and not declared absent: (source, key, problem), in time order."""
+    return tuple(
+        (source.name, source.grain.key(ordinal), each.rejected)
+        for source in pipeline.sources
+        for ordinal, each in sorted(facts.delivered.get(source.name, {}).items())
+        if each.rejected is not None and ordinal not in facts.absent.get(source.name, ())
+    )
+
+
+def _in_lanes(asset: Asset, items: list[Item], slots: int) -> Iterable[Item]:
+    """Share an asset's items out among workers, in runs of neighbours; a chain stays with one."""
+    wanted = ceil(sum(item.seconds for item in items) / LANE_SECONDS)
+    lanes = 1 if asset.chained else max(1, min(slots, wanted, len(items)))
+    size = ceil(len(items) / lanes) or 1
+    return [
+        Item(item.asset, item.key, item.certainty, item.reason, item.forced, item.seconds, place // size)
+        for place, item in enumerate(items)
+    ]
+
+
+def apply_moves(deployment: Deployment, plan: Plan, *, run: str, actor: str) -> int:
+    """Write down the changes of heads that need no run, and return how many there were."""
+    if not plan.moves:
+        return 0
+    with deployment.ledger.write() as connection:
+        seq = heads.new_change(connection, run=run, actor=actor)
+        return len(heads.move(connection, deployment.environment, plan.moves, seq))
+
+
+def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str) -> int:
+    """Write a plan down and return its number."""
+    keys: dict[str, list[str]] = {}
+    for item in plan.items:
+        keys.setdefault(item.asset, []).append(item.key)
+    with deployment.ledger.write() as connection:
+        for asset, some in keys.items():
+            names.ensure(connection, asset, some)
+        return plans.write(
+            connection,
+            environment=deployment.environment,
+            pipeline=plan.pipeline,
+            as_of=plan.as_of,
+            run=run,
+            actor=actor,
+            seq=plan.seq,
+            definitions=plan.definitions,
+            context={
+                **selection_data(plan.selection),
+                "rejected": [list(each) for each in plan.rejected],
+            },
+            items=[
+                (
+                    names.assets[item.asset],
+                    names.id_of(item.asset, item.key),
+                    item.lane,
+                    item.certainty.value,
+                    item.reason,
+                    item.forced,
+                )
+                for item in plan.items
+            ],
+        )
+
+
+def selection_data(selection: Selection) -> dict[str, Any]:
+    """Return a selection as JSON keeps it."""
+    first, last, force = selection
+    return {
+        "first": first.isoformat() if first else None,
+        "last": last.isoformat() if last else None,
+        "force": sorted([asset, key or ""] for asset, key in force),
+    }
+
+
+def selection_from(data: Mapping[str, Any]) -> Selection:
+    """Return the selection that :func:`selection_data` wrote."""
+    return Selection(
+        datetime.fromisoformat(data["first"]) if data["first"] else None,
+        datetime.fromisoformat(data["last"]) if data["last"] else None,
+        frozenset((asset, key or None) for asset, key in data["force"]),
+    )

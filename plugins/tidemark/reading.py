@@ -1,0 +1,131 @@
+"""Reading what is live: one partition or all of an asset, and SQL over live heads."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tidemark.assets import close
+from tidemark.deployment import Deployment, open_deployment
+from tidemark.errors import UsageError
+from tidemark.frames import Part, load
+from tidemark.ledger import heads, records, registry
+from tidemark.ledger.registry import Registered
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def live_parts(deployment: Deployment, asset: str, partition: str | None = None) -> list[Part]:
+    """Return the live partitions of an asset, or one of them, as files, in time order.
+
+    Raises:
+        UsageError: there is no such asset, or nothing is live for the partition.
+
+    """
+    with deployment.ledger.read() as connection:
+        registered = _registered(registry.assets(connection), asset)
+        grain = registered.grain
+        keys = {number: key for key, number in registry.partition_ids(connection, grain).items()}
+        live = heads.current(connection, deployment.environment, registered.id)
+        if partition is not None:
+            grain.ordinal(partition)
+            live = {number: head for number, head in live.items() if keys[number] == partition}
+        made = records.made(connection, [head.materialization for head in live.values()])
+    if partition is not None and not live:
+        raise UsageError(f"nothing is live for {asset} {partition}: 'tidemark explain {asset} {partition}' says why")
+    schema = registered.schema
+    parts = []
+    for number, head in sorted(live.items(), key=lambda pair: grain.ordinal(keys[pair[0]])):
+        each = made[head.materialization]
+        assert each.blob is not None
+        assert each.format is not None
+        parts.append(Part(keys[number], deployment.store.path(each.blob), each.format, schema))
+    return parts
+
+
+def _registered(known: Mapping[str, Registered], asset: str) -> Registered:
+    if asset not in known:
+        hint = close(asset, known) if known else ": run its pipeline first"
+        raise UsageError(f"the ledger knows no asset {asset!r}{hint}")
+    return known[asset]
+
+
+def read(asset: str, partition: str | None = None, *, as_: object = None, deployment: Deployment | None = None) -> Any:
+    """Read what is live.
+
+    Args:
+        asset: name of an asset or source.
+        partition: one key; without it all live partitions arrive together, in time order, with a column ``partition``.
+        as_: what to return, as an asset's function would annotate it: ``pd.DataFrame``, ``pl.LazyFrame``, ...;
+            a polars DataFrame without it.
+        deployment: where; the settings' own without it.
+
+    Raises:
+        UsageError: there is no such asset, or nothing is live for the partition.
+
+    """
+    if deployment is None:
+        with open_deployment() as opened:
+            return read(asset, partition, as_=as_, deployment=opened)
+    parts = live_parts(deployment, asset, partition)
+    return load(parts, as_, windowed=partition is None, name=asset)
+
+
+def query(deployment: Deployment, sql: str) -> "duckdb.DuckDBPyRelation":
+    """Run SQL on DuckDB, with a view for each asset that the text names: its live heads, and a column ``partition``.
+
+    Raises:
+        UsageError: the text is no single query, DuckDB refuses it, or it names what is no table.
+
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    with deployment.ledger.read() as opened:
+        known = registry.assets(opened)
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    texts = {name for name in known.keys() & words if not _make_view(connection, deployment, name)}
+    try:
+        statements = connection.extract_statements(sql)
+        queries = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+        if len(statements) != 1 or statements[0].type not in queries:
+            raise UsageError('write one query, such as "SELECT * FROM price_list": what is live cannot be changed')
+        return connection.sql(sql).materialize()
+    except duckdb.Error as problem:
+        raise UsageError(_refusal(str(problem), known, texts)) from problem
+
+
+def _refusal(problem: str, known: Mapping[str, Registered], texts: set[str]) -> str:
+    """Return what DuckDB says, in our words where it looked for one of its own tables."""
+    missing = re.search(r"Table with name (\w+) does not exist", problem)
+    if missing is None:
+        return problem
+    name = missing[1]
+    if name.lower() in texts:
+        return f"{name} is no table: its function returns text or bytes; 'tidemark read {name} PARTITION' prints them"
+    return (
+        f"there is no asset {name!r}{close(name, known)}" if known else "the ledger knows no asset yet: run a pipeline"
+    )
+
+
+def _make_view(connection: "duckdb.DuckDBPyConnection", deployment: Deployment, asset: str) -> bool:
+    """Make the view of an asset; returns whether it is one of tables."""
+    parts = live_parts(deployment, asset)
+    if any(part.format in ("text", "bytes") for part in parts):
+        return False
+    if parts and all(part.format == "parquet" for part in parts):
+        # Read only what the query needs; equal partitions share a file, so that the join brings the keys.
+        connection.execute(f'CREATE TABLE "heads of {asset}" (file VARCHAR, partition VARCHAR)')
+        rows = [[str(part.path), part.partition] for part in parts]
+        connection.executemany(f'INSERT INTO "heads of {asset}" VALUES (?, ?)', rows)  # noqa: S608
+        files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in sorted({part.path for part in parts}))
+        connection.execute(
+            f'CREATE VIEW "{asset}" AS SELECT heads.partition, data.* EXCLUDE (filename) '  # noqa: S608
+            f"FROM read_parquet([{files}], union_by_name=true, filename=true) data "
+            f'JOIN "heads of {asset}" heads ON heads.file = data.filename'
+        )
+    else:
+        import pyarrow as pa
+
+        connection.register(asset, load(parts, pa.Table, windowed=True, name=asset))
+    return True

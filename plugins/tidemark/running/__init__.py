@@ -1,0 +1,13 @@
+"""Running a plan: claim, read, compute, gate, publish.
+
+Invariants:
+
+* What is read is pinned by version; what is published was computed from just that, whatever moved meanwhile.
+* A blob is written before the ledger names it, and the ledger names it, its inputs, its head and its event in one
+  transaction: a crash anywhere leaves an orphan blob at worst.
+* Only the holder of a partition's lease publishes it.
+* A partition that fails keeps its last good head and stops no other.
+
+``results`` are the words for what comes out, ``keeper`` holds leases, ``compute`` reads and calls, ``checks`` gates,
+``publish`` commits, ``worker`` orders the work of one asset's batch, ``run`` works off a plan.
+"""

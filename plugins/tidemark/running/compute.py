@@ -1,0 +1,84 @@
+"""Reading pinned inputs, and calling an asset's function."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tidemark.assets import Input, Source
+from tidemark.ledger import records, registry
+from tidemark.mappings import Window
+from tidemark.running.batch import Batch
+from tidemark.survey import Judgement, Read
+
+if TYPE_CHECKING:
+    from tidemark.frames import Encoded, Part
+
+
+class Computation:
+    """Calls the function of a batch's asset; remembers where the blobs of its inputs are."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._blobs: dict[int, tuple[str, str]] = {}
+
+    def call(self, judged: Judgement) -> "Encoded":
+        """Read the inputs as they are pinned, call the function, and encode what it returns.
+
+        Raises:
+            OutputError: it returned something that cannot be published.
+            Unavailable: the store or the ledger cannot be read.
+            Exception: whatever the function raises.
+
+        """
+        from tidemark.frames import encode, load  # they bring pyarrow: not for a batch in which nothing runs
+
+        asset = self._batch.asset
+        arguments: dict[str, object] = dict(asset.parameters)
+        for read in judged.reads:
+            parts = self._parts(read)
+            windowed = isinstance(read.input.mapping, Window)
+            arguments[read.input.parameter] = (
+                load(parts, read.input.annotation, windowed=windowed, name=read.input.upstream) if parts else None
+            )
+        if asset.partition_parameter:
+            arguments[asset.partition_parameter] = asset.grain.partition(judged.ordinal)
+        value = asset.function(**arguments)
+        returns = asset.function.__annotations__.get("return")
+        return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
+
+    def blob_of(self, number: int) -> tuple[str, str]:
+        """Return address and format of a materialization's data."""
+        self._find(self._batch.asset_id, [number])
+        return self._blobs[number]
+
+    def remember(self, number: int, blob: str, form: str) -> None:
+        """Keep where the data of a materialization is that the ledger does not know yet."""
+        self._blobs[number] = (blob, form)
+
+    def _parts(self, read: Read) -> "list[Part]":
+        from tidemark.frames import Part
+
+        present = [(each.key, each.materialization) for each in read.members if each.version is not None]
+        self._find(
+            self._batch.names.assets[read.input.upstream], [number for _, number in present if number is not None]
+        )
+        schema = self._schema(read.input)
+        store = self._batch.deployment.store
+        parts = []
+        for key, number in present:
+            assert number is not None
+            blob, form = self._blobs[number]
+            parts.append(Part(key, store.path(blob), form, schema))
+        return parts
+
+    def _schema(self, read: Input) -> Mapping[str, type] | None:
+        if not read.external:
+            upstream = self._batch.pipeline[read.upstream]
+            return upstream.schema if isinstance(upstream, Source) else None
+        with self._batch.deployment.ledger.read() as connection:
+            return registry.assets(connection)[read.upstream].schema
+
+    def _find(self, asset_id: int, numbers: Sequence[int]) -> None:
+        for number in sorted(numbers):
+            if number not in self._blobs:
+                with self._batch.deployment.ledger.read() as connection:
+                    self._blobs.update(records.blobs_from(connection, asset_id, number))

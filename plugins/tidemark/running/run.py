@@ -1,0 +1,153 @@
+"""Working off a plan: all of it in this process, or one asset's lane of it in a worker."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tidemark.assets import Asset, Pipeline
+from tidemark.deployment import Deployment
+from tidemark.facts import Names, read_facts, register
+from tidemark.ledger import plans
+from tidemark.observe import Progress, observe
+from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_from, store_plan
+from tidemark.running.results import BatchReport
+from tidemark.running.worker import Worker
+from tidemark.survey import EVERYTHING, Selection, State, Survey
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A stored plan, and what it asks for."""
+
+    plan_id: int
+    plan: Plan
+    names: Names
+
+    @property
+    def lanes(self) -> int:
+        """How many workers the plan can keep busy; 0 when there is nothing to do."""
+        return self.plan.lanes if self.plan.items else 0
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """The assets with something to do."""
+        return frozenset(item.asset for item in self.plan.items)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether something is failed, blocked or rejected already, so that a verdict is due though nothing runs."""
+        wrong = (State.FAILED, State.BLOCKED)
+        failed = any(judged.state in wrong for some in self.plan.judgements.values() for judged in some)
+        return failed or bool(self.plan.rejected)
+
+
+def prepare(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    *,
+    as_of: datetime,
+    run: str,
+    actor: str,
+    slots: int = 1,
+    selection: Selection = EVERYTHING,
+    confirmed: frozenset[str] = frozenset(),
+    progress: Progress = lambda what, done, total: None,
+) -> Prepared:
+    """Observe the sources, decide, write down what needs no run, and store the plan.
+
+    Args:
+        deployment: where.
+        pipeline: what.
+        as_of: the instant that is taken for now.
+        run: name of the run, for the record.
+        actor: who started it.
+        slots: how many workers can be used at once.
+        selection: which partitions were asked for.
+        confirmed: sources of which a person has said that many files may be gone.
+        progress: called with a source's name, files done and files to do.
+
+    Raises:
+        Refused: as-of goes back, or too many files vanished at once.
+        DefinitionError: another pipeline owns a name, or an upstream of another pipeline is unknown.
+        Unavailable: the landing zone, the store or the ledger cannot be used.
+
+    """
+    check_as_of(deployment, as_of)
+    names = register(deployment, pipeline)
+    observed = observe(
+        deployment, pipeline, names, as_of=as_of, run=run, actor=actor, confirmed=confirmed, progress=progress
+    )
+    plan = make_plan(deployment, pipeline, names, observed, as_of=as_of, selection=selection, slots=slots)
+    apply_moves(deployment, plan, run=run, actor=actor)
+    return Prepared(store_plan(deployment, names, plan, run=run, actor=actor), plan, names)
+
+
+def run_batch(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    plan_id: int,
+    lane: int,
+    asset: str,
+    *,
+    run: str,
+    actor: str,
+    progress: Progress = lambda what, done, total: None,
+) -> BatchReport:
+    """Work off one lane of one asset of a stored plan, from the ledger as it is now.
+
+    Raises:
+        Unavailable: the store or the ledger cannot be used; what was finished before is published.
+
+    """
+    names = register(deployment, pipeline)
+    with deployment.ledger.read() as connection:
+        stored = plans.read(connection, plan_id)
+        items = plans.items(connection, plan_id, asset_id=names.assets[asset], lane=lane)
+    survey = Survey(
+        pipeline, read_facts(deployment, pipeline, names), stored.as_of, selection_from(stored.context), planning=False
+    )
+    definition = pipeline.asset(asset)
+    for _ in survey.judge_all(_above(pipeline, definition)):
+        pass
+    worker = Worker(deployment, pipeline, names, survey, definition, plan_id=plan_id, run=run, actor=actor)
+    return worker.work({item.partition: item.reason for item in items}, progress)
+
+
+def _above(pipeline: Pipeline, asset: Asset) -> list[Asset]:
+    """Return the assets that one reads, at any depth, in the pipeline's order."""
+    wanted = {asset.name}
+    for each in reversed(pipeline.assets):
+        if each.name in wanted:
+            wanted.update(read.upstream for read in each.inputs)
+    return [each for each in pipeline.assets if each.name in wanted - {asset.name}]
+
+
+def run_plan(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    prepared: Prepared,
+    *,
+    run: str,
+    actor: str,
+    progress: Progress = lambda what, done, total: None,
+) -> list[BatchReport]:
+    """Work off a whole plan in this process, asset by asset.
+
+    Raises:
+        Unavailable: the store or the ledger cannot be used; what was finished before is published.
+
+    """
+    plan, names = prepared.plan, prepared.names
+    facts = read_facts(deployment, pipeline, names)
+    survey = Survey(pipeline, facts, plan.as_of, plan.selection, planning=False)
+    wanted: dict[str, dict[str, str]] = {}
+    for item in plan.items:
+        wanted.setdefault(item.asset, {})[item.key] = item.reason
+    reports = []
+    for asset in pipeline.assets:
+        if asset.name not in wanted:
+            for _ in survey.judge_all([asset]):
+                pass
+            continue
+        worker = Worker(deployment, pipeline, names, survey, asset, plan_id=prepared.plan_id, run=run, actor=actor)
+        reports.append(worker.work(wanted[asset.name], progress))
+    return reports

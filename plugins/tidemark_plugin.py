@@ -1,0 +1,27 @@
+"""The only file of this folder that Airflow scans; `.airflowignore` keeps the rest from it."""
+
+import importlib
+import sys
+from typing import Any
+
+from airflow.configuration import conf
+from airflow.plugins_manager import AirflowPlugin
+
+# What tasks import anyway: seconds of CPU, most of them for the gate.
+_HEAVY = ("great_expectations", "polars", "pyarrow.parquet", "tidemark.running.run", "tidemark.verdict")
+
+
+class TidemarkPlugin(AirflowPlugin):
+    """Shows under Admin > Plugins that Tidemark is installed, and lets tasks start quickly where they are forked."""
+
+    name = "tidemark"
+
+    @classmethod
+    def on_load(cls, *args: Any, **options: Any) -> None:
+        """Import what tasks need in a scheduler that is about to fork its workers, so that no task does it again."""
+        if sys.argv[1:2] == ["scheduler"] and "LocalExecutor" in conf.get("core", "executor"):
+            from tidemark.evaluation import quiet
+
+            with quiet():
+                for module in _HEAVY:
+                    importlib.import_module(module)

@@ -1,0 +1,332 @@
+"""Claims about `tidemark plan` and `tidemark run`: what they say, their data, and their exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import AS_OF, DAYS, Command, csv
+from tests.scenario import Shop
+
+NOTHING = dict.fromkeys(
+    ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"],
+    0,
+)
+
+
+def counts(**given: int) -> dict[str, int]:
+    return NOTHING | given
+
+
+# -- run
+
+
+def test_a_run_answers_with_the_counts_of_each_asset(delivered: Shop, tidemark: Command) -> None:
+    """The data is stable: just these keys, all seven counts, sources left out."""
+    assert tidemark.json("run", "shop", "--as-of", AS_OF) == {
+        "pipeline": "shop",
+        "assets": dict.fromkeys(["lines", "totals", "label"], counts(computed=3)),
+    }
+    assert tidemark.json("run", "shop", "--as-of", AS_OF) == {
+        "pipeline": "shop",
+        "assets": dict.fromkeys(["lines", "totals", "label"], counts(unchanged=3)),
+    }
+
+
+def test_a_run_shows_its_counts_as_a_table_and_a_line(delivered: Shop, tidemark: Command) -> None:
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert (done.code, done.err) == (0, "")
+    for name in NOTHING:
+        assert name in done.out
+    assert "shop: 9 computed" in done.out
+    assert "what is wrong" not in done.out
+
+
+def test_restored_is_what_moved_without_running(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.edit('pl.col("price"))', 'pl.col("price") * 2)')
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"] == counts(computed=3)
+    open_shop.edit('pl.col("price") * 2)', 'pl.col("price"))')
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"] == {
+        "lines": counts(restored=3),
+        "totals": counts(restored=3),
+        "label": counts(restored=3),
+    }
+
+
+def test_what_waits_and_what_is_provisional_is_well_and_told(delivered: Shop, tidemark: Command) -> None:
+    """A day's orders have not come, though they are due."""
+    delivered.withdraw("orders", DAYS[1])
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 0
+    assert "lines 2025-01-06 waits: orders is absent: orders 2025-01-06 is missing" in done.out
+    data = tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]
+    assert data["lines"] == counts(unchanged=2, waiting=1)
+    assert data["totals"] == counts(unchanged=3, provisional=2)
+
+
+def test_a_function_that_raises_is_exit_code_1_with_what_is_served_instead(open_shop: Shop, tidemark: Command) -> None:
+    """The others are published all the same; the message names file and line."""
+    open_shop.edit('return f"{lines.height} lines', 'return f"{1 / (lines.height - 3)} lines')
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5", "pear,1,0.25", "plum,1,1"))
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 1
+    assert "ZeroDivisionError: " in done.out
+    assert "(shop.py:" in done.out
+    assert "its last good result " in done.out
+    assert "1 failed" in done.out
+    assert "all else is published" in done.out
+    assert tidemark("run", "shop", "--as-of", AS_OF, "--json").data["assets"]["label"]["failed"] == 1
+
+
+def test_a_rejected_delivery_is_exit_code_1_and_names_the_column(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.deliver("orders", DAYS[2], "item,units\napple,3\n")
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 1
+    assert "rejected" in done.out
+    assert "orders/2025-01-07.csv: column 'price' is missing" in done.out
+    assert "its last good delivery " in done.out
+
+
+def test_many_troubles_of_one_cause_are_one_line(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.edit("return orders.with_columns", "raise OSError('no rates today')\n    return orders.with_columns")
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 1
+    assert done.out.count("no rates today") == 1
+    assert "2025-01-05 .. 2025-01-07 (3)" in done.out
+
+
+def test_a_file_that_matches_no_partition_is_told_once(delivered: Shop, tidemark: Command) -> None:
+    (delivered.landing / "orders" / "readme.txt").write_text("hello")
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 0
+    assert done.err.count("readme.txt") == 1
+
+
+def test_a_first_run_without_deliveries_says_where_it_looked(shop: Shop, tidemark: Command) -> None:
+    shop.define('orders = source("orders", files="{partition}", partitions=DAYS)\n' + LINES_ONLY)
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 0
+    assert f"nothing was delivered yet that can be computed from; looked in {shop.landing}" in done.out
+
+
+LINES_ONLY = """
+@asset(partitions=DAYS)
+def lines(orders: str) -> str:
+    return orders
+"""
+
+
+def test_only_what_was_asked_for_is_run(delivered: Shop, tidemark: Command) -> None:
+    chosen = ("--from", DAYS[1], "--to", DAYS[1])
+    assert tidemark.json("run", "shop", "--as-of", AS_OF, *chosen)["assets"]["lines"] == counts(computed=1)
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"] == counts(computed=2, unchanged=1)
+
+
+def test_force_computes_what_is_known_and_nothing_else(open_shop: Shop, tidemark: Command) -> None:
+    assert tidemark.json("run", "shop", "--as-of", AS_OF, "--force", f"lines:{DAYS[0]}")["assets"] == {
+        "lines": counts(computed=1, unchanged=2),
+        "totals": counts(unchanged=3),
+        "label": counts(unchanged=3),
+    }
+    forced = tidemark.json("run", "shop", "--as-of", AS_OF, "--force", "totals", "--force", "label")["assets"]
+    assert (forced["totals"], forced["label"]) == (counts(computed=3), counts(computed=3))
+
+
+def test_force_in_vain_is_told(open_shop: Shop, tidemark: Command) -> None:
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--force", "lines:2025-02-01")
+    assert done.code == 0
+    assert "nothing to compute for lines 2025-02-01: 'tidemark explain lines 2025-02-01' says why" in done.err
+
+
+def test_now_is_the_clock_a_variable_or_an_option(
+    delivered: Shop, tidemark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_AS_OF", "2025-01-07T06:00 UTC")
+    assert tidemark.json("run", "shop")["assets"]["lines"] == counts(computed=2)
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"] == counts(computed=1, unchanged=2)
+    done = tidemark("run", "shop")
+    assert done.code == 1
+    assert "lies before 2025-01-08T06:00:00+00:00" in done.err
+    assert "TIDEMARK_ENVIRONMENT" in done.err
+
+
+def test_now_is_never_far_ahead(delivered: Shop, tidemark: Command) -> None:
+    """A slip of the finger would bind the environment for good."""
+    done = tidemark("run", "shop", "--as-of", "2205-01-08T06:00Z")
+    assert done.code == 1
+    assert "lies over a year ahead" in done.err
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+
+
+def test_many_files_gone_at_once_are_refused_until_a_person_confirms(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.withdraw("orders", *DAYS[:2])
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 1
+    assert "run again with --confirm-withdrawals orders" in done.err
+    confirmed = tidemark("run", "shop", "--as-of", AS_OF, "--confirm-withdrawals", "orders", "--json")
+    assert confirmed.code == 0
+    assert confirmed.data["assets"]["lines"] == counts(unchanged=1)
+
+
+# -- plan
+
+
+def test_a_plan_says_what_would_run_and_why_and_runs_nothing(delivered: Shop, tidemark: Command) -> None:
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert (done.code, done.err) == (0, "")
+    assert "2025-01-05 .. 2025-01-07" in done.out
+    assert "9 will run, 0 may run" in done.out
+    assert delivered.heads("lines") == {}
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert [(item["asset"], item["partition"], item["certainty"], item["reason"]) for item in data["items"][:4]] == [
+        ("lines", DAYS[0], "will", "new"),
+        ("lines", DAYS[1], "will", "new"),
+        ("lines", DAYS[2], "will", "new"),
+        ("totals", DAYS[0], "will", "new"),
+    ]
+    assert (data["pipeline"], data["environment"], data["as_of"]) == ("shop", "prod", "2025-01-08T06:00:00+00:00")
+
+
+def test_a_plan_without_anything_to_do_says_so(open_shop: Shop, tidemark: Command) -> None:
+    assert tidemark("plan", "shop", "--as-of", AS_OF).out == "shop: nothing to do as of 2025-01-08 06:00 UTC\n"
+
+
+def test_a_plan_tells_what_may_run_and_by_what_it_is_caused(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "orders 2025-01-07 changed" in done.out
+    assert "depends on lines" in done.out
+    assert "1 will run, 2 may run" in done.out
+
+
+def test_a_plan_tells_of_deliveries_that_it_rejected(delivered: Shop, tidemark: Command) -> None:
+    delivered.deliver("orders", DAYS[2], "item,units\napple,3\n")
+    assert "rejected: orders 2025-01-07: orders/2025-01-07.csv: column 'price' is missing" in (
+        tidemark("plan", "shop", "--as-of", AS_OF).out
+    )
+
+
+# -- run --plan
+
+
+@pytest.fixture
+def kept(delivered: Shop, tidemark: Command) -> str:
+    """A file with a plan of the first two days."""
+    done = tidemark("plan", "shop", "--as-of", AS_OF, "--to", DAYS[1], "-o", "plan.json")
+    assert "kept in plan.json: 'tidemark run shop --plan plan.json' runs just this" in done.out
+    return "plan.json"
+
+
+def test_a_kept_plan_is_run_as_it_was_made(kept: str, tidemark: Command, delivered: Shop) -> None:
+    """At its own instant, for the partitions that were asked for."""
+    assert tidemark.json("run", "shop", "--plan", kept)["assets"]["lines"] == counts(computed=2)
+    assert list(delivered.heads("lines")) == DAYS[:2]
+
+
+def test_a_kept_plan_is_refused_after_a_delivery_was_corrected(kept: str, tidemark: Command, delivered: Shop) -> None:
+    """Though just the same partitions would run."""
+    delivered.deliver("orders", DAYS[0], csv("apple,99,0.5"))
+    done = tidemark("run", "shop", "--plan", kept)
+    assert done.code == 1
+    assert "a head of orders has changed since the plan was made: nothing was run" in done.err
+    assert delivered.heads("lines") == {}
+
+
+def test_a_kept_plan_is_refused_after_a_definition_was_edited(kept: str, tidemark: Command, delivered: Shop) -> None:
+    delivered.edit('pl.col("price"))', 'pl.col("price") * 2)')
+    done = tidemark("run", "shop", "--plan", kept)
+    assert done.code == 1
+    assert "a definition has changed" in done.err
+
+
+def test_a_kept_plan_is_refused_after_a_hold(kept: str, tidemark: Command, delivered: Shop) -> None:
+    assert tidemark("hold", "lines", "--why", "under review").code == 0
+    done = tidemark("run", "shop", "--plan", kept)
+    assert done.code == 1
+    assert "a hold, a declaration or what is known has changed" in done.err
+
+
+def test_what_a_partition_may_cost_does_not_make_a_kept_plan_stale(kept: str, tidemark: Command) -> None:
+    """It is learnt from every run, also from those of other environments."""
+    data = json.loads(Path(kept).read_text())
+    for item in data["items"]:
+        item["seconds"] += 1
+    Path(kept).write_text(json.dumps(data))
+    assert tidemark("run", "shop", "--plan", kept).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no plan"),
+        ("{}", "is no plan"),
+        ("[1]", "is no plan"),
+        ('{"pipeline": "shop"}', "is no plan"),
+    ],
+)
+def test_what_is_no_plan_is_an_error_of_usage(kept: str, tidemark: Command, text: str, says: str) -> None:
+    Path(kept).write_text(text)
+    done = tidemark("run", "shop", "--plan", kept)
+    assert done.code == 2
+    assert says in done.err
+
+
+@pytest.mark.parametrize("what", ["pipeline", "environment"])
+def test_a_plan_of_something_else_is_an_error_of_usage(kept: str, tidemark: Command, what: str) -> None:
+    data = json.loads(Path(kept).read_text())
+    Path(kept).write_text(json.dumps(data | {what: "other"}))
+    done = tidemark("run", "shop", "--plan", kept)
+    assert done.code == 2
+    assert f"is a plan of the {what} 'other'" in done.err
+
+
+@pytest.mark.parametrize("options", [["--force", "lines"], ["--from", DAYS[0]], ["--to", DAYS[0]], ["--as-of", AS_OF]])
+def test_a_kept_plan_takes_no_options_that_it_has_itself(kept: str, tidemark: Command, options: list[str]) -> None:
+    done = tidemark("run", "shop", "--plan", kept, *options)
+    assert done.code == 2
+    assert "leave these out" in done.err
+
+
+def test_a_plan_cannot_be_kept_in_a_folder_that_is_not_there(delivered: Shop, tidemark: Command) -> None:
+    done = tidemark("plan", "shop", "--as-of", AS_OF, "-o", "nowhere/plan.json")
+    assert done.code == 2
+    assert "-o nowhere/plan.json: No such file or directory" in done.err
+
+
+# -- other pipelines
+
+
+def test_an_asset_of_another_pipeline_is_read_by_ref(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.define(
+        """
+        @asset(partitions=Weekly(), inputs={"days": ref("totals", parts(early=True))})
+        def week(days: pl.DataFrame) -> str:
+            return f"{days.height} rows"
+        """,
+        name="weekly",
+    )
+    assert tidemark("run", "weekly", "--as-of", "2025-01-13T06:00Z").code == 0
+    assert tidemark.json("run", "weekly", "--as-of", "2025-01-13T06:00Z")["assets"] == {"week": counts(unchanged=1)}
+
+
+def test_an_asset_that_nobody_has_registered_cannot_be_read_by_ref(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.define(
+        '@asset(partitions=DAYS, inputs={"x": ref("total")})\ndef other(x: str) -> str:\n    return x\n', name="other"
+    )
+    done = tidemark("run", "other", "--as-of", AS_OF)
+    assert done.code == 2
+    assert "other.py:7: other(): ref('total'): no pipeline has registered it: did you mean 'totals'?" in done.err
+
+
+def test_a_circle_across_pipelines_is_refused_with_its_path(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.define(
+        '@asset(partitions=DAYS, inputs={"x": ref("totals")})\ndef other(x: str) -> str:\n    return x\n', name="other"
+    )
+    assert tidemark("run", "other", "--as-of", AS_OF).code in (0, 1)
+    open_shop.edit(
+        '@asset(partitions=DAYS, key=["item"])\ndef lines(',
+        '@asset(partitions=DAYS, inputs={"x": ref("other")})\ndef lines(x: str, ',
+    )
+    done = tidemark("run", "shop", "--as-of", AS_OF)
+    assert done.code == 2
+    assert "lines(): lines reads other reads totals reads lines, a circle across pipelines" in done.err

@@ -1,0 +1,95 @@
+"""Claims about observations: the newest one, the delivery that stands, and what people declared absent."""
+
+from itertools import product
+
+import pytest
+
+from tests.ledger.conftest import Book
+from tidemark.hashing import digest
+from tidemark.ledger import sources
+from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
+
+
+def observe(book: Book, *outcomes: str, key: str = "2011-01-05") -> None:
+    """Observe a partition several times, each with a content of its own."""
+    part = book.part(key)
+    for number, outcome in enumerate(outcomes):
+        seen = Observation(part, outcome, f"token {number}", True, digest("csv"), digest(number), problem=outcome)
+        with book.ledger.write() as connection:
+            sources.write(connection, book.orders, [seen])
+
+
+def seen(book: Book, key: str = "2011-01-05") -> Seen | None:
+    part = book.part(key)
+    with book.ledger.read() as connection:
+        return sources.seen(connection, book.orders).get(part)
+
+
+def standing(outcomes: tuple[str, ...]) -> str | None:
+    """The oracle: go through the observations one by one."""
+    token = None
+    for number, outcome in enumerate(outcomes):
+        if outcome == ACCEPTED:
+            token = f"token {number}"
+        if outcome == WITHDRAWN:
+            token = None
+    return token
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_the_delivery_that_stands_is_the_last_accepted_one_that_was_not_withdrawn(book: Book, length: int) -> None:
+    """A rejected file never takes the place of a good one; every sequence of observations."""
+    for number, outcomes in enumerate(product([ACCEPTED, REJECTED, WITHDRAWN], repeat=length)):
+        key = f"2011-03-{number + 1:02d}"
+        observe(book, *outcomes, key=key)
+        found = seen(book, key)
+        assert found is not None
+        assert found.newest.token == f"token {length - 1}"
+        assert (found.accepted.token if found.accepted else None) == standing(outcomes), outcomes
+
+
+def test_an_observation_is_read_as_it_was_written(book: Book) -> None:
+    made = book.made("2011-01-05", asset=book.orders)
+    written = Observation(
+        book.part(), ACCEPTED, None, False, digest("csv"), digest("a"), digest("suite"), made, "a problem"
+    )
+    with book.ledger.write() as connection:
+        sources.write(connection, book.orders, [written])
+        sources.write(connection, book.orders, [])
+    found = seen(book)
+    assert found is not None
+    assert found.newest.seen_at is not None
+    assert found.newest == found.accepted
+    assert found.newest.__dict__ | {"seen_at": None} == written.__dict__
+
+
+def test_what_was_never_seen_is_not_there(book: Book) -> None:
+    assert seen(book) is None
+
+
+def declare(book: Book, key: str, why: str = "closed") -> bool:
+    part = book.part(key)
+    with book.ledger.write() as connection:
+        return sources.declare_absent(connection, book.orders, part, why=why, actor="ada")
+
+
+def absent(book: Book) -> set[int]:
+    with book.ledger.read() as connection:
+        return sources.declared_absent(connection, book.orders)
+
+
+def test_what_was_declared_absent_is_remembered_and_a_second_word_is_no_news(book: Book) -> None:
+    assert declare(book, "2011-01-05")
+    assert not declare(book, "2011-01-05", "again")
+    assert absent(book) == {book.part("2011-01-05")}
+
+
+def test_a_declaration_can_be_taken_back_and_made_again(book: Book) -> None:
+    part = book.part("2011-01-05")
+    declare(book, "2011-01-05")
+    with book.ledger.write() as connection:
+        assert sources.withdraw_declaration(connection, book.orders, part)
+        assert not sources.withdraw_declaration(connection, book.orders, part)
+    assert absent(book) == set()
+    assert declare(book, "2011-01-05")
+    assert absent(book) == {part}

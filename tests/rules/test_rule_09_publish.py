@@ -1,0 +1,291 @@
+"""Rule 9: how a result becomes live, whoever else runs, and wherever the power goes."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from tests.scenario import DEATHS, Shop, on_both_ledgers
+from tidemark import interventions
+from tidemark import plan as planning
+from tidemark.ledger import events, leases
+from tidemark.ledger.events import Event
+from tidemark.ledger.schema import lease
+from tidemark.running import publish
+
+LINES = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: bytes) -> str:
+        return orders.decode()
+
+    @asset(partitions=DAYS, inputs={"total": previous()})
+    def total(lines: str, total: str | None) -> str:
+        return str(len(lines) + int(total or 0))
+"""
+
+DAYS = [f"2025-01-{day:02d}" for day in range(1, 10)]
+
+
+def _events(shop: Shop) -> list[Event]:
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        return events.unsent(connection, shop.environment, ["lines", "total"], limit=1000)
+
+
+def _in_background(work: Callable[[], object]) -> "tuple[threading.Thread, list[BaseException]]":
+    """Start work in a thread; the list gets what it raises."""
+    problems: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    return thread, problems
+
+
+def _joined(started: "tuple[threading.Thread, list[BaseException]]") -> None:
+    thread, problems = started
+    thread.join(60)
+    assert not thread.is_alive()
+    assert problems == []
+
+
+# -- one runner
+
+
+def test_what_is_read_is_pinned(shop: Shop) -> None:
+    """A head that moves while a partition is computed does not reach it: versions were chosen before."""
+    shop.define(LINES)
+    shop.deliver_days("orders", DAYS[0])
+    shop.run()
+    shop.deliver("orders", DAYS[0], "one")
+    shop.pauses("total", DAYS[0])
+    first = _in_background(shop.run)
+    shop.wait_for("total", DAYS[0], times=2)
+    other = shop.twin()
+    other.deliver("orders", DAYS[0], "three")
+    other.planned()  # observes, and so moves the head of the source
+    shop.mends("total", DAYS[0])
+    _joined(first)
+    assert shop.heads("total") == {DAYS[0]: "3"}
+    shop.run()
+    assert shop.heads("total") == {DAYS[0]: "5"}
+
+
+def test_a_publish_is_told_once_with_its_state_and_reason(shop: Shop) -> None:
+    """Each published content is an event; marks alone, and results that came out equal, are none."""
+    shop.define(LINES)
+    shop.deliver("orders", DAYS[0], "a")
+    shop.run()
+    versions = {asset: bytes.fromhex(shop.versions(asset)[DAYS[0]]) for asset in ("lines", "total")}
+    told = _events(shop)
+    assert [(each.asset, each.partition, each.state) for each in told] == [
+        ("lines", DAYS[0], "final"),
+        ("total", DAYS[0], "final"),
+    ]
+    assert {each.asset: each.data_version for each in told} == versions
+    shop.deliver("orders", DAYS[0], "b")
+    shop.run()
+    assert shop.ran == {"lines": [DAYS[0]], "total": [DAYS[0]]}
+    assert [each.asset for each in _events(shop)[2:]] == ["lines"]
+
+
+def test_what_is_finished_is_published_within_a_second_of_work(shop: Shop) -> None:
+    """A long partition does not keep the one before it from being live, nor lose it in a crash."""
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS[:3])
+    shop.breaks("lines", DAYS[0], f"time.sleep({publish.COMMIT_SECONDS + 0.1})")
+    shop.pauses("lines", DAYS[1])
+    runner = shop.start()
+    shop.wait_for("lines", DAYS[1])
+    assert shop.heads("lines").keys() == {DAYS[0]}
+    runner.kill()
+
+
+def test_cheap_partitions_are_committed_together(shop: Shop) -> None:
+    """One commit for many, as long as they take a second together at most."""
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS)
+    shop.run()
+    told = {entry["at"] for key in DAYS for entry in shop.history("total", key)}
+    assert len(told) <= 2
+
+
+# -- where the power goes
+
+
+@on_both_ledgers
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_crash_leaves_orphan_blobs_at_worst(shop: Shop, death: str) -> None:
+    """Nothing is half published: the next run finds nothing of it in the ledger, and computes it."""
+    shop.define(LINES.replace("return orders.decode()", "return orders.decode().upper()"))
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.planned()  # so that the first blob is that of a result
+    before = shop.blobs()
+    runner = shop.start(dies=death)
+    assert runner.wait() == -9, runner.log.read_text()
+    assert shop.called("lines", DAYS[0]) == 1
+    assert len(shop.blobs() - before) >= 1
+    assert shop.heads("lines") == {}
+    assert shop.made("lines", DAYS[0]) == []
+    assert _events(shop) == []
+    shop.run()
+    assert shop.counts("lines") == {"computed": 2}
+    assert shop.heads("total").keys() == {*DAYS[:2]}
+    assert shop.state() == shop.rebuilt().state()
+
+
+@on_both_ledgers
+def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(shop: Shop) -> None:
+    """What it had published stays, what it was at is done by the next run at once, and nothing is done twice."""
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS)
+    shop.breaks("lines", DAYS[3], f"time.sleep({publish.COMMIT_SECONDS})")
+    shop.pauses("lines", DAYS[4])
+    runner = shop.start()
+    shop.wait_for("lines", DAYS[4])
+    runner.kill()
+    assert shop.heads("lines").keys() == {*DAYS[:4]}
+    shop.mends("lines", DAYS[4])
+    started = time.monotonic()
+    verdict = shop.run()
+    assert time.monotonic() - started < leases.LIFETIME.total_seconds() / 2, "a dead worker was waited for"
+    assert verdict.ok
+    assert shop.ran["lines"] == DAYS[4:]
+    assert shop.counts("lines") == {"computed": 5, "unchanged": 4}
+    assert [shop.called("lines", key) for key in DAYS] == [1, 1, 1, 1, 2, 1, 1, 1, 1]
+    assert shop.state() == shop.rebuilt().state()
+
+
+# -- two runners
+
+
+@on_both_ledgers
+def test_of_two_runs_of_one_partition_one_computes_and_the_other_finds_it_done(shop: Shop) -> None:
+    """The second waits for the first, and runs nothing."""
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.pauses("lines", DAYS[0])
+    other = shop.twin()
+    first = _in_background(shop.run)
+    shop.wait_for("lines", DAYS[0])
+    second = _in_background(other.run)
+    time.sleep(0.3)
+    shop.mends("lines", DAYS[0])
+    _joined(first)
+    _joined(second)
+    for key in DAYS[:2]:
+        assert shop.called("lines", key) == shop.called("total", key) == 1
+    assert shop.counts("lines") == {"computed": 2}
+    assert other.counts("lines") == {"unchanged": 2}
+    assert other.counts("total") == {"unchanged": 2}
+
+
+@on_both_ledgers
+def test_two_processes_may_begin_at_once(shop: Shop) -> None:
+    """On an empty ledger, too: between them they compute everything once."""
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS)
+    runners = [shop.start(), shop.start()]
+    for runner in runners:
+        assert runner.wait() == 0, runner.log.read_text()
+    for key in DAYS:
+        assert shop.called("lines", key) == shop.called("total", key) == 1
+    assert len(_events(shop)) == 2 * len(DAYS)
+    assert shop.state() == shop.rebuilt().state()
+
+
+@on_both_ledgers
+def test_lanes_side_by_side(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers share an asset's partitions out; a chain stays with one of them, in the order of time."""
+    monkeypatch.setattr(planning, "LANE_SECONDS", 0.3)
+    shop.define(LINES)
+    shop.deliver_days("orders", *DAYS)
+    shop.run(lanes=True, slots=3)
+    assert shop.plan is not None
+    lanes = {asset: {each.lane for each in shop.plan.items if each.asset == asset} for asset in ("lines", "total")}
+    assert lanes == {"lines": {0, 1, 2}, "total": {0}}
+    assert sorted(shop.ran["lines"]) == shop.ran["total"] == DAYS
+    assert shop.state() == shop.rebuilt().state()
+
+
+def _expire(shop: Shop) -> None:
+    """Let all leases run out, as if their workers had been silent for long."""
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        connection.execute(sa.update(lease).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+
+@on_both_ledgers
+def test_a_stale_token_is_refused(shop: Shop) -> None:
+    """A worker that was silent for too long, and whose partition another took over, publishes nothing any more."""
+    shop.define(LINES)
+    shop.deliver_days("orders", DAYS[0])
+    shop.pauses("lines", DAYS[0])
+    slow = shop.twin()
+    slowly = _in_background(slow.run)
+    shop.wait_for("lines", DAYS[0])
+    _expire(shop)
+    quick = shop.twin()
+    hastily = _in_background(quick.run)
+    shop.wait_for("lines", DAYS[0], times=2)
+    shop.mends("lines", DAYS[0])
+    _joined(hastily)
+    _joined(slowly)
+    assert shop.called("lines", DAYS[0]) == 2
+    assert len(shop.made("lines", DAYS[0])) == 1
+    assert len(shop.history("lines", DAYS[0])) == 1
+    assert sorted([slow.outcomes("lines")[DAYS[0]] or "", quick.outcomes("lines")[DAYS[0]] or ""]) == ["", "computed"]
+
+
+@on_both_ledgers
+def test_a_worker_that_works_is_not_taken_for_dead(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its leases are renewed for as long as it takes, however short they last."""
+    monkeypatch.setattr(leases, "LIFETIME", timedelta(seconds=0.9))
+    shop.define(LINES)
+    shop.deliver_days("orders", DAYS[0])
+    shop.pauses("lines", DAYS[0])
+    other = shop.twin()
+    first = _in_background(shop.run)
+    shop.wait_for("lines", DAYS[0])
+    second = _in_background(other.run)
+    time.sleep(2)
+    shop.mends("lines", DAYS[0])
+    _joined(first)
+    _joined(second)
+    assert shop.called("lines", DAYS[0]) == 1
+
+
+@on_both_ledgers
+def test_a_head_that_a_person_moves_meanwhile_stays_where_it_was_put(shop: Shop) -> None:
+    """Compare and swap: the result that was being computed is kept, but neither live nor told."""
+    shop.define(LINES)
+    shop.deliver("orders", DAYS[0], "a")
+    shop.run()
+    shop.deliver("orders", DAYS[0], "bb")
+    shop.run()
+    first = shop.history("lines", DAYS[0])[0]["version"]
+    shop.deliver("orders", DAYS[0], "ccc")
+    shop.pauses("lines", DAYS[0])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("lines", DAYS[0], times=3)
+    told = len(_events(shop))
+    with other.deployment() as deployment:
+        interventions.restore(
+            deployment, other.pipelines["shop"], "lines", DAYS[0], first[:12], why="the first was right", actor="ada"
+        )
+    shop.mends("lines", DAYS[0])
+    _joined(working)
+    assert shop.heads("lines") == {DAYS[0]: "a"}
+    assert [each for each in _events(shop)[told:] if each.asset == "lines"] == []
+    shop.run()
+    assert shop.heads("lines") == {DAYS[0]: "a"}
+    assert shop.heads("total") == {DAYS[0]: "1"}

@@ -1,0 +1,45 @@
+"""The documentation does what it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tidemark.catalog import load_catalog
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def test_the_pipeline_that_the_scientists_page_shows_is_one(tmp_path):
+    """The example is a whole file: it is imported as it stands, and defines what the page says."""
+    example = re.search(r"<!-- runs: (\S+) -->\n```python\n(.*?)```", (ROOT / "docs/scientist.md").read_text(), re.S)
+    (tmp_path / example[1]).write_text(example[2])
+    catalog = load_catalog(tmp_path)
+    assert not catalog.problems
+    assert [each.name for each in catalog.pipeline("turnover").assets] == ["turnover", "weekly_turnover", "best_day"]
+
+
+def test_the_asset_that_the_readme_shows_is_one(tmp_path):
+    """The README's example is imported as it stands."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "best_sellers.py").write_text(example[1])
+    catalog = load_catalog(tmp_path)
+    assert not catalog.problems
+    assert "product_days" in catalog.pipeline("best_sellers").externals
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page):
+    """A link within the repository leads somewhere."""
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_setting_is_documented():
+    """The administrator's table names each variable that the settings know."""
+    from tidemark.config import OTHER_VARIABLES, settings
+
+    table = (ROOT / "docs/administrator.md").read_text()
+    assert not [name for name in (*settings({}).shown(), *OTHER_VARIABLES) if f"`{name}`" not in table]
