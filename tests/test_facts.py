@@ -42,7 +42,7 @@ def test_what_another_pipeline_owns_is_read_by_ref(shop: Shop) -> None:
         "    return days\n",
         name="weekly",
     )
-    shop.deliver_days("orders", "2025-01-05")
+    shop.deliver_days("orders", "2024-12-30", "2025-01-05")
     shop.now("2025-01-06 06:00")
     shop.run()
     shop.run("weekly")
@@ -64,7 +64,7 @@ def test_who_comes_first_owns_the_name(shop: Shop) -> None:
     shop.define(SHOP)
     shop.define("@asset()\ndef totals() -> str:\n    return ''\n", name="rival")
     registered(shop, "rival")
-    assert "shop.py:14: totals(): the name 'totals' belongs to the pipeline 'rival'" in refused(shop, "shop")
+    assert "shop.py:13: totals(): the name 'totals' belongs to the pipeline 'rival'" in refused(shop, "shop")
 
 
 def test_each_reader_of_another_pipelines_asset_is_checked_by_its_own_grain(shop: Shop) -> None:
@@ -116,7 +116,7 @@ def test_a_circle_across_pipelines_is_refused_with_its_way(shop: Shop) -> None:
         "@asset(partitions=DAYS)\ndef lines(", '@asset(partitions=DAYS, inputs={"o": ref("other")})\ndef lines(o: str, '
     )
     assert refused(shop, "shop") == (
-        "shop.py:10: lines(): lines reads other reads totals reads lines, a circle across pipelines: "
+        "shop.py:9: lines(): lines reads other reads totals reads lines, a circle across pipelines: "
         "take one of these inputs away"
     )
     registered(shop, "other")  # what was refused has left no trace

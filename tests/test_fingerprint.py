@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import decimal
 import importlib
 import importlib.machinery
 import importlib.util
@@ -283,7 +284,8 @@ class Bundle:
         others = self._take_modules()
         sys.path[:0] = places
         try:
-            yield
+            with decimal.localcontext():  # some of these files set it
+                yield
         finally:
             for place in places:
                 sys.path.remove(place)

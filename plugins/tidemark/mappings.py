@@ -117,9 +117,9 @@ class Trailing(Window):
             return range(last - self.count + 1, last + 1)
         # A unit coarser than the upstream's grain is counted on the wall clock of the reader's zone.
         assert isinstance(reader, TimeGrain)
-        end = upstream.ends(last).astimezone(reader.zone)
+        end = _wall_clock(upstream.ends(last), reader.zone)
         try:
-            first = upstream.containing(end - self.count * _LENGTHS[self.unit])
+            first = upstream.containing((end - self.count * _LENGTHS[self.unit]).replace(tzinfo=reader.zone))
         except OverflowError:  # before the year 1
             first = BEGINNING
         return range(first, last + 1)
@@ -130,6 +130,12 @@ class Trailing(Window):
 
     def __str__(self) -> str:
         return f"trailing({self.unit}={self.count})"
+
+
+def _wall_clock(end: datetime, zone: ZoneInfo) -> datetime:
+    """Return the wall clock at the end of a period; where it is set forward just then, as if it were not."""
+    just_before = (end - datetime.resolution).astimezone(zone)
+    return just_before.replace(tzinfo=None, fold=0) + datetime.resolution
 
 
 def _unit_of(grain: TimeGrain) -> str:

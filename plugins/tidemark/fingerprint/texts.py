@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from tidemark.errors import DefinitionError
 from tidemark.fingerprint.places import first_party
@@ -36,7 +37,7 @@ class Text:
 
 # By the id of a namespace; each is kept, so that its id stays its own.
 _texts: dict[int, tuple[dict[str, Any], Text]] = {}
-_captured_of = 0
+_captured: "WeakSet[ModuleType]" = WeakSet()
 
 
 def capture(namespace: dict[str, Any]) -> None:
@@ -44,12 +45,9 @@ def capture(namespace: dict[str, Any]) -> None:
 
     Called while a file of definitions is imported, it leaves no time in which a file could be edited unnoticed.
     """
-    global _captured_of
-    every = [namespace]
-    if len(sys.modules) != _captured_of:
-        _captured_of = len(sys.modules)
-        every += [vars(each) for each in list(sys.modules.values()) if type(each) is ModuleType]
-    for each in every:
+    new = [each for each in list(sys.modules.values()) if type(each) is ModuleType and each not in _captured]
+    _captured.update(new)
+    for each in [namespace, *map(vars, new)]:
         file = each.get("__file__")
         if isinstance(file, str) and first_party(file):
             text_of(file, each)

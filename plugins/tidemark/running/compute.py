@@ -1,5 +1,6 @@
 """Reading pinned inputs, and calling an asset's function."""
 
+import decimal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ class Computation:
             )
         if asset.partition_parameter:
             arguments[asset.partition_parameter] = asset.grain.partition(judged.ordinal)
-        value = asset.function(**arguments)
+        with decimal.localcontext():  # what a function sets there is not the next one's business
+            value = asset.function(**arguments)
         returns = asset.function.__annotations__.get("return")
         return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
 

@@ -1,29 +1,21 @@
-"""The survey: what each partition of a pipeline would be computed from now, and whether its head still is just that.
-
-A pure function of definitions, the ledger's answers (:class:`Facts`) and the as-of instant. Planner, runner and explain
-all ask the same survey, so that they cannot disagree.
-
-Invariants:
-
-* A partition is judged after everything that it reads, so a judgement never has to be taken back.
-* Equal judgements have equal action keys; an action key holds no clock, no path and no completeness.
-* What is missing travels beside the data (``View.roots``), never into an action key.
-"""
+"""Judging every partition of a pipeline, in an order in which no judgement has to be taken back."""
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
-from typing import NamedTuple
 
-from tidemark.assets import Asset, Input, Pipeline, Source
-from tidemark.hashing import canonical, digest
+from tidemark.assets import Asset, Input, Pipeline
+from tidemark.hashing import canonical
 from tidemark.ledger.heads import FINAL, Head, Missing
-from tidemark.ledger.records import UNKNOWN, Known
+from tidemark.ledger.records import UNKNOWN
 from tidemark.mappings import Newest, Previous, Window
 from tidemark.partitions import Grain, TimeGrain
+from tidemark.survey.given import EVERYTHING, Facts, Selection
+from tidemark.survey.judgement import Certainty, Judgement, Read, State, View
+from tidemark.survey.reads import absence, read_newest, read_one, read_window
+from tidemark.survey.tracks import Track, external_track, source_track
 
 # Part of every action key: raised when keys must not be comparable with those of an earlier Tidemark.
 SCHEME_VERSION = 1
@@ -32,207 +24,6 @@ SCHEME_VERSION = 1
 ATTEMPTS = 2
 
 BLOCKED = "blocked"  # the gate's word for a critical failure
-
-
-class State(StrEnum):
-    """What is to be done with a partition."""
-
-    FRESH = "fresh"  # its head is what it would be computed to
-    STALE = "stale"  # to be computed
-    KNOWN = "known"  # computed before: its result is brought back without running
-    UNSURE = "unsure"  # something that it reads is still to be computed
-    WAITING = "waiting"  # something that it needs is absent
-    BLOCKED = "blocked"  # its candidate did not pass the gate, or a strict input failed
-    FAILED = "failed"  # its computation failed and is not tried again by itself
-    HELD = "held"  # changed, but a person stopped it
-    CLOSED = "closed"  # changed, but too old
-
-
-class Certainty(StrEnum):
-    """Whether a planned item runs whatever happens above it."""
-
-    WILL = "will"
-    MAY = "may"
-
-
-class View(NamedTuple):
-    """A partition as its readers see it.
-
-    Attributes:
-        version: data version, or None for ABSENT.
-        materialization: id of what is live, or None.
-        roots: what is missing from it, as (asset, key), at any depth.
-        undue: when what it waits for is due, or None.
-        pending: whether it is still to be computed, and how surely.
-        failed: its newest computation failed; the version is that of the last good head.
-
-    """
-
-    version: bytes | None
-    materialization: int | None
-    roots: Missing = FINAL
-    undue: datetime | None = None
-    pending: Certainty | None = None
-    failed: bool = False
-
-
-@dataclass
-class Track:
-    """One asset along its partitions."""
-
-    grain: Grain
-    views: dict[int, View] = field(default_factory=dict)
-    existing: list[int] = field(default_factory=list)
-    begins: datetime | None = None
-    members: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-
-    def member(self, ordinal: int, version: bytes) -> bytes:
-        """Return a window member's encoding: key and data version; made once for all windows that hold it."""
-        found = self.members.get(ordinal)
-        if found is None or found[0] != version:
-            found = self.members[ordinal] = (version, canonical((self.grain.key(ordinal), version)))
-        return found[1]
-
-    def within(self, ordinals: range) -> range:
-        """Cut a range to the partitions that exist."""
-        if not self.existing:
-            return range(0)
-        return range(max(ordinals.start, self.existing[0]), min(ordinals.stop, self.existing[-1] + 1))
-
-
-class Member(NamedTuple):
-    """One upstream partition that an input reads."""
-
-    key: str
-    version: bytes | None
-    materialization: int | None
-
-
-@dataclass(frozen=True)
-class Read:
-    """What one input reads for one partition."""
-
-    input: Input
-    members: tuple[Member, ...]
-    digest: bytes
-    roots: Missing = FINAL
-    undue: datetime | None = None
-    pending: Certainty | None = None
-    failed: bool = False
-
-    @property
-    def present(self) -> bool:
-        """Whether there is any data."""
-        return any(each.version is not None for each in self.members)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the survey says of one partition.
-
-    Attributes:
-        asset: the asset's name.
-        ordinal: the partition's number in its grain.
-        key: the partition's key.
-        state: what is to be done.
-        action_key: 32 bytes, or None while an input is absent.
-        reads: what its inputs read.
-        roots: what would be missing from its result.
-        reason: why it waits, is blocked, held or closed, in words; empty otherwise.
-        head: what is live, or None.
-        known: what is known of the action key.
-        undue: when what it waits for is due.
-        void: its head must go, since a clean rebuild would have none.
-        unchecked: its gate has not seen this data.
-        certainty: whether it runs whatever happens above; None where nothing is to be done.
-
-    """
-
-    asset: str
-    ordinal: int
-    key: str
-    state: State
-    action_key: bytes | None
-    reads: tuple[Read, ...]
-    roots: Missing
-    reason: str = ""
-    head: Head | None = None
-    known: Known = UNKNOWN
-    undue: datetime | None = None
-    void: bool = False
-    unchecked: bool = False
-    certainty: Certainty | None = None
-
-    @property
-    def planned(self) -> bool:
-        """Whether there is something to do: to compute, to bring back, or to check against a changed suite."""
-        return self.certainty is not None or (self.state is State.FRESH and self.unchecked)
-
-    @property
-    def marks(self) -> Missing:
-        """What the live head is provisional for."""
-        if self.state in (State.BLOCKED, State.FAILED):
-            return self.roots | {(self.asset, self.key)}
-        if self.state in (State.HELD, State.CLOSED):
-            return self.head.missing if self.head else FINAL
-        return self.roots
-
-
-class Delivered(NamedTuple):
-    """What was observed of a source partition: whether there is a file, and why its newest one was rejected."""
-
-    there: bool
-    rejected: str | None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """The ledger's answers that a survey needs; all by asset name and ordinal.
-
-    Attributes:
-        heads: what is live.
-        delivered: what was observed of sources.
-        absent: what people declared absent.
-        held: why assets (None) or partitions are held.
-        known: what is known of an asset's action keys, by (ordinal, action key); read when first asked.
-        codes: id of each asset's present code version, None if the ledger has not met it.
-        suites: digest of each gated asset's suite.
-        outcomes: what each suite said, by suite digest and data version.
-        externals: grains of the assets of other pipelines that are read.
-
-    """
-
-    heads: dict[str, dict[int, Head]]
-    delivered: Mapping[str, Mapping[int, Delivered]] = field(default_factory=dict)
-    absent: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    held: Mapping[str, Mapping[int | None, str]] = field(default_factory=dict)
-    known: Callable[[str], Mapping[tuple[int, bytes], Known]] = lambda name: {}
-    codes: Mapping[str, int | None] = field(default_factory=dict)
-    suites: Mapping[str, bytes] = field(default_factory=dict)
-    outcomes: Mapping[bytes, dict[bytes, str]] = field(default_factory=dict)
-    externals: Mapping[str, Grain] = field(default_factory=dict)
-
-
-class Selection(NamedTuple):
-    """Which partitions a person asked for; None: no limit. ``force`` holds (asset, key), or (asset, None) for all."""
-
-    first: datetime | None = None
-    last: datetime | None = None
-    force: frozenset[tuple[str, str | None]] = frozenset()
-
-    def holds(self, grain: Grain, ordinal: int) -> bool:
-        """Return whether a partition's period begins within the limits."""
-        if not isinstance(grain, TimeGrain) or (self.first is None and self.last is None):
-            return True
-        begins = grain.begins(ordinal)
-        return (self.first is None or begins >= self.first) and (self.last is None or begins <= self.last)
-
-    def forces(self, asset: str, key: str) -> bool:
-        """Return whether a partition is to be computed whatever is known of it."""
-        return (asset, key) in self.force or (asset, None) in self.force
-
-
-EVERYTHING = Selection()
 
 
 class Survey:
@@ -265,9 +56,9 @@ class Survey:
         self.tracks: dict[str, Track] = {}
         self._prefixes: dict[str, hashlib._Hash] = {}
         for source in pipeline.sources:
-            self.tracks[source.name] = _source_track(source, facts, as_of)
+            self.tracks[source.name] = source_track(source, facts, as_of)
         for name, grain in facts.externals.items():
-            self.tracks[name] = _external_track(name, grain, facts)
+            self.tracks[name] = external_track(name, grain, facts)
 
     def judge_all(self, assets: Iterable[Asset]) -> Iterable[Judgement]:
         """Judge every partition of some assets, given in the pipeline's order, each before what reads it.
@@ -370,7 +161,7 @@ class Survey:
                 reason = f"{read.input.upstream} failed, and is read with strict=True"
                 return replace(judged, state=State.BLOCKED, reason=reason)
             if absent and read.pending is None:
-                return self._empty(asset, replace(judged, reason=_absence(read)))
+                return self._empty(asset, replace(judged, reason=absence(read)))
         return None
 
     def _empty(self, asset: Asset, judged: Judgement) -> Judgement:
@@ -426,7 +217,6 @@ class Survey:
         return suite is not None and version not in self.facts.outcomes.get(suite, {})
 
     def held(self, asset: str, ordinal: int) -> str | None:
-        """Return why a partition, or all of its asset, is held; None if it is not."""
         """Return why a partition, or all of its asset, is held; None if it is not."""
         reasons = self.facts.held.get(asset)
         return None if not reasons else reasons.get(None) or reasons.get(ordinal)
@@ -513,136 +303,10 @@ class Survey:
             # A reader that is not of time itself sees what has ended by now.
             ordinals = range(ordinals.start, min(ordinals.stop, track.grain.last_ended(self.as_of) + 1))
         if isinstance(read.mapping, Window):
-            return _read_window(read, track, ordinals)
+            return read_window(read, track, ordinals)
         if isinstance(read.mapping, Newest):
-            return _read_newest(read, track, ordinals)
+            return read_newest(read, track, ordinals)
         if isinstance(read.mapping, Previous):
             place = bisect_left(track.existing, ordinals.stop)
-            return _read_one(read, track, track.existing[place - 1] if place else None)
-        return _read_one(read, track, ordinals[0])
-
-
-def _absence(read: Read) -> str:
-    names = sorted(read.roots)[:3]
-    if names:
-        more = "" if len(read.roots) <= 3 else f" and {len(read.roots) - 3} more"
-        missing = ", ".join(f"{asset} {key}" for asset, key in names)
-        return f"{read.input.upstream} is absent: {missing}{more} is missing"
-    key = read.members[0].key if read.members else "any partition in reach"
-    return f"{read.input.upstream} is absent: {key} was not delivered, was withdrawn or was declared absent"
-
-
-def _read_one(read: Input, track: Track, ordinal: int | None) -> Read:
-    if ordinal is None:
-        return Read(read, (), digest("absent"))
-    view = track.views.get(ordinal)
-    member = Member(track.grain.key(ordinal), view.version if view else None, view.materialization if view else None)
-    hashed = digest("one", member.key, member.version)
-    if view is None:
-        return Read(read, (member,), hashed)
-    return Read(read, (member,), hashed, view.roots, view.undue, view.pending, view.failed)
-
-
-def _joined(views: list[View]) -> tuple[Missing, datetime | None, Certainty | None, bool]:
-    """Return what holds for several views together: all roots, the last due time, the least certainty, any failure."""
-    roots = frozenset().union(*(view.roots for view in views if view.roots))
-    undue = max((view.undue for view in views if view.undue), default=None)
-    pendings = {view.pending for view in views if view.pending}
-    pending = None if not pendings else Certainty.MAY if Certainty.MAY in pendings else Certainty.WILL
-    return roots, undue, pending, any(view.failed for view in views)
-
-
-def _read_window(read: Input, track: Track, ordinals: range) -> Read:
-    hashed = hashlib.sha256(b"window")
-    members: list[Member] = []
-    views: list[View] = []
-    for ordinal in track.within(ordinals):
-        view = track.views.get(ordinal)
-        if view is None:
-            continue
-        views.append(view)
-        members.append(Member(track.grain.key(ordinal), view.version, view.materialization))
-        if view.version is not None:
-            # What is absent needs no entry: when it comes, it adds one.
-            hashed.update(track.member(ordinal, view.version))
-    roots, undue, pending, failed = _joined(views)
-    return Read(read, tuple(members), hashed.digest(), roots, undue, pending, failed)
-
-
-def _read_newest(read: Input, track: Track, ordinals: range) -> Read:
-    """Read the newest partition with data; what is newer and should have been there stays known as missing."""
-    views: list[View] = []
-    chosen: Member | None = None
-    for ordinal in reversed(track.within(ordinals)):
-        view = track.views.get(ordinal)
-        if view is None:
-            continue
-        views.append(view)
-        if view.version is not None:
-            chosen = Member(track.grain.key(ordinal), view.version, view.materialization)
-            break
-    roots, undue, pending, failed = _joined(views)
-    hashed = digest("one", chosen.key, chosen.version) if chosen else digest("absent")
-    return Read(read, (chosen,) if chosen else (), hashed, roots, undue, pending, failed)
-
-
-def _source_track(source: Source, facts: Facts, as_of: datetime) -> Track:
-    """Lay out a source: what was delivered, and what is expected up to now."""
-    track = Track(source.grain)
-    delivered = facts.delivered.get(source.name, {})
-    there = {ordinal for ordinal, each in delivered.items() if each.there}
-    expected = _expected(source, there, as_of)
-    track.existing = sorted(there | expected)
-    if isinstance(source.grain, TimeGrain) and track.existing:
-        track.begins = source.grain.begins(track.existing[0])
-    heads = facts.heads.get(source.name, {})
-    absent = facts.absent.get(source.name, frozenset())
-    for ordinal in track.existing:
-        head = heads.get(ordinal)
-        roots, undue, failed = FINAL, None, False
-        if ordinal not in absent:
-            rejected = delivered[ordinal].rejected if ordinal in delivered else None
-            failed = rejected is not None
-            if rejected is not None or head is None:
-                due = _due(source, ordinal)
-                if head is None and not failed and due is not None and due > as_of:
-                    undue = due
-                else:
-                    roots = frozenset({(source.name, source.grain.key(ordinal))})
-        version, made = (head.data_version, head.materialization) if head else (None, None)
-        track.views[ordinal] = View(version, made, roots, undue, None, failed)
-    return track
-
-
-def _expected(source: Source, there: set[int], as_of: datetime) -> set[int]:
-    """Return the partitions of a source that its calendar expects, from its start up to now."""
-    grain = source.grain
-    if source.expected is None or not isinstance(grain, TimeGrain):
-        return set()
-    first = grain.first if grain.first is not None else min(there, default=None)
-    if first is None:
-        return set()
-    expects = source.expected.expects
-    ordinals = range(first, grain.containing(as_of) + 1)
-    return {each for each in ordinals if expects(grain.begins(each).astimezone(grain.zone).date())}
-
-
-def _due(source: Source, ordinal: int) -> datetime | None:
-    """Return when a source partition is due: by its own rule, or when its period has ended."""
-    if not isinstance(source.grain, TimeGrain):
-        return None
-    if source.due is None:
-        return source.grain.ends(ordinal)
-    return source.due.at(source.grain.begins(ordinal).astimezone(source.grain.zone))
-
-
-def _external_track(name: str, grain: Grain, facts: Facts) -> Track:
-    """Lay out an asset of another pipeline: the heads that it has."""
-    track = Track(grain)
-    heads = facts.heads.get(name, {})
-    track.existing = sorted(heads)
-    if isinstance(grain, TimeGrain) and track.existing:
-        track.begins = grain.begins(track.existing[0])
-    for ordinal, head in heads.items():
-        track.views[ordinal] = View(head.data_version, head.materialization, head.missing)
-    return track
+            return read_one(read, track, track.existing[place - 1] if place else None)
+        return read_one(read, track, ordinals[0])

@@ -1,0 +1,130 @@
+"""What a survey says: of a partition as its readers see it, of what it reads, and of what is to be done with it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from tidemark.assets import Input
+from tidemark.ledger.heads import FINAL, Head, Missing
+from tidemark.ledger.records import UNKNOWN, Known
+
+
+class State(StrEnum):
+    """What is to be done with a partition."""
+
+    FRESH = "fresh"  # its head is what it would be computed to
+    STALE = "stale"  # to be computed
+    KNOWN = "known"  # computed before: its result is brought back without running
+    UNSURE = "unsure"  # something that it reads is still to be computed
+    WAITING = "waiting"  # something that it needs is absent
+    BLOCKED = "blocked"  # its candidate did not pass the gate, or a strict input failed
+    FAILED = "failed"  # its computation failed and is not tried again by itself
+    HELD = "held"  # changed, but a person stopped it
+    CLOSED = "closed"  # changed, but too old
+
+
+class Certainty(StrEnum):
+    """Whether a planned item runs whatever happens above it."""
+
+    WILL = "will"
+    MAY = "may"
+
+
+class View(NamedTuple):
+    """A partition as its readers see it.
+
+    Attributes:
+        version: data version, or None for ABSENT.
+        materialization: id of what is live, or None.
+        roots: what is missing from it, as (asset, key), at any depth.
+        undue: when what it waits for is due, or None.
+        pending: whether it is still to be computed, and how surely.
+        failed: its newest computation failed; the version is that of the last good head.
+
+    """
+
+    version: bytes | None
+    materialization: int | None
+    roots: Missing = FINAL
+    undue: datetime | None = None
+    pending: Certainty | None = None
+    failed: bool = False
+
+
+class Member(NamedTuple):
+    """One upstream partition that an input reads."""
+
+    key: str
+    version: bytes | None
+    materialization: int | None
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one input reads for one partition."""
+
+    input: Input
+    members: tuple[Member, ...]
+    digest: bytes
+    roots: Missing = FINAL
+    undue: datetime | None = None
+    pending: Certainty | None = None
+    failed: bool = False
+
+    @property
+    def present(self) -> bool:
+        """Whether there is any data."""
+        return any(each.version is not None for each in self.members)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the survey says of one partition.
+
+    Attributes:
+        asset: the asset's name.
+        ordinal: the partition's number in its grain.
+        key: the partition's key.
+        state: what is to be done.
+        action_key: 32 bytes, or None while an input is absent.
+        reads: what its inputs read.
+        roots: what would be missing from its result.
+        reason: why it waits, is blocked, held or closed, in words; empty otherwise.
+        head: what is live, or None.
+        known: what is known of the action key.
+        undue: when what it waits for is due.
+        void: its head must go, since a clean rebuild would have none.
+        unchecked: its gate has not seen this data.
+        certainty: whether it runs whatever happens above; None where nothing is to be done.
+
+    """
+
+    asset: str
+    ordinal: int
+    key: str
+    state: State
+    action_key: bytes | None
+    reads: tuple[Read, ...]
+    roots: Missing
+    reason: str = ""
+    head: Head | None = None
+    known: Known = UNKNOWN
+    undue: datetime | None = None
+    void: bool = False
+    unchecked: bool = False
+    certainty: Certainty | None = None
+
+    @property
+    def planned(self) -> bool:
+        """Whether there is something to do: to compute, to bring back, or to check against a changed suite."""
+        return self.certainty is not None or (self.state is State.FRESH and self.unchecked)
+
+    @property
+    def marks(self) -> Missing:
+        """What the live head is provisional for."""
+        if self.state in (State.BLOCKED, State.FAILED):
+            return self.roots | {(self.asset, self.key)}
+        if self.state in (State.HELD, State.CLOSED):
+            return self.head.missing if self.head else FINAL
+        return self.roots
