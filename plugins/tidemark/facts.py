@@ -192,6 +192,7 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
             suites=suites,
             outcomes=outcomes,
             externals={name: names.grains[name] for name in pipeline.externals},
+            seq=heads.newest_change(connection),
         )
 
 

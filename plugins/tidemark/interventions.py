@@ -12,7 +12,7 @@ from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
 from tidemark.facts import Names, read_heads, register, suites_of
 from tidemark.gate import Outcome
-from tidemark.ledger import acts, heads, plans, records, sources
+from tidemark.ledger import acts, events, heads, plans, records, sources
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.plan import apply_moves, make_plan
@@ -63,6 +63,7 @@ def declare_absent(
         if news:
             detail = {"source": source, "partition": key, "why": reason}
             acts.write_audit(connection, actor=actor, act="declare absent", detail=detail)
+            heads.new_change(connection, run="absent", actor=actor)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
 
@@ -87,6 +88,7 @@ def withdraw_declaration(
         if news:
             detail = {"source": source, "partition": key, "why": reason}
             acts.write_audit(connection, actor=actor, act="withdraw declaration", detail=detail)
+            heads.new_change(connection, run="absent", actor=actor)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
 
@@ -108,6 +110,7 @@ def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None
         if news:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
             acts.write_audit(connection, actor=actor, act="hold", detail=detail)
+            heads.new_change(connection, run="hold", actor=actor)
     return news
 
 
@@ -132,6 +135,7 @@ def release_hold(
         if lifted:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
             acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
+            heads.new_change(connection, run="release", actor=actor)
         still = acts.holds(connection, deployment.environment).get(names.assets[asset], {}).get(None)
     return lifted, still
 
@@ -182,9 +186,14 @@ def restore(
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="restore", actor=actor)
         before = head.materialization if head else None
-        move = Move(names.assets[asset], partition_id, before, made.id, heads.FINAL, f"restored: {reason}")
+        # It still lacks what it lacked when it was live.
+        missing = heads.newest_marks(connection, deployment.environment, names.assets[asset], partition_id, made.id)
+        move = Move(names.assets[asset], partition_id, before, made.id, missing, f"restored: {reason}")
         if not heads.move(connection, deployment.environment, [move], seq):
             raise Refused(f"{asset} {key}: a run has just moved its head: look at the history and try again")
+        state = "provisional" if missing else "final"
+        event = (names.assets[asset], partition_id, state, move.reason, made.data_version)
+        events.write(connection, deployment.environment, [event], seq)
         acts.place_hold(
             connection,
             deployment.environment,

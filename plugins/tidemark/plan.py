@@ -128,8 +128,6 @@ def make_plan(
         slots: how many workers can be used at once.
 
     """
-    with deployment.ledger.read() as connection:
-        seq = heads.newest_change(connection)
     facts = read_facts(deployment, pipeline, names)
     survey = Survey(pipeline, facts, as_of, selection)
     judgements: dict[str, list[Judgement]] = {each.name: [] for each in pipeline.assets}
@@ -143,7 +141,7 @@ def make_plan(
     return Plan(
         pipeline=pipeline.name,
         as_of=as_of,
-        seq=seq,
+        seq=facts.seq,
         definitions=definitions_digest(deployment, pipeline),
         items=tuple(items),
         judgements=judgements,
@@ -192,9 +190,13 @@ def _items(
                 asset=each.name,
                 key=judged.key,
                 certainty=_certainty(each, judged, before, parameters),
-                reason=reason_of(each, judged, facts, before, parameters),
+                reason=(
+                    f"{judged.reason}; only its marks may change"
+                    if judged.state is State.HELD
+                    else reason_of(each, judged, facts, before, parameters)
+                ),
                 forced=selection.forces(each.name, judged.key),
-                seconds=0.0 if judged.state in (State.KNOWN, State.FRESH) else cost,
+                seconds=0.0 if judged.state in (State.KNOWN, State.FRESH, State.HELD) else cost,
             )
             for judged in planned[each.name]
             if judged.certainty is not None or selection.holds(each.grain, judged.ordinal)
@@ -210,7 +212,7 @@ def _certainty(
     parameters: Mapping[int, Mapping[str, Any]],
 ) -> Certainty:
     """Say whether a partition runs whatever comes out above it: also if something else than that has changed."""
-    if judged.certainty is not Certainty.MAY or judged.head is None:
+    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state is State.HELD:
         return judged.certainty or Certainty.WILL
     number = judged.head.materialization
     settled = tuple(read for read in judged.reads if not read.pending)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.scenario import Shop
 from tidemark import interventions
+from tidemark.ledger import events
 from tidemark.running.run import prepare, run_batch
 
 SHOP = """
@@ -169,3 +170,62 @@ def test_a_restored_head_that_is_let_go_comes_back_without_a_run(running: Shop) 
     running.run()
     assert running.ran == {}
     assert running.heads("loud")[DAYS[0]] == "CORRECTED"
+
+
+def test_a_restored_head_lacks_what_it_lacked(shop: Shop) -> None:
+    """That it is live again makes it no more complete; and its readers are told."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+        rates = source("rates", files="rates/{partition}.txt", partitions=DAYS, expected=Calendar("MON-SUN"))
+
+        @asset(partitions=DAYS)
+        def lines(orders: bytes, rates: bytes | None) -> str:
+            return f"{orders.decode()} {rates}"
+
+        @asset(partitions=DAYS)
+        def loud(lines: str) -> str:
+            return lines.upper()
+    """)
+    shop.deliver_days("orders", DAYS[0])
+    shop.now("2025-01-06 06:00")
+    shop.deliver_days("rates", "2025-01-04")
+    shop.run()
+    first = shop.versions("lines")[DAYS[0]]
+    shop.deliver_days("rates", DAYS[0])
+    shop.run()
+    assert shop.provisional("lines") == {}
+    _restore(shop, first)
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        told = events.unsent(connection, "prod", ["lines"], limit=100)[-1]
+    assert (told.state, told.reason, told.data_version.hex()) == ("provisional", "restored: it was right", first)
+    shop.run()
+    mark = {DAYS[0]: {f"rates {DAYS[0]}"}}
+    assert shop.provisional("lines") == shop.provisional("loud") == mark
+
+
+def test_the_mark_of_a_held_head_goes_in_the_run_that_completes_it(shop: Shop) -> None:
+    """Held it is not computed, but what it reads comes out as it was, so it is complete."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+        rates = source("rates", files="rates/{partition}.txt", partitions=DAYS, expected=Calendar("MON-SUN"))
+
+        @asset(partitions=DAYS)
+        def lines(orders: bytes, rates: bytes | None) -> str:
+            return orders.decode()
+
+        @asset(partitions=DAYS)
+        def loud(lines: str) -> str:
+            return lines.upper()
+    """)
+    shop.deliver_days("orders", DAYS[0])
+    shop.deliver_days("rates", "2025-01-04")
+    shop.now("2025-01-06 06:00")
+    shop.run()
+    mark = {DAYS[0]: {f"rates {DAYS[0]}"}}
+    assert shop.provisional("loud") == mark
+    shop.hold("loud")
+    shop.deliver_days("rates", DAYS[0])
+    shop.run()
+    assert shop.ran == {"lines": [DAYS[0]]}
+    assert shop.provisional("loud") == {}
+    assert shop.planned().items == ()

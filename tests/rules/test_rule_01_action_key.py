@@ -279,7 +279,7 @@ def test_a_new_scheme_of_keys_makes_all_of_them_new(shop: Shop, monkeypatch: pyt
     shop.define(LINES)
     shop.deliver_days("orders", *WEEK)
     shop.run()
-    monkeypatch.setattr(survey, "SCHEME_VERSION", survey.SCHEME_VERSION + 1)
+    monkeypatch.setattr(survey.survey, "SCHEME_VERSION", survey.survey.SCHEME_VERSION + 1)
     shop.run()
     assert shop.ran == {"lines": WEEK}
 

@@ -636,6 +636,33 @@ def test_all_days_into_one(shop: Shop) -> None:
     assert shop.heads("everything") == {"all": "abc"}
 
 
+@pytest.mark.parametrize("mapping", ["parts()", "latest()"])
+def test_what_is_not_due_yet_is_no_matter_to_what_has_no_time(shop: Shop, mapping: str) -> None:
+    """There is always a day that is not due: an asset without partitions goes by those that are."""
+    shop.define(f"""
+        orders = source("orders", files="orders/{{partition}}.csv", partitions=DAYS,
+                        expected=Calendar("MON-SUN"), due="1 day 12:00 UTC")
+
+        @asset(inputs={{"orders": {mapping}}})
+        def everything(orders: pl.DataFrame) -> str:
+            return "".join(orders["k"].to_list())
+    """)
+    for key, text in zip(DAYS[:2], "ab", strict=True):
+        shop.deliver("orders", key, f"k\n{text}\n")
+    shop.now("2025-01-03 18:00")
+    shop.run()
+    before = shop.state()
+    shop.now("2025-01-04 00:30")
+    shop.run()
+    assert shop.ran == {}
+    assert shop.state() == before == shop.rebuilt().state()
+    shop.now("2025-01-04 12:00")
+    shop.run()
+    assert shop.ran == {}
+    assert shop.provisional("everything") == {"all": {f"orders {DAYS[2]}"}}
+    assert shop.state() == shop.rebuilt().state()
+
+
 # -- other pipelines
 
 

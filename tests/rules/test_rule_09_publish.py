@@ -15,6 +15,7 @@ from tidemark.ledger import events, leases
 from tidemark.ledger.events import Event
 from tidemark.ledger.schema import lease
 from tidemark.running import publish
+from tidemark.survey import Selection
 
 LINES = """
     orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
@@ -248,7 +249,7 @@ def test_a_stale_token_is_refused(shop: Shop) -> None:
 @on_both_ledgers
 def test_a_worker_that_works_is_not_taken_for_dead(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its leases are renewed for as long as it takes, however short they last."""
-    monkeypatch.setattr(leases, "LIFETIME", timedelta(seconds=0.9))
+    monkeypatch.setattr(leases, "LIFETIME", timedelta(seconds=2.5))
     shop.define(LINES)
     shop.deliver_days("orders", DAYS[0])
     shop.pauses("lines", DAYS[0])
@@ -256,7 +257,7 @@ def test_a_worker_that_works_is_not_taken_for_dead(shop: Shop, monkeypatch: pyte
     first = _in_background(shop.run)
     shop.wait_for("lines", DAYS[0])
     second = _in_background(other.run)
-    time.sleep(2)
+    time.sleep(4)
     shop.mends("lines", DAYS[0])
     _joined(first)
     _joined(second)
@@ -265,7 +266,7 @@ def test_a_worker_that_works_is_not_taken_for_dead(shop: Shop, monkeypatch: pyte
 
 @on_both_ledgers
 def test_a_head_that_a_person_moves_meanwhile_stays_where_it_was_put(shop: Shop) -> None:
-    """Compare and swap: the result that was being computed is kept, but neither live nor told."""
+    """Compare and swap: the result that was being computed is neither live nor told."""
     shop.define(LINES)
     shop.deliver("orders", DAYS[0], "a")
     shop.run()
@@ -285,7 +286,140 @@ def test_a_head_that_a_person_moves_meanwhile_stays_where_it_was_put(shop: Shop)
     shop.mends("lines", DAYS[0])
     _joined(working)
     assert shop.heads("lines") == {DAYS[0]: "a"}
-    assert [each for each in _events(shop)[told:] if each.asset == "lines"] == []
+    assert [each.reason for each in _events(shop)[told:] if each.asset == "lines"] == ["restored: the first was right"]
     shop.run()
     assert shop.heads("lines") == {DAYS[0]: "a"}
     assert shop.heads("total") == {DAYS[0]: "1"}
+
+
+# -- what others change meanwhile
+
+BESIDE = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+    extra = source("extra", files="extra/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: bytes) -> str:
+        return orders.decode()
+
+    @asset(partitions=DAYS)
+    def beside(extra: bytes) -> str:
+        return extra.decode()
+
+    @asset(partitions=DAYS)
+    def loud(lines: str) -> str:
+        return lines.upper()
+"""
+
+
+@on_both_ledgers
+@pytest.mark.parametrize("lanes", [False, True], ids=["in one process", "in workers of their own"])
+def test_an_older_run_does_not_undo_what_a_newer_one_published(shop: Shop, lanes: bool) -> None:
+    """It comes to a partition with inputs in mind that are not live any more, and looks again."""
+    shop.define(BESIDE)
+    shop.deliver_days("orders", DAYS[0])
+    shop.run()
+    shop.deliver("orders", DAYS[0], "second")
+    shop.deliver_days("extra", DAYS[1])
+    shop.pauses("beside", DAYS[1])
+    other = shop.twin()
+    older = _in_background(lambda: shop.run(lanes=lanes))
+    shop.wait_for("beside", DAYS[1])
+    other.deliver("orders", DAYS[0], "third")
+    other.run(selection=Selection(last=datetime(2025, 1, 1, tzinfo=UTC)))  # the day that is paused is left to the other
+    assert shop.heads("loud") == {DAYS[0]: "THIRD"}
+    shop.mends("beside", DAYS[1])
+    _joined(older)
+    assert shop.heads("loud") == {DAYS[0]: "THIRD"}
+    assert shop.planned().items == ()
+
+
+@on_both_ledgers
+def test_a_hold_that_comes_during_a_batch_stops_the_rest_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was being computed is not published either."""
+    monkeypatch.setattr(publish, "COMMIT_SECONDS", 0.0)
+    shop.define(BESIDE)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.run()
+    before = shop.heads("lines")
+    shop.edit("return orders.decode()", "return orders.decode() + '!'")
+    shop.pauses("lines", DAYS[0])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("lines", DAYS[0], times=2)
+    other.hold("lines")
+    shop.mends("lines", DAYS[0])
+    _joined(working)
+    assert shop.ran == {"lines": [DAYS[0]]}
+    assert shop.heads("lines") == before
+    assert shop.counts("lines") == {"unchanged": 2}
+    assert shop.explain("lines", DAYS[0])["state"] == "held"
+
+
+def test_a_restore_that_comes_during_a_batch_outlives_it(shop: Shop) -> None:
+    """Also where its partition's turn in the batch had not come yet, and its lease was taken."""
+    shop.define(BESIDE)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.run()
+    first = shop.versions("lines")[DAYS[1]]
+    shop.deliver("orders", DAYS[1], "second")
+    shop.run()
+    shop.edit("return orders.decode()", "return orders.decode() + '!'")
+    shop.pauses("lines", DAYS[0])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("lines", DAYS[0], times=2)
+    with other.deployment() as deployment:
+        interventions.restore(
+            deployment, other.pipelines["shop"], "lines", DAYS[1], first[:12], why="the first was right", actor="ada"
+        )
+    shop.mends("lines", DAYS[0])
+    _joined(working)
+    assert shop.heads("lines") == {DAYS[0]: f"orders {DAYS[0]}\n!", DAYS[1]: f"orders {DAYS[1]}\n"}
+    assert shop.heads("loud") == {DAYS[0]: f"ORDERS {DAYS[0]}\n!", DAYS[1]: f"ORDERS {DAYS[1]}\n"}
+
+
+@on_both_ledgers
+def test_a_chain_is_not_published_on_a_link_that_is_not_live(shop: Shop) -> None:
+    """What was made of a result that was not to be is made again of the one that is."""
+    shop.define(LINES)
+    for key, text in zip(DAYS[:3], ["a", "bb", "ccc"], strict=True):
+        shop.deliver("orders", key, text)
+    shop.run()
+    first = shop.versions("total")[DAYS[0]]
+    for key in DAYS[:3]:
+        shop.deliver("orders", key, "ten letter")
+    shop.pauses("total", DAYS[1])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("total", DAYS[1], times=2)  # the day before is finished by now, and written down together with it
+    with other.deployment() as deployment:
+        interventions.hold(deployment, other.pipelines["shop"], "total", DAYS[0], why="look", actor="ada")
+    shop.mends("total", DAYS[1])
+    _joined(working)
+    assert shop.versions("total")[DAYS[0]] == first
+    assert shop.heads("total") == {DAYS[0]: "1", DAYS[1]: "11", DAYS[2]: "21"}
+
+
+def test_what_is_said_of_a_file_during_a_run_is_heard_by_it(shop: Shop) -> None:
+    """A declared absence leaves no mark on what is published after it."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+        rates = source("rates", files="rates/{partition}.txt", partitions=DAYS, expected=Calendar("MON-SUN"))
+
+        @asset(partitions=DAYS)
+        def priced(orders: bytes, rates: bytes | None) -> str:
+            return f"{orders.decode()} {rates}"
+    """)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.deliver_days("rates", DAYS[0])
+    shop.now("2025-01-03 06:00")
+    shop.pauses("priced", DAYS[1])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("priced", DAYS[1])
+    other.declare_absent("rates", DAYS[1])
+    shop.mends("priced", DAYS[1])
+    _joined(working)
+    assert shop.heads("priced").keys() == set(DAYS[:2])
+    assert shop.provisional("priced") == {}

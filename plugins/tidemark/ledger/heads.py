@@ -70,6 +70,23 @@ def newest_change(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(change.c.seq), 0))).scalar_one())
 
 
+def changes_since(connection: sa.Connection, seq: int) -> list[int]:
+    """Return the numbers of all changes after one, in order."""
+    return list(connection.execute(sa.select(change.c.seq).where(change.c.seq > seq).order_by(change.c.seq)).scalars())
+
+
+def moved_by(connection: sa.Connection, seqs: Iterable[int]) -> dict[int, list[tuple[str, int, int]]]:
+    """Return which heads some changes moved, as (environment, asset id, partition id), by the change's number."""
+    found: dict[int, list[tuple[str, int, int]]] = {}
+    for some in chunks(seqs):
+        query = sa.select(
+            head_log.c.from_seq, head_log.c.environment, head_log.c.asset_id, head_log.c.partition_id
+        ).where(head_log.c.from_seq.in_(some))
+        for seq, environment, asset_id, partition_id in connection.execute(query):
+            found.setdefault(seq, []).append((environment, asset_id, partition_id))
+    return found
+
+
 def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Head]:
     """Return the live heads of an asset by partition id; a branch falls back to ``prod`` for what it did not change."""
     found: dict[int, Head] = {}
@@ -156,6 +173,25 @@ def move(connection: sa.Connection, environment: str, moves: Iterable[Move], seq
         ],
     )
     return rows
+
+
+def newest_marks(
+    connection: sa.Connection, environment: str, asset_id: int, partition_id: int, materialization_id: int
+) -> Missing:
+    """Return what a materialization was provisional for when it was last live; final if it never was."""
+    query = (
+        sa.select(head_log.c.missing)
+        .where(
+            head_log.c.environment.in_([PROD, environment]),
+            head_log.c.asset_id == asset_id,
+            head_log.c.partition_id == partition_id,
+            head_log.c.materialization_id == materialization_id,
+        )
+        .order_by(head_log.c.from_seq.desc(), head_log.c.id.desc())
+        .limit(1)
+    )
+    missing = connection.execute(query).scalar()
+    return frozenset((asset, key) for asset, key in missing) if missing else FINAL
 
 
 class HistoryEntry(NamedTuple):

@@ -177,6 +177,7 @@ head_log = sa.Table(
         postgresql_where=sa.text("to_seq IS NULL"),
     ),
     sa.Index("ix_head_log_history", "asset_id", "partition_id", "from_seq"),
+    sa.Index("ix_head_log_change", "from_seq"),
 )
 
 observation = sa.Table(

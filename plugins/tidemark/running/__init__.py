@@ -8,6 +8,7 @@ Invariants:
 * Only the holder of a partition's lease publishes it.
 * A partition that fails keeps its last good head and stops no other.
 
-``results`` are the words for what comes out, ``keeper`` holds leases, ``compute`` reads and calls, ``checks`` gates,
-``publish`` commits, ``worker`` orders the work of one asset's batch, ``run`` works off a plan.
+``results`` are the words for what comes out, ``batch`` is what the parts share, ``keeper`` holds leases, ``watch``
+notices what others change, ``compute`` reads and calls, ``checks`` gates, ``finish`` brings one partition to its
+result, ``publish`` commits, ``worker`` orders the work of one asset's batch, ``run`` works off a plan.
 """

@@ -1,7 +1,7 @@
 """What the parts of a worker share: one asset's batch, and one partition that is finished."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tidemark.assets import Asset, Pipeline
@@ -21,7 +21,21 @@ Checked = tuple[bytes, GateResult]
 
 @dataclass(frozen=True)
 class Batch:
-    """What is worked on, where, and for whom."""
+    """What is worked on, where, and for whom.
+
+    Attributes:
+        deployment: where.
+        pipeline: whose asset it is.
+        names: ids of the pipeline's members and keys.
+        survey: what is to be done; kept up to date as the work goes on.
+        asset: whose partitions are worked on.
+        plan_id: the plan that asked for them.
+        run: name of the run.
+        actor: who started it.
+        holder: name under which leases are held.
+        own: numbers of the changes that this process has made.
+
+    """
 
     deployment: Deployment
     pipeline: Pipeline
@@ -32,6 +46,7 @@ class Batch:
     run: str
     actor: str
     holder: str
+    own: set[int] = field(default_factory=set)
 
     @property
     def asset_id(self) -> int:
@@ -94,3 +109,12 @@ class Done:
     def materialization(self, real: Mapping[int, int]) -> int | None:
         """Return the materialization that becomes the head; ``real`` holds the ids of records by their numbers."""
         return self.known if self.number is None else real.get(self.number, self.number)
+
+
+def above(pipeline: Pipeline, asset: Asset) -> list[Asset]:
+    """Return the assets of a pipeline that one reads, at any depth, in the pipeline's order."""
+    wanted = {asset.name}
+    for each in reversed(pipeline.assets):
+        if each.name in wanted:
+            wanted.update(read.upstream for read in each.inputs)
+    return [each for each in pipeline.assets if each.name in wanted - {asset.name}]

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tidemark.ledger import events, heads, leases, plans, records
 from tidemark.ledger.heads import Move
 from tidemark.running.batch import Batch, Done
+from tidemark.running.watch import Watch
 
 # A commit covers at most about this much work, so that a crash costs no more.
 COMMIT_SECONDS = 1.0
@@ -20,16 +21,20 @@ class Committed:
 
     Attributes:
         published: written down.
-        dropped: not written down, because another worker had taken the lease over.
-        displaced: of those that were published, those whose head somebody had moved meanwhile: it stays as it is.
+        dropped: never to be written down, because another worker has taken the lease over.
+        outdated: others changed something meanwhile: nothing was written down, and what waits is to be judged again.
         ids: the ids of the published records, by the numbers that stood for them.
 
     """
 
     published: Sequence[Done] = ()
     dropped: Sequence[Done] = ()
-    displaced: Sequence[Done] = ()
+    outdated: bool = False
     ids: Mapping[int, int] = field(default_factory=dict)
+
+
+class _OutdatedError(Exception):
+    """Others changed something that the group was judged by."""
 
 
 class Publisher:
@@ -54,8 +59,17 @@ class Publisher:
         """Whether a commit is due."""
         return bool(self._waiting) and time.monotonic() - self._since >= COMMIT_SECONDS
 
-    def commit(self) -> Committed:
-        """Write down what is finished.
+    def take(self) -> list[Done]:
+        """Return what is finished and not written down, and wait for it no longer."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def commit(self, watch: Watch, *, own_only: bool) -> Committed:
+        """Write down what is finished, unless others have changed what it was judged by.
+
+        Args:
+            watch: tells what others changed.
+            own_only: whether only changes of the batch's own partitions count.
 
         Raises:
             Unavailable: the ledger cannot be written; nothing was.
@@ -64,23 +78,34 @@ class Publisher:
         group = self._waiting
         if not group:
             return Committed()
+        batch, mine = self._batch, [each.lease for each in self._waiting]
+        try:
+            with batch.deployment.ledger.write() as connection:
+                held = leases.still_held(connection, batch.environment, batch.asset_id, mine, batch.holder)
+                lost = [each for each in group if each.lease.partition_id not in held]
+                real, seq = ({}, None) if lost else self._write(connection, group, watch, own_only=own_only)
+        except _OutdatedError:
+            return Committed(outdated=True)
+        self._waiting = [each for each in group if each not in lost] if lost else []
+        if lost:  # what a chain made of them is not to be published either
+            return Committed(dropped=lost, outdated=True)
+        if seq is not None:
+            batch.own.add(seq)
+        return Committed(group, ids=real)
+
+    def _write(
+        self, connection: sa.Connection, group: Sequence[Done], watch: Watch, *, own_only: bool
+    ) -> tuple[dict[int, int], int | None]:
+        """Write a group down; returns the ids of its records by their numbers, and the number of the change, if any."""
         batch = self._batch
-        with batch.deployment.ledger.write() as connection:
-            held = leases.still_held(
-                connection, batch.environment, batch.asset_id, [each.lease for each in group], batch.holder
-            )
-            mine = [each for each in group if each.lease.partition_id in held]
-            real = self._write_records(connection, mine)
-            if any(each.nondeterministic for each in mine):
-                records.mark_nondeterministic(connection, batch.asset_id)
-            displaced = self._move_heads(connection, mine, real)
-            outcomes = [
-                (batch.asset_id, each.lease.partition_id, each.result.value, each.detail or None) for each in mine
-            ]
-            plans.write_outcomes(connection, batch.plan_id, outcomes)
-            leases.release(connection, batch.environment, batch.asset_id, [each.lease for each in mine], batch.holder)
-        self._waiting = []
-        return Committed(mine, [each for each in group if each.lease.partition_id not in held], displaced, real)
+        real = self._write_records(connection, group)
+        if any(each.nondeterministic for each in group):
+            records.mark_nondeterministic(connection, batch.asset_id)
+        seq = self._move_heads(connection, group, real, watch, own_only=own_only)
+        outcomes = [(batch.asset_id, each.lease.partition_id, each.result.value, each.detail or None) for each in group]
+        plans.write_outcomes(connection, batch.plan_id, outcomes)
+        leases.release(connection, batch.environment, batch.asset_id, [each.lease for each in group], batch.holder)
+        return real, seq
 
     def _write_records(self, connection: sa.Connection, group: Sequence[Done]) -> dict[int, int]:
         batch = self._batch
@@ -102,11 +127,19 @@ class Publisher:
                 )
         return {number: made for number, made in zip(numbers, ids, strict=True) if number}
 
-    def _move_heads(self, connection: sa.Connection, group: Sequence[Done], real: Mapping[int, int]) -> list[Done]:
-        """Move the heads of a group, and tell of what is live now; returns those whose head somebody else has moved."""
+    def _move_heads(
+        self,
+        connection: sa.Connection,
+        group: Sequence[Done],
+        real: Mapping[int, int],
+        watch: Watch,
+        *,
+        own_only: bool,
+    ) -> int | None:
+        """Move the heads of a group, and tell of what is live now; returns the number of the change, if any moved."""
         batch = self._batch
-        moves: dict[int, Move] = {}
-        told: dict[int, tuple[int, int, str, str, bytes]] = {}
+        moves: list[Move] = []
+        told: list[tuple[int, int, str, str, bytes]] = []
         for each in group:
             head, partition_id = each.judged.head, each.lease.partition_id
             before = head.materialization if head else None
@@ -115,13 +148,16 @@ class Publisher:
             if after == before and (head is None or head.missing == missing):
                 continue
             reason = each.judged.reason or (f"{each.result.value}: {each.reason}" if each.publishes else each.reason)
-            moves[partition_id] = Move(batch.asset_id, partition_id, before, after, missing, reason)
+            moves.append(Move(batch.asset_id, partition_id, before, after, missing, reason))
             if each.version is not None and each.publishes and (head is None or head.data_version != each.version):
                 state = "provisional" if missing else "final"
-                told[partition_id] = (batch.asset_id, partition_id, state, reason, each.version)
+                told.append((batch.asset_id, partition_id, state, reason, each.version))
         if not moves:
-            return []
+            return None
+        # From here on nobody else moves a head before this is written down, so what is seen now stays so.
         seq = heads.new_change(connection, run=batch.run, actor=batch.actor)
-        moved = {each.partition_id for each in heads.move(connection, batch.environment, moves.values(), seq)}
-        events.write(connection, batch.environment, [told[number] for number in told if number in moved], seq)
-        return [each for each in group if each.lease.partition_id in moves.keys() - moved]
+        if watch.sees_change(connection, own_only=own_only, ours=seq):
+            raise _OutdatedError
+        heads.move(connection, batch.environment, moves, seq)
+        events.write(connection, batch.environment, told, seq)
+        return seq

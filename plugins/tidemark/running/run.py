@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from tidemark.assets import Asset, Pipeline
+from tidemark.assets import Pipeline
 from tidemark.deployment import Deployment
 from tidemark.facts import Names, read_facts, register
 from tidemark.ledger import plans
 from tidemark.observe import Progress, observe
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_from, store_plan
+from tidemark.running.batch import above
 from tidemark.running.results import BatchReport
 from tidemark.running.worker import Worker
 from tidemark.survey import EVERYTHING, Selection, State, Survey
@@ -106,19 +107,10 @@ def run_batch(
         pipeline, read_facts(deployment, pipeline, names), stored.as_of, selection_from(stored.context), planning=False
     )
     definition = pipeline.asset(asset)
-    for _ in survey.judge_all(_above(pipeline, definition)):
+    for _ in survey.judge_all(above(pipeline, definition)):
         pass
     worker = Worker(deployment, pipeline, names, survey, definition, plan_id=plan_id, run=run, actor=actor)
     return worker.work({item.partition: item.reason for item in items}, progress)
-
-
-def _above(pipeline: Pipeline, asset: Asset) -> list[Asset]:
-    """Return the assets that one reads, at any depth, in the pipeline's order."""
-    wanted = {asset.name}
-    for each in reversed(pipeline.assets):
-        if each.name in wanted:
-            wanted.update(read.upstream for read in each.inputs)
-    return [each for each in pipeline.assets if each.name in wanted - {asset.name}]
 
 
 def run_plan(
@@ -143,11 +135,14 @@ def run_plan(
     for item in plan.items:
         wanted.setdefault(item.asset, {})[item.key] = item.reason
     reports = []
+    own: set[int] = set()
     for asset in pipeline.assets:
         if asset.name not in wanted:
             for _ in survey.judge_all([asset]):
                 pass
             continue
-        worker = Worker(deployment, pipeline, names, survey, asset, plan_id=prepared.plan_id, run=run, actor=actor)
+        worker = Worker(
+            deployment, pipeline, names, survey, asset, plan_id=prepared.plan_id, run=run, actor=actor, own=own
+        )
         reports.append(worker.work(wanted[asset.name], progress))
     return reports

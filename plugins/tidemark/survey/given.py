@@ -31,6 +31,7 @@ class Facts:
         suites: digest of each gated asset's suite.
         outcomes: what each suite said, by suite digest and data version.
         externals: grains of the assets of other pipelines that are read.
+        seq: number of the ledger's newest change that is in these answers.
 
     """
 
@@ -43,6 +44,7 @@ class Facts:
     suites: Mapping[str, bytes] = field(default_factory=dict)
     outcomes: Mapping[bytes, dict[bytes, str]] = field(default_factory=dict)
     externals: Mapping[str, Grain] = field(default_factory=dict)
+    seq: int = 0
 
 
 class Selection(NamedTuple):

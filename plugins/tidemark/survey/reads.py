@@ -42,14 +42,14 @@ def _joined(views: list[View]) -> tuple[Missing, datetime | None, Certainty | No
     return roots, undue, pending, any(view.failed for view in views)
 
 
-def read_window(read: Input, track: Track, ordinals: range) -> Read:
-    """Read every partition of a range that exists, oldest first."""
+def read_window(read: Input, track: Track, ordinals: range, *, waits: bool) -> Read:
+    """Read every partition of a range that exists, oldest first; those not yet due only if it waits for them."""
     hashed = hashlib.sha256(b"window")
     members: list[Member] = []
     views: list[View] = []
     for ordinal in track.within(ordinals):
         view = track.views.get(ordinal)
-        if view is None:
+        if view is None or (view.undue is not None and not waits):
             continue
         views.append(view)
         members.append(Member(track.grain.key(ordinal), view.version, view.materialization))
@@ -60,13 +60,13 @@ def read_window(read: Input, track: Track, ordinals: range) -> Read:
     return Read(read, tuple(members), hashed.digest(), roots, undue, pending, failed)
 
 
-def read_newest(read: Input, track: Track, ordinals: range) -> Read:
+def read_newest(read: Input, track: Track, ordinals: range, *, waits: bool) -> Read:
     """Read the newest partition with data; what is newer and should have been there stays known as missing."""
     views: list[View] = []
     chosen: Member | None = None
     for ordinal in reversed(track.within(ordinals)):
         view = track.views.get(ordinal)
-        if view is None:
+        if view is None or (view.undue is not None and not waits):
             continue
         views.append(view)
         if view.version is not None:

@@ -50,13 +50,17 @@ class Survey:
     ) -> None:
         self.pipeline = pipeline
         self.planning = planning
-        self.facts = facts
         self.as_of = as_of
         self.selection = selection
-        self.tracks: dict[str, Track] = {}
         self._prefixes: dict[str, hashlib._Hash] = {}
-        for source in pipeline.sources:
-            self.tracks[source.name] = source_track(source, facts, as_of)
+        self.begin(facts)
+
+    def begin(self, facts: Facts) -> None:
+        """Forget every judgement, and begin again from other answers of the ledger."""
+        self.facts = facts
+        self.tracks: dict[str, Track] = {}
+        for source in self.pipeline.sources:
+            self.tracks[source.name] = source_track(source, facts, self.as_of)
         for name, grain in facts.externals.items():
             self.tracks[name] = external_track(name, grain, facts)
 
@@ -189,7 +193,9 @@ class Survey:
             return replace(judged, state=State.FRESH, unchecked=self._unchecked(asset, head.data_version))
         given = self._given(asset, judged)
         if given is not None and not (forced and given.state is State.CLOSED):
-            return given
+            # Where what it reads comes out as it was, a held head is fresh, and its marks follow.
+            may_be_fresh = pending and given.state is State.HELD and given.head is not None
+            return replace(given, certainty=Certainty.MAY) if may_be_fresh else given
         if pending:
             return replace(judged, state=State.UNSURE, certainty=self._certainty(asset, judged))
         if forced:
@@ -299,13 +305,16 @@ class Survey:
     def _read(self, asset: Asset, read: Input, ordinal: int) -> Read:
         track = self.tracks[read.upstream]
         ordinals = read.mapping.ordinals(asset.grain, track.grain, ordinal)
-        if isinstance(track.grain, TimeGrain) and not isinstance(asset.grain, TimeGrain):
-            # A reader that is not of time itself sees what has ended by now.
+        timeless = isinstance(track.grain, TimeGrain) and not isinstance(asset.grain, TimeGrain)
+        if timeless:
+            # A reader that is not of time itself sees what has ended by now, and waits for nothing that is not yet due:
+            # there is always something that is not.
+            assert isinstance(track.grain, TimeGrain)
             ordinals = range(ordinals.start, min(ordinals.stop, track.grain.last_ended(self.as_of) + 1))
         if isinstance(read.mapping, Window):
-            return read_window(read, track, ordinals)
+            return read_window(read, track, ordinals, waits=not timeless)
         if isinstance(read.mapping, Newest):
-            return read_newest(read, track, ordinals)
+            return read_newest(read, track, ordinals, waits=not timeless)
         if isinstance(read.mapping, Previous):
             place = bisect_left(track.existing, ordinals.stop)
             return read_one(read, track, track.existing[place - 1] if place else None)

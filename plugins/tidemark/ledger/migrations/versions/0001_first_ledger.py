@@ -233,6 +233,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("to_seq IS NULL"),
         postgresql_where=sa.text("to_seq IS NULL"),
     )
+    op.create_index("ix_head_log_change", "head_log", ["from_seq"], unique=False)
     op.create_index("ix_head_log_history", "head_log", ["asset_id", "partition_id", "from_seq"], unique=False)
     op.create_table(
         "materialization_input",
