@@ -295,6 +295,12 @@ def selection_data(selection: Selection) -> dict[str, Any]:
     }
 
 
+def selection_left(stored: plans.StoredPlan, items: Iterable[plans.StoredItem]) -> Selection:
+    """Return the selection of a stored plan as its batches take it: what was forced and has an outcome is done."""
+    left = frozenset((item.asset, item.partition) for item in items if item.forced and item.outcome is None)
+    return selection_from(stored.context)._replace(force=left)
+
+
 def selection_from(data: Mapping[str, Any]) -> Selection:
     """Return the selection that :func:`selection_data` wrote."""
     return Selection(

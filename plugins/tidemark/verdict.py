@@ -9,7 +9,7 @@ from tidemark.deployment import Deployment
 from tidemark.explain import short
 from tidemark.facts import Names, read_facts, register
 from tidemark.ledger import plans
-from tidemark.plan import rejections, selection_from
+from tidemark.plan import rejections, selection_left
 from tidemark.running.results import Result
 from tidemark.survey import Facts, Judgement, State, Survey
 
@@ -109,7 +109,7 @@ def verdict(deployment: Deployment, pipeline: Pipeline, plan_id: int, *, names: 
         items = {(item.asset, item.partition): item for item in plans.items(connection, plan_id)}
         before = plans.newest(connection, deployment.environment, pipeline.name, before=plan_id)
     facts = read_facts(deployment, pipeline, names)
-    selection = selection_from(stored.context)
+    selection = selection_left(stored, items.values())
     survey = Survey(pipeline, facts, stored.as_of, selection, planning=False)
     counts = {
         each.name: dict.fromkeys([*(result.value for result in Result), "provisional"], 0) for each in pipeline.assets

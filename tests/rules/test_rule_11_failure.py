@@ -5,7 +5,9 @@ import pytest
 from tests.scenario import Shop, on_both_ledgers
 from tidemark.errors import Unavailable
 from tidemark.ledger import plans
+from tidemark.running.results import BatchReport
 from tidemark.running.run import prepare, run_batch
+from tidemark.survey import EVERYTHING, Selection
 from tidemark.verdict import verdict
 
 SHOP = """
@@ -108,6 +110,90 @@ def test_strict_blocks_instead(running: Shop) -> None:
     assert running.run().ok
     assert running.heads("loud")[DAYS[1]] == f"Corrected {DAYS[1]}"
     assert running.provisional("loud") == {}
+
+
+CLOSING = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: bytes) -> str:
+        return orders.decode()
+
+    @asset(partitions=DAYS, inputs={"lines": same(strict=True)}, closes_after="7 days")
+    def loud(lines: str) -> str:
+        return lines.upper()
+"""
+
+
+def test_strict_blocks_also_where_the_last_good_head_is_what_the_reader_was_made_from(running: Shop) -> None:
+    """It would rather have nothing than what stands in: it is blocked, whether there was something to compute or not."""
+    running.define(SHOP % "strict=True")
+    running.run()
+    _correct(running, DAYS[1])
+    running.breaks("lines", DAYS[1])
+    for _ in range(3):
+        verdict = running.run()
+        assert [(each.asset, each.what) for each in verdict.troubles] == [("lines", "failed"), ("loud", "blocked")]
+        assert running.provisional("loud") == {DAYS[1]: {f"lines {DAYS[1]}", f"loud {DAYS[1]}"}}
+    assert "loud" not in running.ran
+
+
+def test_strict_blocks_in_a_worker_of_its_own(running: Shop) -> None:
+    """Whoever works below learns from the ledger that it failed, and was not only left for the next plan."""
+    running.define(SHOP % "strict=True")
+    running.run()
+    _correct(running, DAYS[1])
+    running.breaks("lines", DAYS[1])
+    running.edit("lines.upper()", "lines.title()")
+    verdict = running.run(lanes=True)
+    assert running.ran["loud"] == [DAYS[0], *DAYS[2:]]
+    assert [(each.asset, each.what) for each in verdict.troubles] == [("lines", "failed"), ("loud", "blocked")]
+
+
+def test_strict_blocks_where_the_input_was_never_reached(running: Shop) -> None:
+    """A worker that died above has failed as well."""
+    running.define(SHOP % "strict=True")
+    running.run()
+    _correct(running, DAYS[0])
+    running.edit("lines.upper()", "lines.title()")
+    pipeline = running.pipelines["shop"]
+    with running.deployment() as deployment:
+        prepared = prepare(deployment, pipeline, as_of=running.as_of, run="broken", actor="tester")
+        run_batch(deployment, pipeline, prepared.plan_id, 0, "loud", run="broken", actor="tester")
+        judged = verdict(deployment, pipeline, prepared.plan_id)
+    assert running.heads("loud")[DAYS[0]] == f"ORDERS {DAYS[0]}\n"
+    assert [(each.asset, each.what) for each in judged.troubles] == [("lines", "failed"), ("loud", "blocked")]
+
+
+def test_what_is_held_or_closed_is_not_blocked_by_a_strict_input(shop: Shop) -> None:
+    """Nothing would be computed there: a failure above is no trouble of theirs."""
+    shop.define(CLOSING)
+    shop.deliver_days("orders", "2025-01-01", *DAYS)
+    shop.run()
+    shop.hold("loud", DAYS[1])
+    _correct(shop, "2025-01-01", DAYS[1])
+    shop.breaks("lines")
+    for _ in range(3):
+        verdict = shop.run()
+        assert {(each.asset, each.partition) for each in verdict.troubles} == {
+            ("lines", "2025-01-01"),
+            ("lines", DAYS[1]),
+        }
+    assert shop.explain("loud", "2025-01-01")["state"] == "closed"
+    assert shop.explain("loud", DAYS[1])["state"] == "held"
+    assert shop.provisional("loud") == {}
+
+
+def test_a_closed_partition_that_a_person_asks_for_is_blocked_by_a_strict_input(shop: Shop) -> None:
+    """The person is to learn why nothing was computed."""
+    shop.define(CLOSING)
+    shop.deliver_days("orders", "2025-01-01", *DAYS)
+    shop.run()
+    _correct(shop, "2025-01-01")
+    shop.breaks("lines")
+    shop.run()
+    verdict = shop.force("loud", "2025-01-01")
+    assert ("loud", "blocked") in {(each.asset, each.what) for each in verdict.troubles}
 
 
 def test_without_strict_the_last_good_head_is_used(running: Shop) -> None:
@@ -289,6 +375,70 @@ def test_what_was_never_reached_is_served_as_it_was_and_done_by_the_next_run(run
     assert running.heads("loud")[DAYS[0]] == f"Corrected {DAYS[0]}"
     assert running.provisional("loud") == {}
     assert running.state() == running.rebuilt().state()
+
+
+# -- a batch that Airflow tries again
+
+
+def _outage(shop: Shop, *, selection: Selection = EVERYTHING) -> int:
+    """Plan, and let a worker of the first asset lose its store at the third day; returns the plan's number."""
+    pipeline = shop.pipelines["shop"]
+    store = shop.home / "store"
+    shop.breaks("lines", DAYS[2], f"os.rename({str(store)!r}, {str(store) + '.away'!r}); open({str(store)!r}, 'w')")
+    with shop.deployment() as deployment:
+        prepared = prepare(deployment, pipeline, as_of=shop.as_of, run="broken", actor="tester", selection=selection)
+        with pytest.raises(Unavailable, match="store"):
+            run_batch(deployment, pipeline, prepared.plan_id, 0, "lines", run="broken", actor="tester")
+    store.unlink()
+    store.with_name("store.away").rename(store)
+    shop.mends("lines", DAYS[2])
+    shop.plan_id = prepared.plan_id
+    return prepared.plan_id
+
+
+def _batch(shop: Shop, asset: str) -> BatchReport:
+    """Work off a batch of the last plan, as Airflow does when it tries it again."""
+    with shop.deployment() as deployment:
+        return run_batch(deployment, shop.pipelines["shop"], shop.plan_id, 0, asset, run="again", actor="tester")
+
+
+def test_a_batch_that_is_tried_again_goes_on_where_it_was(running: Shop) -> None:
+    """What failed in it waits for the next plan, what is done is done, and the whole batch is reported."""
+    _correct(running, *DAYS[:4])
+    running.breaks("lines", DAYS[1])
+    _outage(running)
+    assert running.outcomes("lines") == {DAYS[0]: "computed", DAYS[1]: "failed", DAYS[2]: None, DAYS[3]: None}
+    report = _batch(running, "lines")
+    assert [running.called("lines", key) for key in DAYS[:4]] == [2, 2, 3, 2]
+    assert report.partitions == DAYS[:4]
+    assert report.counted() == {"computed": 3, "failed": 1}
+    assert running.outcomes("lines") == {
+        DAYS[0]: "computed",
+        DAYS[1]: "failed",
+        DAYS[2]: "computed",
+        DAYS[3]: "computed",
+    }
+    running.mends("lines", DAYS[1])
+    assert running.run().ok
+    assert running.ran["lines"] == [DAYS[1]]
+
+
+def test_what_a_person_forced_is_computed_once_by_a_plan(running: Shop) -> None:
+    """A batch that is tried again does not force again, and who reads it takes it for done."""
+    _outage(running, selection=Selection(force=frozenset([("lines", None)])))
+    report = _batch(running, "lines")
+    assert [running.called("lines", key) for key in DAYS] == [2, 2, 3, 2, 2]
+    assert report.counted() == {"computed": 5}
+    _batch(running, "loud")
+    assert running.provisional("lines") == running.provisional("loud") == {}
+
+
+def test_what_is_forced_in_lanes_leaves_no_mark(running: Shop) -> None:
+    """Once it is computed it is what it should be, for workers of other assets too."""
+    running.edit("lines.upper()", "lines.title()")
+    running.run(lanes=True, selection=Selection(force=frozenset([("lines", DAYS[1])])))
+    assert running.ran["lines"] == [DAYS[1]]
+    assert running.provisional("lines") == running.provisional("loud") == {}
 
 
 # -- what is no failure of a partition

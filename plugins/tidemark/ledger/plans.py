@@ -103,9 +103,14 @@ def newest_as_of(connection: sa.Connection, environment: str) -> datetime | None
 
 
 def items(
-    connection: sa.Connection, plan_id: int, *, asset_id: int | None = None, lane: int | None = None
+    connection: sa.Connection,
+    plan_id: int,
+    *,
+    asset_id: int | None = None,
+    lane: int | None = None,
+    forced: bool = False,
 ) -> list[StoredItem]:
-    """Return the items of a plan, of one asset or one lane of it if asked."""
+    """Return the items of a plan; if asked, those of one asset, of one lane, or that a person forced."""
     query = (
         sa.select(
             asset.c.name,
@@ -126,6 +131,8 @@ def items(
         query = query.where(plan_item.c.asset_id == asset_id)
     if lane is not None:
         query = query.where(plan_item.c.lane == lane)
+    if forced:
+        query = query.where(plan_item.c.forced)
     return [StoredItem(*row) for row in connection.execute(query)]
 
 

@@ -8,11 +8,14 @@ from tidemark.deployment import Deployment
 from tidemark.facts import Names, read_facts, register
 from tidemark.ledger import plans
 from tidemark.observe import Progress, observe
-from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_from, store_plan
+from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_left, store_plan
 from tidemark.running.batch import above
-from tidemark.running.results import BatchReport
+from tidemark.running.results import BatchReport, Result
 from tidemark.running.worker import Worker
 from tidemark.survey import EVERYTHING, Selection, State, Survey
+
+# What became of an item by this plan once and for all; what waits, or had nothing to do, is looked at again.
+SETTLED = frozenset({Result.COMPUTED, Result.RESTORED, Result.FAILED, Result.BLOCKED})
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ def run_batch(
 ) -> BatchReport:
     """Work off one lane of one asset of a stored plan, from the ledger as it is now.
 
+    A batch that Airflow tries again goes on where it was: what has failed is for the next plan to try once more.
+
     Raises:
         Unavailable: the store or the ledger cannot be used; what was finished before is published.
 
@@ -103,14 +108,17 @@ def run_batch(
     with deployment.ledger.read() as connection:
         stored = plans.read(connection, plan_id)
         items = plans.items(connection, plan_id, asset_id=names.assets[asset], lane=lane)
-    survey = Survey(
-        pipeline, read_facts(deployment, pipeline, names), stored.as_of, selection_from(stored.context), planning=False
-    )
+        forced = plans.items(connection, plan_id, forced=True)
+    selection = selection_left(stored, forced)
+    survey = Survey(pipeline, read_facts(deployment, pipeline, names), stored.as_of, selection, planning=False)
     definition = pipeline.asset(asset)
     for _ in survey.judge_all(above(pipeline, definition)):
         pass
     worker = Worker(deployment, pipeline, names, survey, definition, plan_id=plan_id, run=run, actor=actor)
-    return worker.work({item.partition: item.reason for item in items}, progress)
+    done = {item.partition: (Result(item.outcome), item.detail or "") for item in items if item.outcome in SETTLED}
+    report = worker.work({item.partition: item.reason for item in items if item.partition not in done}, progress)
+    results = {**done, **report.results}
+    return BatchReport(asset, {key: results[key] for key in sorted(results, key=definition.grain.ordinal)})
 
 
 def run_plan(

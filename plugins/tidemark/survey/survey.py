@@ -162,11 +162,19 @@ class Survey:
                 reason = f"{read.input.upstream} is not due before {read.undue:%Y-%m-%d %H:%M} UTC"
                 return self._empty(asset, replace(judged, reason=reason, undue=read.undue))
             if read.failed and read.input.mapping.strict:
-                reason = f"{read.input.upstream} failed, and is read with strict=True"
-                return replace(judged, state=State.BLOCKED, reason=reason)
+                return self._stopped(asset, judged) or self._blocked_by(read, judged)
             if absent and read.pending is None:
                 return self._empty(asset, replace(judged, reason=absence(read)))
         return None
+
+    def _blocked_by(self, read: Read, judged: Judgement) -> Judgement:
+        """Judge a partition whose input failed and is strict.
+
+        Also where the head was made from just the last good head that stands in: strict says that it may not, so
+        there is nothing that the head could be compared with, and whether other inputs changed makes no difference.
+        """
+        reason = f"{read.input.upstream} failed, and is read with strict=True"
+        return replace(judged, state=State.BLOCKED, reason=reason)
 
     def _empty(self, asset: Asset, judged: Judgement) -> Judgement:
         """Judge a partition that there is nothing to compute from: its head goes, unless it is given."""
@@ -183,6 +191,12 @@ class Survey:
             return replace(judged, state=State.CLOSED, reason="closed: its period ended too long ago")
         return None
 
+    def _stopped(self, asset: Asset, judged: Judgement) -> Judgement | None:
+        """Return the judgement of what is held or closed, None if it may be computed: a person may ask for the closed."""
+        given = self._given(asset, judged)
+        forced = given is not None and self.selection.forces(asset.name, judged.key)
+        return None if forced and given is not None and given.state is State.CLOSED else given
+
     def _decided(self, asset: Asset, judged: Judgement) -> Judgement:
         action_key = self._action_key(asset, judged.key, judged.reads)
         judged = replace(judged, action_key=action_key)
@@ -191,11 +205,11 @@ class Survey:
         pending = any(read.pending for read in judged.reads)
         if head is not None and head.action_key == action_key and not pending and not forced:
             return replace(judged, state=State.FRESH, unchecked=self._unchecked(asset, head.data_version))
-        given = self._given(asset, judged)
-        if given is not None and not (forced and given.state is State.CLOSED):
+        stopped = self._stopped(asset, judged)
+        if stopped is not None:
             # Where what it reads comes out as it was, a held head is fresh, and its marks follow.
-            may_be_fresh = pending and given.state is State.HELD and given.head is not None
-            return replace(given, certainty=Certainty.MAY) if may_be_fresh else given
+            may_be_fresh = pending and stopped.state is State.HELD and stopped.head is not None
+            return replace(stopped, certainty=Certainty.MAY) if may_be_fresh else stopped
         if pending:
             return replace(judged, state=State.UNSURE, certainty=self._certainty(asset, judged))
         if forced:
@@ -245,10 +259,11 @@ class Survey:
         """Show a judgement to the partition's readers, as far as it can be known before anything runs."""
         selected = self.selection.holds(asset.grain, judged.ordinal)
         if judged.certainty is not None and not (self.planning and selected):
-            # Nobody computes it before its readers: they use the head that is there, and know what it lacks.
+            # Nobody computes it before its readers: they use the head that is there, and know what it lacks. What was
+            # asked for, and is still to be computed though it is not planned any more, failed or was never reached.
             roots = judged.roots | {(asset.name, judged.key)}
             judged = judged if selected else replace(judged, certainty=None, roots=roots)
-            self.show(asset, judged.ordinal, judged.head, roots, failed=False)
+            self.show(asset, judged.ordinal, judged.head, roots, failed=selected)
             return judged
         head = None if judged.void else judged.head
         failed = judged.state in (State.BLOCKED, State.FAILED)
