@@ -187,7 +187,7 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
             delivered={source.name: _delivered(connection, names, source.name) for source in pipeline.sources},
             absent={source.name: _absent(connection, names, source.name) for source in pipeline.sources},
             held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
-            known=_known_reader(deployment, names),
+            known=_known_reader(deployment, names, suites),
             codes=_codes(connection, pipeline),
             suites=suites,
             outcomes=outcomes,
@@ -227,14 +227,16 @@ def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int 
     return {None if number is None else ordinals[number]: why for number, why in held.items()}
 
 
-def _known_reader(deployment: Deployment, names: Names) -> Any:
+def _known_reader(deployment: Deployment, names: Names, suites: Mapping[str, bytes]) -> Any:
     """Return a function that reads what is known of an asset's action keys, once an asset."""
 
     @cache
     def known(asset: str) -> dict[tuple[int, bytes], records.Known]:
         ordinals = names.ordinals(asset)
         with deployment.ledger.read() as connection:
-            found = records.known(connection, names.assets[asset])
+            found = records.known(
+                connection, names.assets[asset], environment=deployment.environment, suite=suites.get(asset)
+            )
         return {(ordinals[number], key): each for (number, key), each in found.items() if number in ordinals}
 
     return known

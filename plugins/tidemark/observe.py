@@ -397,7 +397,7 @@ def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Chang
     """Write a group of changes down: deliveries that are new, what the gate said, and the observations."""
     with deployment.ledger.write() as connection:
         names.ensure(connection, look.source.name, [each.key for each in group])
-        known = records.known(connection, look.asset_id)
+        known = records.known(connection, look.asset_id, environment=deployment.environment, suite=look.suite)
         numbers = {each.key: names.id_of(look.source.name, each.key) for each in group}
         made: dict[str, int] = {}
         new: list[tuple[str, records.Record]] = []

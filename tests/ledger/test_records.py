@@ -30,7 +30,7 @@ def record(book: Book, status: str = COMPUTED, content: str = "a", error: str | 
 
 def known(book: Book) -> dict[tuple[int, bytes], Known]:
     with book.ledger.read() as connection:
-        return records.known(connection, book.lines)
+        return records.known(connection, book.lines, environment="prod", suite=None)
 
 
 def test_a_materialization_is_read_as_it_was_written(book: Book) -> None:
@@ -64,6 +64,30 @@ def test_failures_of_an_action_key_are_counted_and_the_last_error_is_kept(book: 
     assert known(book) == {(book.part(), KEY): Known(None, None, None, 2, "second")}
     [number] = book.write(record(book))
     assert known(book) == {(book.part(), KEY): Known(number, digest("a"), "a", 2, "second")}
+
+
+def test_failures_count_where_they_happened_and_under_their_suite(book: Book) -> None:
+    """The result of a key is known everywhere."""
+    failed = replace(record(book, FAILED, error="first"), suite_digest=digest("suite"))
+    book.write(record(book, FAILED, error="none"), failed)
+    [number] = book.write(record(book))
+    counted = {}
+    with book.ledger.read() as connection:
+        for environment, suite in (
+            ("prod", None),
+            ("prod", digest("suite")),
+            ("prod", digest("new")),
+            ("branch", None),
+        ):
+            [found] = records.known(connection, book.lines, environment=environment, suite=suite).values()
+            assert found.materialization == number
+            counted[environment, suite] = (found.failures, found.error)
+    assert counted == {
+        ("prod", None): (1, "none"),
+        ("prod", digest("suite")): (1, "first"),
+        ("prod", digest("new")): (0, None),
+        ("branch", None): (0, None),
+    }
 
 
 def test_inputs_are_kept_with_every_member_and_absence(book: Book) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.gates import rule
 from tests.scenario import Shop, on_both_ledgers
 from tidemark.errors import Unavailable
 from tidemark.ledger import plans
@@ -126,7 +127,7 @@ CLOSING = """
 
 
 def test_strict_blocks_also_where_the_last_good_head_is_what_the_reader_was_made_from(running: Shop) -> None:
-    """It would rather have nothing than what stands in: it is blocked, whether there was something to compute or not."""
+    """It would rather have nothing than what stands in, whether there was something to compute or not."""
     running.define(SHOP % "strict=True")
     running.run()
     _correct(running, DAYS[1])
@@ -295,6 +296,46 @@ def test_a_new_key_is_a_new_chance(running: Shop, change: str) -> None:
         assert running.run().ok
         assert running.ran["lines"] == [DAYS[1]]
     assert running.provisional("loud") == {}
+
+
+@on_both_ledgers
+def test_a_changed_suite_is_a_new_chance(shop: Shop) -> None:
+    """Failures count under the suite under which they happened, as those of a gate that could not be asked."""
+    shop.suite("lines", rule("expect_table_row_count_to_be_between", min_value=1))
+    shop.define(SHOP % "")
+    shop.deliver_days("orders", DAYS[0])
+    shop.edit("orders: bytes) -> str", "orders: bytes)")  # or the definition would be refused
+    shop.edit("@asset(partitions=DAYS)\ndef lines", '@asset(partitions=DAYS, gate="lines")\ndef lines')
+    for _ in range(3):
+        verdict = shop.run()
+    assert shop.called("lines", DAYS[0]) == 2
+    assert "checks tables" in verdict.troubles[0].why
+    shop.suite("lines", rule("expect_table_row_count_to_be_between", min_value=2))
+    for _ in range(3):
+        shop.run()
+    assert shop.called("lines", DAYS[0]) == 4
+    shop.edit('@asset(partitions=DAYS, gate="lines")', "@asset(partitions=DAYS)")
+    assert shop.run().ok
+    assert shop.called("lines", DAYS[0]) == 5
+    assert shop.heads("lines") == {DAYS[0]: f"orders {DAYS[0]}\n"}
+
+
+@on_both_ledgers
+def test_each_environment_counts_its_own_failures(shop: Shop) -> None:
+    """What was tried in a branch, with other data at hand or another machine, is no attempt of prod's."""
+    shop.define(SHOP % "")
+    shop.deliver_days("orders", DAYS[0])
+    shop.run()
+    _correct(shop, DAYS[0])
+    shop.breaks("lines")
+    shop.environment = "branch"
+    for _ in range(3):
+        shop.run()
+    assert shop.called("lines", DAYS[0]) == 3
+    shop.mends("lines")
+    shop.environment = "prod"
+    assert shop.run().ok
+    assert shop.heads("lines") == {DAYS[0]: f"corrected {DAYS[0]}"}
 
 
 def test_going_back_to_what_worked_needs_no_retry(running: Shop) -> None:

@@ -1,6 +1,6 @@
 """Heads: what is live for an asset's partition in an environment, and the numbered changes that made it so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -88,7 +88,10 @@ def moved_by(connection: sa.Connection, seqs: Iterable[int]) -> dict[int, list[t
 
 
 def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Head]:
-    """Return the live heads of an asset by partition id; a branch falls back to ``prod`` for what it did not change."""
+    """Return the live heads of an asset by partition id; a branch falls back to ``prod`` for what it did not change.
+
+    Marks alone are no such change: they are the branch's, and the materialization follows ``prod``.
+    """
     found: dict[int, Head] = {}
     for name in dict.fromkeys((PROD, environment)):
         query = (
@@ -99,11 +102,14 @@ def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[
                 materialization.c.data_version,
                 materialization.c.code_version_id,
                 head_log.c.missing,
+                head_log.c.follows,
             )
             .select_from(head_log.outerjoin(materialization, head_log.c.materialization_id == materialization.c.id))
             .where(head_log.c.environment == name, head_log.c.asset_id == asset_id, head_log.c.to_seq.is_(None))
         )
-        for partition_id, made, action_key, data_version, code, missing in connection.execute(query):
+        for partition_id, made, action_key, data_version, code, missing, follows in connection.execute(query):
+            if follows and (partition_id not in found or found[partition_id].materialization != made):
+                continue  # prod has moved on, with marks of its own
             if made is None:
                 found.pop(partition_id, None)
             else:
@@ -115,13 +121,14 @@ def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[
 def current_ids(
     connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int]
 ) -> dict[int, int | None]:
-    """Return the materialization that is live for each of some partitions, in this environment alone."""
+    """Return the materialization that is live for each of some partitions, by what this environment itself has."""
     found: dict[int, int | None] = {}
     for some in chunks(partition_ids):
         query = sa.select(head_log.c.partition_id, head_log.c.materialization_id).where(
             head_log.c.environment == environment,
             head_log.c.asset_id == asset_id,
             head_log.c.to_seq.is_(None),
+            head_log.c.follows.is_(False),
             head_log.c.partition_id.in_(some),
         )
         found.update((row.partition_id, row.materialization_id) for row in connection.execute(query))
@@ -166,6 +173,7 @@ def move(connection: sa.Connection, environment: str, moves: Iterable[Move], seq
                 "partition_id": each.partition_id,
                 "materialization_id": each.materialization,
                 "missing": sorted(map(list, each.missing)) if each.missing else None,
+                "follows": _follows(environment, each, live[each.asset_id]),
                 "reason": each.reason,
                 "from_seq": seq,
             }
@@ -192,6 +200,12 @@ def newest_marks(
     )
     missing = connection.execute(query).scalar()
     return frozenset((asset, key) for asset, key in missing) if missing else FINAL
+
+
+def _follows(environment: str, move: Move, own: Mapping[int, int | None]) -> bool:
+    """Return whether a move only marks what a branch takes from ``prod``."""
+    marks = move.materialization is not None and move.materialization == move.before
+    return marks and environment != PROD and move.partition_id not in own
 
 
 class HistoryEntry(NamedTuple):

@@ -29,7 +29,7 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """A materialization to be written down; sizes in bytes, time in seconds."""
+    """A materialization to be written down; sizes in bytes, time in seconds; a failure with the suite it was under."""
 
     asset_id: int
     partition_id: int
@@ -45,6 +45,7 @@ class Record:
     size: int | None = None
     seconds: float | None = None
     error: str | None = None
+    suite_digest: bytes | None = None
     inputs: tuple[InputRecord, ...] = ()
 
 
@@ -90,6 +91,7 @@ def write(
             "run": run,
             "actor": actor,
             "error": each.error,
+            "suite_digest": each.suite_digest,
             "created_at": now,
         }
         for each in records
@@ -120,7 +122,7 @@ def write(
 
 
 class Known(NamedTuple):
-    """What is known of an action key: its computed result, if there is one, how often it has failed, and how last.
+    """What is known of an action key: its computed result, if there is one, how often it has failed here, and how last.
 
     ``died`` says that it has failed by killing the workers that computed it.
     """
@@ -136,10 +138,13 @@ class Known(NamedTuple):
 UNKNOWN = Known(None, None, None, 0, None)
 
 
-def known(connection: sa.Connection, asset_id: int) -> dict[tuple[int, bytes], Known]:
+def known(
+    connection: sa.Connection, asset_id: int, *, environment: str, suite: bytes | None
+) -> dict[tuple[int, bytes], Known]:
     """Return what is known of an asset's action keys, by (partition id, action key).
 
-    The first result that was recorded for a key is the one that stays.
+    The first result that was recorded for a key is the one that stays, whoever made it. Failures count where they
+    happened and under the suite that is in force: elsewhere, or under another, the key has not been tried.
     """
     query = (
         sa.select(
@@ -151,7 +156,16 @@ def known(connection: sa.Connection, asset_id: int) -> dict[tuple[int, bytes], K
             materialization.c.blob,
             materialization.c.error,
         )
-        .where(materialization.c.asset_id == asset_id)
+        .where(
+            materialization.c.asset_id == asset_id,
+            sa.or_(
+                materialization.c.status.not_in((FAILED, DIED)),
+                sa.and_(
+                    materialization.c.environment == environment,
+                    materialization.c.suite_digest.is_not_distinct_from(suite),
+                ),
+            ),
+        )
         .order_by(materialization.c.id)
     )
     found: dict[tuple[int, bytes], Known] = {}

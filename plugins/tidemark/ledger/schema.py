@@ -115,6 +115,7 @@ materialization = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("error", sa.Text),
+    sa.Column("suite_digest", Digest),  # of the suite that a failure happened under
     sa.Column("created_at", Instant, nullable=False),
     sa.Index("ix_materialization_partition", "asset_id", "partition_id", "action_key"),
     sa.Index("ix_materialization_data_version", "data_version"),
@@ -164,6 +165,8 @@ head_log = sa.Table(
     _ref("partition_id", "partition"),
     _ref("materialization_id", "materialization", nullable=True),  # null: nothing is live any more
     sa.Column("missing", Json),  # [[asset, partition key]]; null: final
+    # A branch's marks on what it takes from prod: they count as long as that is live there.
+    sa.Column("follows", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("from_seq", Identity, sa.ForeignKey("change.seq"), nullable=False),
     sa.Column("to_seq", Identity, sa.ForeignKey("change.seq")),

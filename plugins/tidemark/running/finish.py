@@ -89,6 +89,7 @@ class Finisher:
             action_key=judged.action_key,
             code_version=self._batch.code_version,
             parameters=readable_parameters(self._asset.parameters),
+            suite_digest=self._batch.survey.facts.suites.get(self._asset.name),
             inputs=tuple(self.read_of(read) for read in judged.reads),
         )
 

@@ -192,7 +192,7 @@ class Survey:
         return None
 
     def _stopped(self, asset: Asset, judged: Judgement) -> Judgement | None:
-        """Return the judgement of what is held or closed, None if it may be computed: a person may ask for the closed."""
+        """Return the judgement of what is held or closed, None if it may be computed: a person asks for closed ones."""
         given = self._given(asset, judged)
         forced = given is not None and self.selection.forces(asset.name, judged.key)
         return None if forced and given is not None and given.state is State.CLOSED else given

@@ -158,6 +158,7 @@ def upgrade() -> None:
         sa.Column("run", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("suite_digest", sa.LargeBinary(length=32), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_materialization_asset_id_asset")),
         sa.ForeignKeyConstraint(
@@ -213,6 +214,7 @@ def upgrade() -> None:
         sa.Column("partition_id", Identity, nullable=False),
         sa.Column("materialization_id", Identity, nullable=True),
         sa.Column("missing", sa.JSON(), nullable=True),
+        sa.Column("follows", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("from_seq", Identity, nullable=False),
         sa.Column("to_seq", Identity, nullable=True),
