@@ -1,5 +1,6 @@
 """Claims about calendars of expected deliveries, due times and durations."""
 
+import json
 import os
 import subprocess
 import sys
@@ -249,3 +250,17 @@ def test_a_duration_that_cannot_be_read_or_is_nothing_is_refused(text: str) -> N
     """The message shows what one looks like."""
     with pytest.raises(DefinitionError, match=r"is no duration: write .*'35 days'"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [Calendar(), Calendar("SUN-FRI", holidays="GB-ENG", closed=["12-24..01-03", "2011-04-29", "easter"])],
+)
+def test_a_calendar_is_read_back_as_it_was_kept(calendar: Calendar) -> None:
+    assert Calendar.from_json(json.loads(json.dumps(calendar.to_json()))) == calendar
+
+
+@pytest.mark.parametrize("text", ["16:30 Europe/Berlin", "1 day 02:00", "90 minutes", "2 days", "1 week 12 hours"])
+def test_a_due_rule_is_read_back_as_it_was_kept(text: str) -> None:
+    due = Due.parse(text)
+    assert Due.from_json(json.loads(json.dumps(due.to_json()))) == due

@@ -268,6 +268,11 @@ def test_the_ledger_finds_a_grain_again_by_its_scheme(grain: Grain) -> None:
     assert grain_of(grain.scheme, getattr(grain, "keys", ())) == grain
 
 
+def test_the_ledger_finds_the_start_of_a_grain_again() -> None:
+    grain = Daily(tz="Europe/London", start="2011-01-05")
+    assert grain_of(grain.scheme, start=grain.start) == grain
+
+
 def test_grains_share_keys_only_where_kind_and_zone_are_equal() -> None:
     """A day of London is no day of Berlin: they begin at different instants."""
     schemes = [grain.scheme for grain in (Daily(), Daily(tz="Europe/London"), Weekly(), Monthly(), Hourly())]

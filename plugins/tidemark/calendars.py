@@ -6,10 +6,11 @@ and :meth:`Calendar.canonical` names both.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache, cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from tidemark.errors import DefinitionError
@@ -77,6 +78,15 @@ class Calendar:
         """Return what can change an answer, as values that can be digested."""
         version = None if self.holidays is None else _holidays_version()
         return ("calendar", tuple(sorted(self._weekdays)), self.holidays, version, tuple(self.closed))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the calendar as the ledger keeps it."""
+        return {"days": self.days, "holidays": self.holidays, "closed": list(self.closed)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Calendar":
+        """Return the calendar that :meth:`to_json` wrote."""
+        return cls(kept["days"], holidays=kept["holidays"], closed=kept["closed"])
 
 
 def _weekday_range(text: str, days: str) -> list[int]:
@@ -274,6 +284,17 @@ class Due:
     def canonical(self) -> tuple[object, ...]:
         """Return what can change an answer, as values that can be digested."""
         return ("due", self.days, self.elapsed, None if self.clock is None else self.clock.isoformat(), self.zone)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rule as the ledger keeps it."""
+        clock = None if self.clock is None else self.clock.isoformat()
+        return {"days": self.days, "seconds": self.elapsed.total_seconds(), "clock": clock, "zone": self.zone}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Due":
+        """Return the rule that :meth:`to_json` wrote."""
+        clock = None if kept["clock"] is None else time.fromisoformat(kept["clock"])
+        return cls(kept["days"], timedelta(seconds=kept["seconds"]), clock, kept["zone"])
 
 
 def _instant(local: datetime, zone: tzinfo) -> datetime:

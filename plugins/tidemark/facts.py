@@ -1,21 +1,26 @@
 """Facts: the ledger's answers about one pipeline, read in bulk, in the survey's terms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from tidemark.assets import Asset, Input, Pipeline, Source, check_mapping, close, static_keys
+from tidemark.calendars import Calendar, Due
 from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError, UsageError
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
-from tidemark.ledger import acts, heads, records, registry, sources
+from tidemark.ledger import acts, heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import Grain
-from tidemark.survey import Delivered, Facts
+from tidemark.survey import Delivered, Facts, Gap, Upstream
+
+# Outcomes of a plan's items after which a partition without a head lacks one; none is that of one never reached.
+_WITHOUT_RESULT = (None, "failed", "blocked", "waiting")
 
 
 @dataclass
@@ -26,12 +31,14 @@ class Names:
         assets: id of each asset.
         grains: grain of each asset.
         partitions: id of each key, by the grain's scheme.
+        externals: what is read of other pipelines, as those have registered it.
 
     """
 
     assets: dict[str, int]
     grains: dict[str, Grain]
     partitions: dict[str, dict[str, int]] = field(default_factory=dict)
+    externals: dict[str, registry.Registered] = field(default_factory=dict)
 
     def id_of(self, asset: str, key: str) -> int:
         """Return the id of a partition that the ledger has met.
@@ -84,9 +91,10 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
         ids = registry.register(connection, pipeline.name, members)
         known = registry.assets(connection)
         grains = {each.name: each.grain for each in pipeline.members}
-        for name in _checked_externals(pipeline, known):
-            ids[name], grains[name] = known[name].id, known[name].grain
-        names = Names(ids, grains)
+        externals = {name: known[name] for name in _checked_externals(pipeline, known)}
+        for name, each in externals.items():
+            ids[name], grains[name] = each.id, each.grain
+        names = Names(ids, grains, externals=externals)
         for grain in grains.values():
             names.partitions[grain.scheme] = registry.partition_ids(connection, grain)
     return names
@@ -99,11 +107,16 @@ def _kind(member: Source | Asset) -> str:
 def _definition(member: Source | Asset) -> dict[str, Any]:
     """Return what the ledger keeps of a definition: what other pipelines and other commands need to know of it."""
     shared: dict[str, Any] = {"owner": member.owner, "gate": member.gate, "pii": sorted(member.pii)}
+    shared["start"] = getattr(member.grain, "start", None)
     if isinstance(member, Source):
         schema = {name: kind.__name__ for name, kind in member.schema.items()} if member.schema is not None else None
-        return {**shared, "files": member.files, "schema": schema}
+        expected = member.expected.to_json() if member.expected else None
+        due = member.due.to_json() if member.due else None
+        return {**shared, "files": member.files, "schema": schema, "expected": expected, "due": due}
+    closes_after = member.closes_after.total_seconds() if member.closes_after is not None else None
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
-    return {**shared, "key": list(member.key) if member.key else None, "inputs": reads}
+    key = list(member.key) if member.key else None
+    return {**shared, "key": key, "closes_after": closes_after, "inputs": reads}
 
 
 def _checked_externals(pipeline: Pipeline, known: Mapping[str, registry.Registered]) -> list[str]:
@@ -180,20 +193,66 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
     """Read everything that a survey of the pipeline needs, as of one moment."""
     suites = suites_of(deployment, pipeline)
     with deployment.ledger.read() as connection:
+        externals = {
+            name: _external_source(name, each) if each.kind == "source" else _upstream(connection, deployment, each)
+            for name, each in names.externals.items()
+        }
+        observed = [source.name for source in (*pipeline.sources, *externals.values()) if isinstance(source, Source)]
         held = acts.holds(connection, deployment.environment)
         outcomes = {each: records.gate_outcomes(connection, each) for each in set(suites.values())}
         return Facts(
             heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
-            delivered={source.name: _delivered(connection, names, source.name) for source in pipeline.sources},
-            absent={source.name: _absent(connection, names, source.name) for source in pipeline.sources},
+            delivered={name: _delivered(connection, names, name) for name in observed},
+            absent={name: _absent(connection, names, name) for name in observed},
             held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
             known=_known_reader(deployment, names, suites),
             codes=_codes(connection, pipeline),
             suites=suites,
             outcomes=outcomes,
-            externals={name: names.grains[name] for name in pipeline.externals},
+            externals=externals,
             seq=heads.newest_change(connection),
         )
+
+
+def _external_source(name: str, registered: registry.Registered) -> Source:
+    """Return a source of another pipeline as far as its readers need it: what is expected, and when it is due."""
+    kept = registered.definition
+    expected = Calendar.from_json(kept["expected"]) if kept["expected"] else None
+    due = Due.from_json(kept["due"]) if kept["due"] else None
+    return Source(name, kept["files"], registered.grain, expected=expected, due=due)
+
+
+def _upstream(connection: sa.Connection, deployment: Deployment, registered: registry.Registered) -> Upstream:
+    """Return an asset of another pipeline as that pipeline's newest plan here has left it, or else the one in prod."""
+    seconds = registered.definition["closes_after"]
+    closes_after = timedelta(seconds=seconds) if seconds is not None else None
+    plan = plans.newest(connection, deployment.environment, registered.pipeline) or plans.newest(
+        connection, heads.PROD, registered.pipeline
+    )
+    if plan is None:
+        return Upstream(registered.grain, closes_after)
+    name, grain = registered.name, registered.grain
+    lost = _lost(grain)
+    gaps: dict[int, Gap] = {}
+    unreached: set[int] = set()
+    for asset, key, missing, undue, failed in plan.context["gaps"]:
+        if asset == name and not lost(key):
+            due = datetime.fromisoformat(undue) if undue else None
+            gaps[grain.ordinal(key)] = Gap(frozenset((of, part) for of, part in missing), due, failed)
+    for item in plans.items(connection, plan.id, asset_id=registered.id):
+        if item.outcome not in _WITHOUT_RESULT or lost(item.partition):
+            continue
+        ordinal = grain.ordinal(item.partition)
+        gaps[ordinal] = Gap(frozenset({(name, item.partition)}), None, item.outcome in ("failed", "blocked"))
+        if item.outcome is None:
+            unreached.add(ordinal)
+    return Upstream(grain, closes_after, gaps, frozenset(unreached))
+
+
+def _lost(grain: Grain) -> Callable[[str], bool]:
+    """Return a function that says whether a key was taken out of the definition since it was written down."""
+    keys = static_keys(grain)
+    return lambda key: bool(keys) and key not in keys
 
 
 def read_heads(connection: sa.Connection, deployment: Deployment, names: Names, asset: str) -> dict[int, heads.Head]:

@@ -353,8 +353,8 @@ class Unpartitioned(Grain):
         return "all"
 
 
-def grain_of(scheme: str, keys: Sequence[str] = ()) -> Grain:
-    """Return the grain that a ledger's scheme names; ``keys`` are those of a static one.
+def grain_of(scheme: str, keys: Sequence[str] = (), start: str | None = None) -> Grain:
+    """Return the grain that a ledger's scheme names; ``keys`` are those of a static one, ``start`` that of one of time.
 
     Raises:
         UsageError: for a scheme that this version does not know.
@@ -363,7 +363,7 @@ def grain_of(scheme: str, keys: Sequence[str] = ()) -> Grain:
     kind, _, tz = scheme.partition(":")
     for grain in (Hourly, Daily, Weekly, Monthly):
         if kind == grain.name:
-            return grain(tz=tz)
+            return grain(tz=tz, start=start)
     if kind == Unpartitioned.name:
         return Unpartitioned()
     if kind == Static.name:

@@ -18,7 +18,7 @@ from tidemark.facts import Names, definitions_digest, read_facts
 from tidemark.ledger import heads, plans, records
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
-from tidemark.survey import Certainty, Facts, Judgement, Selection, State, Survey
+from tidemark.survey import Certainty, Facts, Gap, Judgement, Selection, State, Survey
 
 # One lane is enough for what takes less than this: starting a second worker would cost more.
 LANE_SECONDS = 20.0
@@ -68,6 +68,7 @@ class Plan:
         moves: heads that change without a run: marks, and heads that must go.
         observed: what observing the sources found.
         rejected: sources' newest deliveries that are rejected, now or since before, as (source, key, problem).
+        gaps: by asset and key, what has no head or failed, and is not going to run: for readers in other pipelines.
 
     """
 
@@ -80,6 +81,7 @@ class Plan:
     moves: tuple[Move, ...]
     observed: Observed
     rejected: tuple[tuple[str, str, str], ...]
+    gaps: Mapping[tuple[str, str], Gap]
     selection: Selection = field(default_factory=Selection)
 
     @property
@@ -148,6 +150,7 @@ def make_plan(
         moves=tuple(moves),
         observed=observed,
         rejected=rejections(pipeline, facts),
+        gaps=_gaps(pipeline, survey),
         selection=selection,
     )
 
@@ -165,6 +168,15 @@ def _move(names: Names, judged: Judgement) -> Move | None:
         reason = "final now" if not judged.marks else "provisional now"
         return Move(asset_id, partition_id, head.materialization, head.materialization, judged.marks, reason)
     return None
+
+
+def _gaps(pipeline: Pipeline, survey: Survey) -> dict[tuple[str, str], Gap]:
+    return {
+        (asset.name, asset.grain.key(ordinal)): Gap(view.roots, view.undue, view.failed)
+        for asset in pipeline.assets
+        for ordinal, view in survey.tracks[asset.name].views.items()
+        if view.pending is None and (view.version is None or view.failed)
+    }
 
 
 def _items(
@@ -270,6 +282,10 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
             context={
                 **selection_data(plan.selection),
                 "rejected": [list(each) for each in plan.rejected],
+                "gaps": [
+                    [*of, sorted(map(list, gap.missing)), gap.undue.isoformat() if gap.undue else None, gap.failed]
+                    for of, gap in plan.gaps.items()
+                ],
             },
             items=[
                 (

@@ -94,7 +94,7 @@ def test_marks_of_a_branch_change_on_top_of_each_other(priced: Shop) -> None:
     priced.mends("listed")
     priced.edit("prices.title()", "prices.upper()")
     priced.run()
-    assert priced.provisional("listed") == dict.fromkeys((DAYS[2], LATE), {f"rates {DAYS[2]}"})
+    assert priced.provisional("listed") == {key: {f"rates {DAYS[2]}"} for key in (DAYS[2], LATE)}
     priced.deliver("rates", DAYS[2], "1.4")
     _in_prod(priced)
     assert priced.heads("listed")[DAYS[2]] == "TEA AT 1.4"

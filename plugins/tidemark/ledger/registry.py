@@ -65,7 +65,7 @@ def assets(connection: sa.Connection) -> dict[str, Registered]:
             row.name,
             row.pipeline,
             row.kind,
-            grain_of(row.scheme, tuple(row.static_keys)),
+            grain_of(row.scheme, tuple(row.static_keys), row.definition.get("start")),
             row.definition,
             row.nondeterministic,
         )

@@ -65,7 +65,7 @@ asset = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),  # source or asset
     sa.Column("scheme", sa.Text, nullable=False),
     sa.Column("static_keys", Json, nullable=False),
-    sa.Column("definition", Json, nullable=False),  # owner, gate, key, closes_after, inputs: as last planned
+    sa.Column("definition", Json, nullable=False),  # owner, gate, inputs, calendar, closes_after, ...: as last planned
     sa.Column("nondeterministic", sa.Boolean, nullable=False, default=False),
     sa.Column("registered_at", Instant, nullable=False),
 )
@@ -252,7 +252,7 @@ plan = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("seq", Identity, nullable=False),  # the newest change that the plan has read
     sa.Column("definitions", Digest, nullable=False),
-    sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected just before
+    sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected; what lacks a head or failed
     sa.Index("ix_plan_pipeline", "environment", "pipeline", "id"),
 )
 

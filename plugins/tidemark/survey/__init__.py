@@ -10,7 +10,7 @@ Invariants:
 * What is missing travels beside the data (``View.roots``), never into an action key.
 """
 
-from tidemark.survey.given import EVERYTHING, Delivered, Facts, Selection
+from tidemark.survey.given import EVERYTHING, Delivered, Facts, Gap, Selection, Upstream
 from tidemark.survey.judgement import Certainty, Judgement, Member, Read, State, View
 from tidemark.survey.survey import Survey
 
@@ -19,11 +19,13 @@ __all__ = [
     "Certainty",
     "Delivered",
     "Facts",
+    "Gap",
     "Judgement",
     "Member",
     "Read",
     "Selection",
     "State",
     "Survey",
+    "Upstream",
     "View",
 ]

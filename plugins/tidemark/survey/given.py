@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tidemark.ledger.heads import Head
+from tidemark.assets import Source
+from tidemark.ledger.heads import Head, Missing
 from tidemark.ledger.records import Known
 from tidemark.partitions import Grain, TimeGrain
 
@@ -15,6 +16,32 @@ class Delivered(NamedTuple):
 
     there: bool
     rejected: str | None
+
+
+class Gap(NamedTuple):
+    """A partition that its readers lack, or whose newest computation failed: what is missing, and when that is due."""
+
+    missing: Missing
+    undue: datetime | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An asset that another pipeline computes, as that pipeline's newest plan has left it.
+
+    Attributes:
+        grain: how it is partitioned.
+        closes_after: age after a period's end at which a partition with a head counts as final, or None for never.
+        gaps: by ordinal, the partitions that exist and have no head, and those that failed.
+        unreached: the partitions of that plan that nobody has brought to a result: a worker is at it, or has died.
+
+    """
+
+    grain: Grain
+    closes_after: timedelta | None = None
+    gaps: Mapping[int, Gap] = field(default_factory=dict)
+    unreached: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -30,7 +57,7 @@ class Facts:
         codes: id of each asset's present code version, None if the ledger has not met it.
         suites: digest of each gated asset's suite.
         outcomes: what each suite said, by suite digest and data version.
-        externals: grains of the assets of other pipelines that are read.
+        externals: the sources and assets of other pipelines that are read.
         seq: number of the ledger's newest change that is in these answers.
 
     """
@@ -43,7 +70,7 @@ class Facts:
     codes: Mapping[str, int | None] = field(default_factory=dict)
     suites: Mapping[str, bytes] = field(default_factory=dict)
     outcomes: Mapping[bytes, dict[bytes, str]] = field(default_factory=dict)
-    externals: Mapping[str, Grain] = field(default_factory=dict)
+    externals: Mapping[str, Source | Upstream] = field(default_factory=dict)
     seq: int = 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from tidemark.assets import Asset, Input, Pipeline
+from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.hashing import canonical
 from tidemark.ledger.heads import FINAL, Head, Missing
 from tidemark.ledger.records import UNKNOWN
@@ -15,7 +15,7 @@ from tidemark.partitions import Grain, TimeGrain
 from tidemark.survey.given import EVERYTHING, Facts, Selection
 from tidemark.survey.judgement import Certainty, Judgement, Read, State, View
 from tidemark.survey.reads import absence, read_newest, read_one, read_window
-from tidemark.survey.tracks import Track, external_track, source_track
+from tidemark.survey.tracks import Track, external_track, is_closed, source_track
 
 # Part of every action key: raised when keys must not be comparable with those of an earlier Tidemark.
 SCHEME_VERSION = 1
@@ -61,8 +61,11 @@ class Survey:
         self.tracks: dict[str, Track] = {}
         for source in self.pipeline.sources:
             self.tracks[source.name] = source_track(source, facts, self.as_of)
-        for name, grain in facts.externals.items():
-            self.tracks[name] = external_track(name, grain, facts)
+        for name, upstream in facts.externals.items():
+            if isinstance(upstream, Source):
+                self.tracks[name] = source_track(upstream, facts, self.as_of)
+            else:
+                self.tracks[name] = external_track(name, upstream, facts, self.as_of)
 
     def judge_all(self, assets: Iterable[Asset]) -> Iterable[Judgement]:
         """Judge every partition of some assets, given in the pipeline's order, each before what reads it.
@@ -251,9 +254,7 @@ class Survey:
 
     def closed(self, asset: Asset, ordinal: int) -> bool:
         """Return whether a partition is older than its asset's ``closes_after``."""
-        if asset.closes_after is None or not isinstance(asset.grain, TimeGrain):
-            return False
-        return self.as_of > asset.grain.ends(ordinal) + asset.closes_after
+        return is_closed(asset.grain, asset.closes_after, ordinal, self.as_of)
 
     def settle(self, asset: Asset, judged: Judgement) -> Judgement:
         """Show a judgement to the partition's readers, as far as it can be known before anything runs."""

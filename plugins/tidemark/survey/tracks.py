@@ -1,13 +1,13 @@
 """Tracks: one asset along its partitions, and those of sources and of other pipelines laid out."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tidemark.assets import Source
 from tidemark.hashing import canonical
 from tidemark.ledger.heads import FINAL
 from tidemark.partitions import Grain, TimeGrain
-from tidemark.survey.given import Facts
+from tidemark.survey.given import Facts, Upstream
 from tidemark.survey.judgement import View
 
 
@@ -85,13 +85,35 @@ def _due(source: Source, ordinal: int) -> datetime | None:
     return source.due.at(source.grain.begins(ordinal).astimezone(source.grain.zone))
 
 
-def external_track(name: str, grain: Grain, facts: Facts) -> Track:
-    """Lay out an asset of another pipeline: the heads that it has."""
+def external_track(name: str, upstream: Upstream, facts: Facts, as_of: datetime) -> Track:
+    """Lay out an asset of another pipeline: its heads, and what that pipeline knows to lack one."""
+    grain = upstream.grain
     track = Track(grain)
     heads = facts.heads.get(name, {})
-    track.existing = sorted(heads)
+    track.existing = sorted(heads.keys() | upstream.gaps.keys())
     if isinstance(grain, TimeGrain) and track.existing:
         track.begins = grain.begins(track.existing[0])
-    for ordinal, head in heads.items():
-        track.views[ordinal] = View(head.data_version, head.materialization, head.missing)
+    for ordinal in track.existing:
+        itself = frozenset({(name, grain.key(ordinal))})
+        head = heads.get(ordinal)
+        if head is None:
+            gap = upstream.gaps[ordinal]
+            undue = gap.undue if gap.undue is not None and gap.undue > as_of else None
+            # What has become due since that pipeline's plan, it has not made yet.
+            roots = gap.missing | itself if gap.undue is not None and undue is None else gap.missing
+            track.views[ordinal] = View(None, None, roots, undue, None, gap.failed)
+        elif is_closed(grain, upstream.closes_after, ordinal, as_of):
+            track.views[ordinal] = View(head.data_version, head.materialization)
+        else:
+            roots = head.missing | itself if ordinal in upstream.unreached else head.missing
+            # The head's mark alone may say that nobody asked for its computation; the plan's word may be outdated.
+            failed = itself <= head.missing and ordinal in upstream.gaps and upstream.gaps[ordinal].failed
+            track.views[ordinal] = View(head.data_version, head.materialization, roots, None, None, failed)
     return track
+
+
+def is_closed(grain: Grain, closes_after: timedelta | None, ordinal: int, as_of: datetime) -> bool:
+    """Return whether a partition is older than its asset's ``closes_after``."""
+    if closes_after is None or not isinstance(grain, TimeGrain):
+        return False
+    return as_of > grain.ends(ordinal) + closes_after
