@@ -1,13 +1,15 @@
 """Rules 7, 8 and 11 across pipelines: a reader gets the answers that it would get if all were one pipeline."""
 
+import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gates import rule
-from tests.scenario import Shop, on_both_ledgers
+from tests.scenario import Shop, new_shop, on_both_ledgers
 from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Selection
 
@@ -341,3 +343,88 @@ def test_a_closed_input_is_final_for_its_readers(story: Story) -> None:
     assert story.shop.provisional("lines") == {DAYS[1]: {f"lines {DAYS[1]}"}}
     assert story.blocked == []
     assert story.marks == {}
+
+
+# -- any story
+
+ANY_UPSTREAM = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"k": int})
+    rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, schema={"k": int},
+                   expected=Calendar("SUN-FRI"), due="1 day 12:00")
+
+    @asset(partitions=DAYS, closes_after="5 days")
+    def lines(orders: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataFrame:
+        return pl.concat([orders, rates]) if rates is not None else orders
+"""
+
+ANY_READERS = """
+    @asset(partitions=DAYS, inputs={"lines": LINES(trailing(days=3))})
+    def window(lines: pl.DataFrame) -> str:
+        return str(lines.rows())
+
+    @asset(partitions=DAYS, inputs={"lines": LINES(same(strict=True))})
+    def strictly(lines: pl.DataFrame) -> str:
+        return str(lines.rows())
+
+    @asset(partitions=DAYS, inputs={"lines": LINES(same()), "rates": RATES(last_known(days=2))})
+    def both(lines: pl.DataFrame | None, rates: pl.DataFrame | None) -> str:
+        return " and ".join("nothing" if each is None else str(each.rows()) for each in (lines, rates))
+
+    @asset(partitions=Weekly(), inputs={"rates": RATES(parts())})
+    def weekly(rates: pl.DataFrame) -> str:
+        return str(rates.rows())
+"""
+
+
+def _any_readers(*, two: bool) -> str:
+    text = ANY_READERS
+    for name in ("lines", "rates"):
+        text = text.replace(f"{name.upper()}(", f'ref("{name}", ' if two else "(")
+    return text
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_story_ends_alike_in_one_pipeline_and_in_two(tmp_path: Path, shop: Shop, seed: int) -> None:
+    """Deliveries, corrections, withdrawals, failures and declarations in any order: one pipeline is the oracle."""
+    chance = random.Random(seed)
+    one, two = shop, new_shop(tmp_path / "two")
+    one.define(ANY_UPSTREAM + _any_readers(two=False))
+    two.define(ANY_UPSTREAM)
+    two.define(_any_readers(two=True), name="other")
+    broken: list[str] = []
+    there: set[tuple[str, str]] = set()
+    now = datetime(2025, 1, 4, 6, tzinfo=UTC)
+    for _ in range(8):
+        now += timedelta(hours=chance.choice([0, 0, 6, 12, 24]))
+        for _ in range(chance.randint(1, 3)):
+            act = chance.choice(["deliver"] * 6 + ["garble", "withdraw", "break", "mend", "declare"])
+            source, key, value = chance.choice(["orders", "rates"]), chance.choice(DAYS), chance.randint(1, 3)
+            for each in (one, two):
+                if act in ("deliver", "garble"):
+                    each.deliver(source, key, f"k\n{value if act == 'deliver' else 'x'}\n")
+                elif act == "withdraw" and (source, key) in there:
+                    each.withdraw(source, key)
+                elif act == "break":
+                    each.breaks("lines", key)
+                elif act == "mend" and broken:
+                    each.mends("lines", broken[0])
+                elif act == "declare":
+                    each.declare_absent("rates", key)
+            there |= {(source, key)} if act in ("deliver", "garble") else set()
+            there -= {(source, key)} if act == "withdraw" else set()
+            broken = [*broken, key] if act == "break" and key not in broken else broken
+            broken = broken[1:] if act == "mend" else broken
+        confirmed = frozenset(["orders", "rates"])
+        for each in (one, two):
+            each.as_of = now
+            each.run(confirmed=confirmed)
+        two.run("other")
+        assert two.state() == one.state()
+        assert _troubles(two) == _troubles(one)
+
+
+def _troubles(shop: Shop) -> set[tuple[str, str, str]]:
+    """What the last run's verdict says of the readers."""
+    assert shop.verdict is not None
+    upstream = ("orders", "rates", "lines")
+    return {(each.asset, each.partition, each.what) for each in shop.verdict.troubles if each.asset not in upstream}

@@ -197,8 +197,9 @@ class Survey:
     def _stopped(self, asset: Asset, judged: Judgement) -> Judgement | None:
         """Return the judgement of what is held or closed, None if it may be computed: a person asks for closed ones."""
         given = self._given(asset, judged)
-        forced = given is not None and self.selection.forces(asset.name, judged.key)
-        return None if forced and given is not None and given.state is State.CLOSED else given
+        if given is not None and given.state is State.CLOSED and self.selection.forces(asset.name, judged.key):
+            return None
+        return given
 
     def _decided(self, asset: Asset, judged: Judgement) -> Judgement:
         action_key = self._action_key(asset, judged.key, judged.reads)
