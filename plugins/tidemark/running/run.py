@@ -138,7 +138,8 @@ def run_plan(
     """
     plan, names = prepared.plan, prepared.names
     facts = read_facts(deployment, pipeline, names)
-    survey = Survey(pipeline, facts, plan.as_of, plan.selection, planning=False)
+    forced = frozenset((item.asset, item.key) for item in plan.items if item.forced)
+    survey = Survey(pipeline, facts, plan.as_of, plan.selection._replace(force=forced), planning=False)
     wanted: dict[str, dict[str, str]] = {}
     for item in plan.items:
         wanted.setdefault(item.asset, {})[item.key] = item.reason

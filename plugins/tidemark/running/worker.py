@@ -227,6 +227,10 @@ class Worker:
         for attempt in count():
             made = self._publisher.commit(self._watch, own_only=attempt >= PATIENCE)
             self._keeper.drop([each.lease for each in (*made.published, *made.dropped)])
+            # What was forced is forced once: from now on it is judged by what the ledger knows.
+            finished = {(self._asset.name, done.judged.key) for done in made.published}
+            selection = self._survey.selection
+            self._survey.selection = selection._replace(force=selection.force - finished)
             for done in made.published:
                 self._results[done.judged.key] = (done.result, done.detail)
                 self._remember(done, made.ids)
