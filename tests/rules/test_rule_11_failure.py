@@ -1,5 +1,7 @@
 """Rule 11: what fails takes nothing with it, is tried as often as it should be, and is told."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.gates import rule
@@ -479,6 +481,19 @@ def test_what_is_forced_in_lanes_leaves_no_mark(running: Shop) -> None:
     running.edit("lines.upper()", "lines.title()")
     running.run(lanes=True, selection=Selection(force=frozenset([("lines", DAYS[1])])))
     assert running.ran["lines"] == [DAYS[1]]
+    assert running.provisional("lines") == running.provisional("loud") == {}
+
+
+def test_what_is_forced_leaves_no_mark_where_a_worker_looks_again(running: Shop) -> None:
+    """Somebody changes something while the reader is computed: what was forced above is done all the same."""
+    running.edit("lines.upper()", "lines.title()")
+    running.pauses("loud", DAYS[0])
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(running.twin().force, "lines")
+        running.wait_for("loud", DAYS[0], 2)
+        running.declare_absent("orders", "2025-01-20")
+        running.mends("loud", DAYS[0])
+        run.result()
     assert running.provisional("lines") == running.provisional("loud") == {}
 
 
