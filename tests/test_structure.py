@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing"},
     {"partitions"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "assets"},
+    {"fingerprint", "assets", "definitions", "pipelines"},
     {"config", "ledger", "store", "landing", "frames", "gate", "suites", "evaluation", "findings", "datadocs"},
     {"deployment"},
     {"survey", "facts"},

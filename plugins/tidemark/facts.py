@@ -7,14 +7,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemark.assets import Asset, Input, Pipeline, Source, check_mapping, close, static_keys
+from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.deployment import Deployment
-from tidemark.errors import DefinitionError, UsageError
+from tidemark.errors import DefinitionError, UsageError, close
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
 from tidemark.ledger import acts, heads, records, registry, sources
 from tidemark.ledger.schema import code_version
-from tidemark.partitions import Grain
+from tidemark.partitions import Grain, Static
+from tidemark.pipelines import check_mapping
 from tidemark.survey import Delivered, Facts
 
 
@@ -76,7 +77,7 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
     """
     members = [
         registry.Registration(
-            each.name, _kind(each), each.grain, static_keys(each.grain), _definition(each), each.where
+            each.name, _kind(each), each.grain, _static_keys(each.grain), _definition(each), each.where
         )
         for each in pipeline.members
     ]
@@ -94,6 +95,11 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
 
 def _kind(member: Source | Asset) -> str:
     return "source" if isinstance(member, Source) else "asset"
+
+
+def _static_keys(grain: Grain) -> tuple[str, ...]:
+    """Return the keys of a static grain, and none for others: what the ledger keeps to know the grain again."""
+    return tuple(grain.keys) if isinstance(grain, Static) else ()
 
 
 def _definition(member: Source | Asset) -> dict[str, Any]:

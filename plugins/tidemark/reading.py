@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tidemark.assets import close
 from tidemark.deployment import Deployment, open_deployment
-from tidemark.errors import UsageError
+from tidemark.errors import UsageError, close
 from tidemark.frames import Part, load
 from tidemark.ledger import heads, records, registry
 from tidemark.ledger.registry import Registered
