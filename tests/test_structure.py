@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"config", "ledger", "store", "landing", "frames", "gate", "suites", "evaluation", "findings", "datadocs"},
     {"deployment"},
     {"survey", "facts"},
-    {"observe", "plan", "explain"},
+    {"selection", "observe", "plan", "explain"},
     {"running"},
     {"verdict", "inspecting", "interventions", "reading", "catalog"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py

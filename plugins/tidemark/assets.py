@@ -18,7 +18,7 @@ from tidemark.errors import UsageError, close, listed
 from tidemark.fingerprint import Fingerprint, fingerprint
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
-from tidemark.partitions import Grain
+from tidemark.partitions import Grain, TimeGrain
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,12 @@ class Source:
         except UsageError:
             return None
         return key
+
+    def expects(self, ordinal: int) -> bool:
+        """Return whether the calendar expects a partition; without one nothing is expected."""
+        if self.expected is None or not isinstance(self.grain, TimeGrain):
+            return False
+        return self.expected.expects(self.grain.begins(ordinal).astimezone(self.grain.zone).date())
 
     def file_of(self, key: str) -> str:
         """Return the name of the file in which a partition is delivered."""

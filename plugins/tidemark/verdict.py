@@ -9,8 +9,9 @@ from tidemark.deployment import Deployment
 from tidemark.explain import short
 from tidemark.facts import Names, read_facts, register
 from tidemark.ledger import plans
-from tidemark.plan import rejections, selection_from
+from tidemark.plan import rejections
 from tidemark.running.results import Result
+from tidemark.selection import selection_from
 from tidemark.survey import Facts, Judgement, State, Survey
 
 NEVER_REACHED = "was never reached: its worker died, or the run was stopped"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.cli.conftest import AS_OF, DAYS, Command
+from tests.cli.conftest import AS_OF, DAYS, Command, process
 from tests.scenario import Shop
 from tests.servers import free_port
 from tidemark.cli import looking
@@ -31,19 +31,6 @@ COMMANDS = [
     "restore",
     "db",
 ]
-
-
-def process(shop: Shop, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a process of its own."""
-    script = "import sys; from tidemark.cli import main; sys.exit(main())"
-    path = os.pathsep.join(sys.path)
-    return subprocess.run(
-        [sys.executable, "-c", script, *words],
-        env=os.environ | shop.environ | {"PYTHONPATH": path} | environ,
-        capture_output=True,
-        text=True,
-        cwd=shop.home,
-    )
 
 
 def rows(shop: Shop) -> dict[str, int]:

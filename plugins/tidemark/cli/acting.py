@@ -15,12 +15,18 @@ def absent(options: argparse.Namespace) -> Answer:
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news, marks = act(deployment, pipeline, options.asset, options.partition, why=options.why, actor=person())
+    source = pipeline.source(options.asset)
+    expected = source.expects(source.grain.ordinal(options.partition))
     what = f"{options.asset} {options.partition}"
     if options.undo:
-        said = f"{what} is expected again" if news else f"{what} was not declared absent"
+        again = f"{what} is expected again" if expected else f"{what} is no longer declared absent"
+        said = again if news else f"{what} was not declared absent"
     else:
         said = f"{what} is declared absent" if news else f"{what} was declared absent before"
-    return Answer({"news": news, "marks_changed": marks}, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
+    if not expected:
+        said += ", though no delivery is expected for it" + ("" if source.expected else ": its source has no calendar")
+    data = {"news": news, "marks_changed": marks, "expected": expected}
+    return Answer(data, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
 
 
 def hold(options: argparse.Namespace) -> Answer:

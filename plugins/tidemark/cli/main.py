@@ -162,6 +162,8 @@ def _complain(problem: object, code: int) -> int:
 def _tell(answer: Answer, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer.plain(), indent=2))  # noqa: T201
+        if not answer.ok:
+            _complain(answer.problem, FAILED)
     elif answer.raw is not None:
         sys.stdout.buffer.write(answer.raw)
     elif answer.shown is not None:

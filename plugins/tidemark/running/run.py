@@ -8,10 +8,11 @@ from tidemark.deployment import Deployment
 from tidemark.facts import Names, read_facts, register
 from tidemark.ledger import plans
 from tidemark.observe import Progress, observe
-from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_from, store_plan
+from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
 from tidemark.running.batch import above
 from tidemark.running.results import BatchReport
 from tidemark.running.worker import Worker
+from tidemark.selection import selection_from
 from tidemark.survey import EVERYTHING, Selection, State, Survey
 
 
