@@ -58,9 +58,11 @@ def test_without_a_command_it_shows_them_all_and_says_where_settings_are(tidemar
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(tidemark: Command, name: str) -> None:
-    done = tidemark(name, "--help")
+    words = [name, "upgrade"] if name == "db" else [name]
+    done = tidemark(*words, "--help")
     assert done.code == 0
-    assert done.out.startswith(f"usage: tidemark {name}")
+    assert done.out.startswith(f"usage: tidemark {' '.join(words)}")
+    assert "--json" in done.out
 
 
 def test_it_knows_its_version(tidemark: Command) -> None:
@@ -134,6 +136,30 @@ def test_a_misspelt_variable_is_told_by_every_command(
 ) -> None:
     monkeypatch.setenv("TIDEMARK_LEDGER", "postgresql://elsewhere")
     assert "TIDEMARK_LEDGER is no setting and was ignored: did you mean TIDEMARK_LEDGER_URL?" in tidemark("status").err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("TIDEMARK_AS_OF", "yesterday", ["status"]),
+        ("TIDEMARK_AS_OF", "yesterday", ["run", "shop", "--json"]),
+        ("TIDEMARK_ENVIRONMENT", "a b", ["config"]),
+        ("TIDEMARK_LEDGER_URL", "mysql://elsewhere", ["status"]),
+        ("TIDEMARK_LEDGER_URL", "://", ["db", "upgrade"]),
+        ("TIDEMARK_STORE_URL", "gs://bucket", ["read", "lines"]),
+        ("TIDEMARK_STORE_URL", "s3://", ["sql", "SELECT * FROM lines"]),
+        ("TIDEMARK_LANDING_URL", "bogus://here", ["plan", "shop", "--as-of", AS_OF]),
+        ("TIDEMARK_DAGS", "/nowhere", ["explain", "lines", DAYS[0]]),
+    ],
+)
+def test_a_setting_that_cannot_be_is_an_error_of_usage(
+    look: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = look(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("tidemark: ")
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_folder_of_pipelines_that_is_not_there_is_named(tidemark: Command, monkeypatch: pytest.MonkeyPatch) -> None:

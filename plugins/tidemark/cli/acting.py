@@ -10,7 +10,10 @@ from tidemark.ledger import Ledger
 
 
 def absent(options: argparse.Namespace) -> Answer:
-    """Declare that a delivery will not come, or take that back."""
+    """Declare that a delivery will not come, or take that back.
+
+    What was made without it is final then; nothing runs.
+    """
     act = interventions.withdraw_declaration if options.undo else interventions.declare_absent
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
@@ -30,7 +33,7 @@ def absent(options: argparse.Namespace) -> Answer:
 
 
 def hold(options: argparse.Namespace) -> Answer:
-    """Stop re-execution."""
+    """Stop an asset, or one partition of it, from being computed again; what is live stays live."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news = interventions.hold(
@@ -42,7 +45,7 @@ def hold(options: argparse.Namespace) -> Answer:
 
 
 def release_hold(options: argparse.Namespace) -> Answer:
-    """Let an asset run again."""
+    """Let what was held follow its inputs again, from the next run on."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         lifted, still = interventions.release_hold(
@@ -54,7 +57,10 @@ def release_hold(options: argparse.Namespace) -> Answer:
 
 
 def restore(options: argparse.Namespace) -> Answer:
-    """Make an earlier version live again."""
+    """Make an earlier version of a partition live again, and hold it there until somebody releases the hold.
+
+    It must pass its gate as that is now.
+    """
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         done = interventions.restore(
@@ -74,7 +80,7 @@ def restore(options: argparse.Namespace) -> Answer:
 
 
 def upgrade(options: argparse.Namespace) -> Answer:
-    """Bring the ledger's schema to this version."""
+    """Make the ledger's tables, or bring their schema to this version; run it after each upgrade of Tidemark."""
     ledger = Ledger(settings().ledger_url)
     try:
         before, after = ledger.version(), ledger.upgrade()

@@ -24,7 +24,10 @@ from tidemark.verdict import verdict
 
 
 def plan(options: argparse.Namespace) -> Answer:
-    """Observe and plan; run nothing."""
+    """Look what was delivered and what changed, and say what would run and why; run nothing.
+
+    Deliveries that are rejected come first, with the reason.
+    """
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
         now, selection = _as_of(options, given), _selection(options, pipeline)
@@ -36,7 +39,10 @@ def plan(options: argparse.Namespace) -> Answer:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Plan, run and judge."""
+    """Plan, compute what has to be computed, publish what passes its gate, and say what came out.
+
+    The exit code is 1 if something failed, is blocked or was rejected; everything else is published all the same.
+    """
     if options.plan and (options.as_of or options.first or options.last or options.force):
         raise UsageError("--plan says by itself from when to when, as of when and what by force: leave these out")
     with opened() as (given, catalog, deployment), shown.progress() as progress:
