@@ -78,7 +78,7 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-of",
         metavar="TIME",
-        help="the instant to take for now, such as '2011-07-01T06:00 Europe/London'; the clock without it",
+        help="taken for now, such as '2011-07-01T06:00 Europe/London'; else TIDEMARK_AS_OF, or the clock",
     )
     parser.add_argument(
         "--force",
