@@ -150,16 +150,23 @@ def test_ordinary_dags_schedule_on_our_assets(deployment: Deployment) -> None:
         deployment.push(
             name,
             f"""
-            from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
-            from airflow.providers.standard.operators.empty import EmptyOperator
+            from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task
 
             with DAG("{name}", schedule={schedule}):
-                EmptyOperator(task_id="nothing")
+                @task
+                def said(partition_key=None):
+                    return partition_key
+
+                said()
             """,
         )
     deployment.trigger("upstream")
     wait_for(lambda: len(deployment.client.runs("each_day")) == len(DAYS), "a run for each day")
-    assert {run["partition_key"] for run in deployment.client.runs("each_day")} == set(DAYS)
+    runs = deployment.client.runs("each_day")
+    assert {run["partition_key"] for run in runs} == set(DAYS)
+    for run in runs:
+        assert deployment.client.wait_run("each_day", run["dag_run_id"])["state"] == "success"
+        assert deployment.client.xcom("each_day", run["dag_run_id"], "said") == run["partition_key"]
     wait_for(lambda: len(deployment.client.runs("whole")) == 1, "a run for the whole")
 
 
