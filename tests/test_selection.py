@@ -34,6 +34,7 @@ def test_an_asset_or_a_partition_is_computed_again() -> None:
         (None, None, ["total"], "no asset 'total': did you mean 'totals'?"),
         (None, None, ["orders"], "'orders' is a source: it is delivered, not computed"),
         (None, None, ["lines:2011-1"], "'2011-1' is no daily partition"),
+        (None, None, ["lines:"], "'' is no daily partition"),
     ],
 )
 def test_what_cannot_be_is_an_error_in_the_askers_words(

@@ -52,9 +52,9 @@ def _day(text: str | None, name: str) -> date | None:
 
 
 def _forced(pipeline: Pipeline, text: str) -> tuple[str, str | None]:
-    asset, _, key = text.partition(":")
+    asset, colon, key = text.partition(":")
     grain = pipeline.asset(asset).grain
-    return asset, grain.key(grain.ordinal(key)) if key else None
+    return asset, grain.key(grain.ordinal(key)) if colon else None
 
 
 def selection_data(selection: Selection) -> dict[str, Any]:
