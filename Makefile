@@ -24,11 +24,14 @@ else
 	  { rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv, then try again"; exit 1; }
 endif
 
+# A person at a terminal sees how far it is; a log does not.
+QUIET := $(shell test -t 2 || echo --quiet)
+
 # Distributions come with their hashes; the command itself is built from this folder with what is installed by then.
 ifdef UV
-INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(RUN)
+INSTALL := $(UV) pip install $(QUIET) --compile-bytecode --python $(RUN)
 else
-INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+INSTALL := $(RUN) -m pip install $(QUIET) --disable-pip-version-check
 endif
 
 $(VENV)/installed: $(VENV)/bin/python requirements.txt pyproject.toml

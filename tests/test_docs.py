@@ -29,6 +29,19 @@ def test_the_asset_that_the_readme_shows_is_one(tmp_path):
     assert "product_days" in catalog.pipeline("best_sellers").externals
 
 
+def test_the_dag_that_the_operators_page_shows_follows_partitions(tmp_path):
+    """The example is a whole file that Airflow loads; its schedule is the only one that sees partitioned events."""
+    from airflow.sdk import Asset, PartitionedAssetTimetable
+
+    page = (ROOT / "docs/operator.md").read_text()
+    example = re.search(r"<!-- runs: docs_on_prices.py -->\n```python\n(.*?)```", page, re.S)
+    space = {}
+    exec(compile(example[1], str(tmp_path / "docs_on_prices.py"), "exec"), space)
+    assert isinstance(space["dag"].timetable, PartitionedAssetTimetable)
+    assert space["dag"].timetable.asset_condition == Asset("price_list")
+    assert space["dag"].task_ids == ["print_it"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file(page):
     """A link within the repository leads somewhere."""

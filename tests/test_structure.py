@@ -20,11 +20,11 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing"},
     {"partitions"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "assets"},
+    {"fingerprint", "assets", "definitions", "pipelines"},
     {"config", "ledger", "store", "landing", "frames", "gate", "suites", "evaluation", "findings", "datadocs"},
     {"deployment"},
     {"survey", "facts"},
-    {"observe", "plan", "explain"},
+    {"selection", "observe", "plan", "explain"},
     {"running"},
     {"verdict", "inspecting", "interventions", "reading", "catalog"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemark import assets as _assets
-from tidemark.assets import Source, asset, ref, source
+from tidemark import pipelines as _pipelines
+from tidemark.assets import Pipeline, Source
 from tidemark.calendars import Calendar
+from tidemark.definitions import asset, ref, source
 from tidemark.errors import DefinitionError, TidemarkError
 from tidemark.mappings import Window, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
@@ -70,7 +71,7 @@ def pipeline(
     """
     caller = inspect.stack(context=0)[1].frame.f_globals
     file = caller.get("__file__")
-    made = _assets.pipeline(
+    made = _pipelines.pipeline(
         name,
         members,
         schedule=schedule,
@@ -95,7 +96,7 @@ def _airflow_imports() -> bool:
     return internals is not None and internals.DagContext.current_autoregister_module_name is not None
 
 
-def _check(made: _assets.Pipeline) -> None:
+def _check(made: Pipeline) -> None:
     """Check what lies outside the definitions themselves: annotations, schemas and suites."""
     from tidemark.config import expectations_of, settings
     from tidemark.frames import check_annotation, check_output, check_schema

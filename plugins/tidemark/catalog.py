@@ -7,8 +7,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidemark.assets import Pipeline, close
-from tidemark.errors import DefinitionError, UsageError
+from tidemark.assets import Pipeline
+from tidemark.errors import DefinitionError, UsageError, close
 
 
 @dataclass(frozen=True)

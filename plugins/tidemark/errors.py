@@ -1,5 +1,8 @@
 """The errors that people meet: each says what is wrong, where, and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class TidemarkError(Exception):
     """Something a person can mend; the message tells how."""
@@ -31,3 +34,14 @@ class Refused(TidemarkError):
 
 class StaleToken(TidemarkError):
     """A lease was lost to another worker before its result was published; the result is dropped, not lost."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a part of a sentence."""
+    return ", ".join(sorted(names)) or "none"
+
+
+def close(name: str, names: Iterable[str]) -> str:
+    """Return the end of a sentence that says a name is not there: the one that may be meant, or all there are."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f": did you mean {near[0]!r}?" if near else f"; there are {listed(names)}"

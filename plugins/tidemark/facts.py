@@ -8,15 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemark.assets import Asset, Input, Pipeline, Source, check_mapping, close, static_keys
+from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.calendars import Calendar, Due
 from tidemark.deployment import Deployment
-from tidemark.errors import DefinitionError, UsageError
+from tidemark.errors import DefinitionError, UsageError, close
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
 from tidemark.ledger import acts, heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
-from tidemark.partitions import Grain
+from tidemark.partitions import Grain, Static
+from tidemark.pipelines import check_mapping
 from tidemark.survey import Delivered, Facts, Gap, Upstream
 
 # Outcomes of a plan's items after which a partition without a head lacks one; none is that of one never reached.
@@ -83,7 +84,7 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
     """
     members = [
         registry.Registration(
-            each.name, _kind(each), each.grain, static_keys(each.grain), _definition(each), each.where
+            each.name, _kind(each), each.grain, _static_keys(each.grain), _definition(each), each.where
         )
         for each in pipeline.members
     ]
@@ -102,6 +103,11 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
 
 def _kind(member: Source | Asset) -> str:
     return "source" if isinstance(member, Source) else "asset"
+
+
+def _static_keys(grain: Grain) -> tuple[str, ...]:
+    """Return the keys of a static grain, and none for others: what the ledger keeps to know the grain again."""
+    return tuple(grain.keys) if isinstance(grain, Static) else ()
 
 
 def _definition(member: Source | Asset) -> dict[str, Any]:
@@ -251,7 +257,7 @@ def _upstream(connection: sa.Connection, deployment: Deployment, registered: reg
 
 def _lost(grain: Grain) -> Callable[[str], bool]:
     """Return a function that says whether a key was taken out of the definition since it was written down."""
-    keys = static_keys(grain)
+    keys = _static_keys(grain)
     return lambda key: bool(keys) and key not in keys
 
 

@@ -32,6 +32,9 @@ OUTLIER = timedelta(days=370)
 # Deliveries written down in one transaction: what a crash can cost is hashed again.
 GROUP = 50
 
+# Files that one warning names; a plan as JSON names all.
+NAMED = 5
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -46,11 +49,13 @@ class Observed:
     Attributes:
         rejected: deliveries that were rejected just now, as (source, key, problem); not those that are so still.
         warnings: sentences about files that were passed over.
+        ignored: files that deliver no partition, as (source, file, why); the warnings name the first of them.
 
     """
 
     rejected: tuple[tuple[str, str, str], ...]
     warnings: tuple[str, ...]
+    ignored: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,13 @@ def observe(
     """
     rejected: list[tuple[str, str, str]] = []
     warnings: list[str] = []
+    ignored: list[tuple[str, str, str]] = []
     looks = []
     for source in pipeline.sources:
-        files, left_out, passed_over = _matching(source, deployment.landing.files(source.folder), as_of)
-        warnings += passed_over
+        files, left_out, strange = _matching(source, deployment.landing.files(source.folder), as_of)
+        if strange:
+            warnings.append(_ignored_text(source, strange))
+        ignored += [(source.name, file, why) for file, why in strange.items()]
         look = _look(deployment, pipeline, names, source, files, left_out)
         _check_vanished(look, confirmed)
         looks.append(look)
@@ -113,28 +121,32 @@ def observe(
                 if each.observation.outcome == REJECTED and not each.again
             ]
         _adopt(deployment, look, names, run, actor)
-    return Observed(tuple(rejected), tuple(warnings))
+    return Observed(tuple(rejected), tuple(warnings), tuple(ignored))
 
 
 def _matching(
     source: Source, files: Iterable[File], as_of: datetime
-) -> tuple[dict[int, File], frozenset[int], list[str]]:
-    """Sort files by the partition that they deliver; return also which are out of range, and one warning for all."""
+) -> tuple[dict[int, File], frozenset[int], dict[str, str]]:
+    """Sort files by the partition that they deliver; return also which are out of range, and why files are ignored."""
     found: dict[int, File] = {}
-    strange: list[str] = []
+    strange: dict[str, str] = {}
     for file in files:
         key = source.key_of(file.name)
         if key is None:
-            strange.append(f"{file.name!r} (matches no partition of {source.files!r})")
+            strange[file.name] = f"matches no partition of {source.files!r}"
         else:
             found[source.grain.ordinal(key)] = file
     left_out = frozenset(_outliers(source, sorted(found), as_of))
     for ordinal in left_out:
-        strange.append(f"{found.pop(ordinal).name!r} (its date is out of range: declare start= if it is meant)")
-    if not strange:
-        return found, left_out, []
-    more = "" if len(strange) <= 5 else f" and {len(strange) - 5} more"
-    return found, left_out, [f"{source.name}: ignored {', '.join(sorted(strange)[:5])}{more}"]
+        strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
+    return found, left_out, dict(sorted(strange.items()))
+
+
+def _ignored_text(source: Source, strange: Mapping[str, str]) -> str:
+    """Return one warning for all files of a source that deliver nothing; it names the first of them."""
+    named = [f"{file!r} ({why})" for file, why in list(strange.items())[:NAMED]]
+    more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+    return f"{source.name}: ignored {', '.join(named)}{more}"
 
 
 def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]:

@@ -12,12 +12,13 @@ from typing import Any
 
 from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused
+from tidemark.errors import Refused, UsageError
 from tidemark.explain import changed_inputs, reason_of, same_parameters
 from tidemark.facts import Names, definitions_digest, read_facts
 from tidemark.ledger import heads, plans, records
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
+from tidemark.selection import selection_data, selection_from
 from tidemark.survey import Certainty, Facts, Gap, Judgement, Selection, State, Survey
 
 # One lane is enough for what takes less than this: starting a second worker would cost more.
@@ -129,6 +130,9 @@ def make_plan(
         selection: which partitions were asked for.
         slots: how many workers can be used at once.
 
+    Raises:
+        UsageError: a partition that does not exist is to be computed whatever is known of it.
+
     """
     facts = read_facts(deployment, pipeline, names)
     survey = Survey(pipeline, facts, as_of, selection)
@@ -139,6 +143,7 @@ def make_plan(
         move = _move(names, judged)
         if move is not None:
             moves.append(move)
+    _check_forced(selection, judgements)
     items = _items(deployment, pipeline, names, facts, judgements, selection, slots)
     return Plan(
         pipeline=pipeline.name,
@@ -153,6 +158,15 @@ def make_plan(
         gaps=_gaps(pipeline, survey),
         selection=selection,
     )
+
+
+def _check_forced(selection: Selection, judgements: Mapping[str, list[Judgement]]) -> None:
+    for asset, key in sorted(selection.force, key=str):
+        if key is not None and all(judged.key != key for judged in judgements[asset]):
+            raise UsageError(
+                f"{asset} {key} does not exist, so that it cannot be computed: "
+                f"'tidemark explain {asset} {key}' says why; nothing was run"
+            )
 
 
 def _move(names: Names, judged: Judgement) -> Move | None:
@@ -301,26 +315,7 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
         )
 
 
-def selection_data(selection: Selection) -> dict[str, Any]:
-    """Return a selection as JSON keeps it."""
-    first, last, force = selection
-    return {
-        "first": first.isoformat() if first else None,
-        "last": last.isoformat() if last else None,
-        "force": sorted([asset, key or ""] for asset, key in force),
-    }
-
-
 def selection_left(stored: plans.StoredPlan, items: Iterable[plans.StoredItem]) -> Selection:
     """Return the selection of a stored plan as its batches take it: what was forced and has an outcome is done."""
     left = frozenset((item.asset, item.partition) for item in items if item.forced and item.outcome is None)
     return selection_from(stored.context)._replace(force=left)
-
-
-def selection_from(data: Mapping[str, Any]) -> Selection:
-    """Return the selection that :func:`selection_data` wrote."""
-    return Selection(
-        datetime.fromisoformat(data["first"]) if data["first"] else None,
-        datetime.fromisoformat(data["last"]) if data["last"] else None,
-        frozenset((asset, key or None) for asset, key in data["force"]),
-    )

@@ -1,18 +1,18 @@
 """Reading what is live: one partition or all of an asset, and SQL over live heads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemark.assets import close
 from tidemark.deployment import Deployment, open_deployment
-from tidemark.errors import UsageError
+from tidemark.errors import UsageError, close
 from tidemark.frames import Part, load
 from tidemark.ledger import heads, records, registry
 from tidemark.ledger.registry import Registered
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as pads
 
 
 def live_parts(deployment: Deployment, asset: str, partition: str | None = None) -> list[Part]:
@@ -71,8 +71,18 @@ def read(asset: str, partition: str | None = None, *, as_: object = None, deploy
     return load(parts, as_, windowed=partition is None, name=asset)
 
 
+# Views over files would need access to files, and what DuckDB may read it may also overwrite, within a SELECT too:
+# so it gets the data handed over, and writes nothing when memory runs out.
+_CONFINED = """
+    SET temp_directory = ''; SET python_enable_replacements = false; SET autoinstall_known_extensions = false;
+    SET enable_external_access = false; SET lock_configuration = true
+"""
+
+
 def query(deployment: Deployment, sql: str) -> "duckdb.DuckDBPyRelation":
     """Run SQL on DuckDB, with a view for each asset that the text names: its live heads, and a column ``partition``.
+
+    The query has no other access to anything: no file, no network, no extension, no variable of this process.
 
     Raises:
         UsageError: the text is no single query, DuckDB refuses it, or it names what is no table.
@@ -81,6 +91,7 @@ def query(deployment: Deployment, sql: str) -> "duckdb.DuckDBPyRelation":
     import duckdb
 
     connection = duckdb.connect()
+    connection.execute(_CONFINED)
     with deployment.ledger.read() as opened:
         known = registry.assets(opened)
     words = {word.lower() for word in re.findall(r"\w+", sql)}
@@ -91,6 +102,9 @@ def query(deployment: Deployment, sql: str) -> "duckdb.DuckDBPyRelation":
         if len(statements) != 1 or statements[0].type not in queries:
             raise UsageError('write one query, such as "SELECT * FROM price_list": what is live cannot be changed')
         return connection.sql(sql).materialize()
+    except duckdb.PermissionException as problem:
+        said = str(problem).removeprefix("Permission Error: ")
+        raise UsageError(f"a query reads what is live and nothing else: {said}") from problem
     except duckdb.Error as problem:
         raise UsageError(_refusal(str(problem), known, texts)) from problem
 
@@ -114,18 +128,28 @@ def _make_view(connection: "duckdb.DuckDBPyConnection", deployment: Deployment, 
     if any(part.format in ("text", "bytes") for part in parts):
         return False
     if parts and all(part.format == "parquet" for part in parts):
-        # Read only what the query needs; equal partitions share a file, so that the join brings the keys.
-        connection.execute(f'CREATE TABLE "heads of {asset}" (file VARCHAR, partition VARCHAR)')
-        rows = [[str(part.path), part.partition] for part in parts]
-        connection.executemany(f'INSERT INTO "heads of {asset}" VALUES (?, ?)', rows)  # noqa: S608
-        files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in sorted({part.path for part in parts}))
-        connection.execute(
-            f'CREATE VIEW "{asset}" AS SELECT heads.partition, data.* EXCLUDE (filename) '  # noqa: S608
-            f"FROM read_parquet([{files}], union_by_name=true, filename=true) data "
-            f'JOIN "heads of {asset}" heads ON heads.file = data.filename'
-        )
+        connection.register(asset, _dataset(asset, parts))
     else:
         import pyarrow as pa
 
         connection.register(asset, load(parts, pa.Table, windowed=True, name=asset))
     return True
+
+
+def _dataset(asset: str, parts: Sequence[Part]) -> "pads.Dataset":
+    """Return files as a table of which only what a query needs is read."""
+    import pyarrow as pa
+    import pyarrow.dataset as pads
+    import pyarrow.fs as pafs
+    import pyarrow.parquet as pq
+
+    from tidemark.frames.windows import PARTITION, union_schema
+
+    columns = union_schema([(part.partition, pq.read_schema(part.path)) for part in parts], asset)
+    schema = pa.schema([pa.field(PARTITION, pa.string()), *columns])
+    form, files = pads.ParquetFileFormat(), pafs.LocalFileSystem()
+    column = pads.field(PARTITION)
+    fragments = [
+        form.make_fragment(str(part.path), files, partition_expression=column == part.partition) for part in parts
+    ]
+    return pads.FileSystemDataset(fragments, schema, form)

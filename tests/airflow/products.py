@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from tidemark import Daily, asset, previous, source
-from tidemark.assets import Pipeline, pipeline
+from tidemark.assets import Pipeline
+from tidemark.pipelines import pipeline
 
 DAYS = Daily(tz="Europe/London")
 

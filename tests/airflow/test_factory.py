@@ -11,8 +11,8 @@ from products import DAYS, orders, shop
 
 from tidemark import asset
 from tidemark.airflow.factory import build_dag
-from tidemark.assets import pipeline
 from tidemark.errors import DefinitionError
+from tidemark.pipelines import pipeline
 
 ROOT = Path(__file__).parents[2]
 

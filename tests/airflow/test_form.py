@@ -62,3 +62,9 @@ def test_a_partition_that_cannot_be_is_refused_by_the_plan() -> None:
     """The form cannot know an asset's keys; the message shows what one looks like."""
     with pytest.raises(UsageError, match="2011-13-01"):
         read_form(filled_in(force=["lines:2011-13-01"]), shop())
+
+
+def test_days_in_the_wrong_order_are_refused_by_the_plan() -> None:
+    """In the words of the form."""
+    with pytest.raises(UsageError, match="From 2011-06-02 lies after To 2011-06-01: there is nothing between them"):
+        read_form(filled_in(**{"from": "2011-06-02", "to": "2011-06-01"}), shop())

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +69,19 @@ class Command:
         done = self(*words, "--json")
         assert done.code == 0, done.err
         return done.data
+
+
+def process(shop: Shop, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own."""
+    script = "import sys; from tidemark.cli import main; sys.exit(main())"
+    path = os.pathsep.join(sys.path)
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env=os.environ | shop.environ | {"PYTHONPATH": path} | environ,
+        capture_output=True,
+        text=True,
+        cwd=shop.home,
+    )
 
 
 def enter(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.cli.conftest import AS_OF, DAYS, Command, csv
+from tests.cli.conftest import AS_OF, DAYS, ORDERS, Command, csv
 from tests.gates import rule
 from tests.scenario import Shop
 from tidemark.ledger import acts
@@ -47,7 +47,7 @@ def test_a_declaration_that_is_taken_back_brings_the_marks_back(gap: Shop, tidem
     marks = gap.provisional("totals")
     tidemark("absent", "orders", DAYS[1], "--why", "closed")
     data = tidemark.json("absent", "orders", DAYS[1], "--undo", "--why", "they will come")
-    assert data == {"news": True, "marks_changed": 2}
+    assert data == {"news": True, "marks_changed": 2, "expected": True}
     assert gap.provisional("totals") == marks
     assert [act for _, act, _ in audited(gap)] == ["declare absent", "withdraw declaration"]
 
@@ -59,6 +59,27 @@ def test_a_declaration_that_is_no_news_is_told_and_not_audited_again(gap: Shop, 
     assert tidemark("absent", "orders", DAYS[1], "--why", "closed").out == again
     assert tidemark("absent", "orders", DAYS[2], "--undo", "--why", "closed").out == undone
     assert len(audited(gap)) == 1
+
+
+def test_a_declaration_for_a_day_that_nobody_expects_says_so(delivered: Shop, tidemark: Command) -> None:
+    """It is taken down, and means nothing; a slip of the finger must not look like a success."""
+    delivered.edit("expected=Calendar()", 'expected=Calendar("MON-FRI")')
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    said = "orders 2025-01-11 is declared absent, though no delivery is expected for it; 0 marks changed, nothing ran\n"
+    undone = (
+        "orders 2025-01-11 is no longer declared absent, though no delivery is expected for it; "
+        "0 marks changed, nothing ran\n"
+    )
+    assert tidemark("absent", "orders", "2025-01-11", "--why", "closed").out == said
+    assert tidemark.json("absent", "orders", "2025-01-11", "--why", "closed")["expected"] is False
+    assert tidemark("absent", "orders", "2025-01-11", "--undo", "--why", "a slip").out == undone
+    assert tidemark.json("absent", "orders", "2025-01-10", "--why", "closed")["expected"] is True
+
+
+def test_a_declaration_for_a_source_without_a_calendar_says_so(delivered: Shop, tidemark: Command) -> None:
+    delivered.define(ORDERS.replace("expected=Calendar(),", "").replace('due="1 day 02:00 UTC", ', ""))
+    done = tidemark("absent", "orders", DAYS[0], "--why", "closed")
+    assert "though no delivery is expected for it: its source has no calendar; 0 marks changed" in done.out
 
 
 def test_what_comes_all_the_same_is_taken(gap: Shop, tidemark: Command) -> None:

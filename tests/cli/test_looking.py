@@ -267,6 +267,81 @@ def test_sql_describes_an_asset(look: Command) -> None:
     assert names == ["partition", "item", "units", "price", "value"]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "PIVOT lines ON item USING sum(units) GROUP BY partition ORDER BY partition",
+        "EXPLAIN SELECT * FROM lines",
+        "EXPLAIN ANALYZE SELECT * FROM lines",
+        "SUMMARIZE lines",
+        "SHOW TABLES",
+    ],
+)
+def test_sql_takes_every_kind_of_query(look: Command, query: str) -> None:
+    done = look("sql", query)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_sql_sees_partitions_that_gained_a_column_as_one_table(open_shop: Shop, tidemark: Command) -> None:
+    """The others hold nothing in it; and a whole number is a number."""
+    open_shop.edit('value=pl.col("units") * pl.col("price")', 'value=pl.col("units"), more=pl.lit(1)')
+    assert tidemark("run", "shop", "--as-of", AS_OF, "--from", DAYS[2]).code == 0
+    rows = tidemark.json("sql", "SELECT partition, value, more FROM lines WHERE item = 'apple' ORDER BY partition")
+    assert [(row["partition"], row["value"], row["more"]) for row in rows] == [
+        (DAYS[0], 0.5, None),
+        (DAYS[1], 1.0, None),
+        (DAYS[2], 3.0, 1),
+    ]
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """All files below a folder; the ledger's change as it is looked at."""
+    return {
+        str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file() and not file.name.startswith("l")
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{place}'",
+        "COPY (PIVOT lines ON item USING sum(units)) TO '{place}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{place}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{blob}'",
+        "WITH x AS (COPY lines TO '{place}') SELECT * FROM x",
+        "WITH x AS (COPY (SELECT 1) TO '{blob}') SELECT * FROM lines",
+        "SELECT * FROM query('WITH x AS (COPY (SELECT 1) TO ''{blob}'') SELECT * FROM lines')",
+        "EXPORT DATABASE '{place}'",
+        "ATTACH '{place}'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "PRAGMA temp_directory = '/tmp'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_blob('{blob}')",
+        "SELECT * FROM parquet_metadata('{blob}')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM '{ledger}'",
+        "SELECT * FROM sqlite_scan('{ledger}', 'head_log')",
+        "SELECT * FROM 'https://127.0.0.1/x.csv'",
+        "SELECT * FROM known",
+        "SELECT getenv('HOME')",
+    ],
+)
+def test_sql_reads_what_is_live_and_reaches_nothing_else(standing: Shop, look: Command, query: str) -> None:
+    """No file of the machine, no network, no extension, no variable of the program; and it writes nowhere."""
+    blob = next(file for file in (standing.home / "store").rglob("*") if file.is_file() and len(file.name) == 62)
+    place = standing.home / "out.csv"
+    before = everything(standing.home)
+    done = look("sql", query.format(place=place, blob=blob, ledger=standing.home / "ledger.db"))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("tidemark: ")
+    assert "Traceback" not in done.err
+    assert everything(standing.home) == before
+
+
 def test_a_long_answer_is_cut_on_the_screen_and_whole_as_data(look: Command) -> None:
     assert "... and 960 more rows: use --json, or LIMIT" in look("sql", "SELECT * FROM range(1000)").out
     assert len(look.json("sql", "SELECT * FROM range(1000)")) == 1000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import AS_OF, DAYS, Command, csv
+from tests.cli.conftest import AS_OF, DAYS, Command, csv, process
 from tests.scenario import Shop
 
 NOTHING = dict.fromkeys(
@@ -87,6 +87,22 @@ def test_a_rejected_delivery_is_exit_code_1_and_names_the_column(open_shop: Shop
     assert "its last good delivery " in done.out
 
 
+def test_a_run_that_is_not_well_says_why_beside_its_data(open_shop: Shop, tidemark: Command) -> None:
+    """The data counts; on standard error is what went wrong, a line for each cause."""
+    open_shop.edit('return f"{lines.height} lines', 'return f"{1 / (lines.height - 3)} lines')
+    open_shop.deliver("orders", DAYS[0], "item,units\napple,3\n")
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5", "pear,1,0.25", "plum,1,1"))
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--json")
+    assert (done.code, done.data["assets"]["label"]["failed"]) == (1, 1)
+    rejected, failed = done.err.splitlines()
+    assert rejected.startswith(
+        "tidemark: orders 2025-01-05: rejected: orders/2025-01-05.csv: column 'price' is missing"
+    )
+    assert "; served instead: its last good delivery " in rejected
+    assert failed.startswith("label 2025-01-06: failed: ZeroDivisionError: ")
+    assert "; served instead: its last good result " in failed
+
+
 def test_many_troubles_of_one_cause_are_one_line(open_shop: Shop, tidemark: Command) -> None:
     open_shop.edit("return orders.with_columns", "raise OSError('no rates today')\n    return orders.with_columns")
     done = tidemark("run", "shop", "--as-of", AS_OF)
@@ -100,6 +116,27 @@ def test_a_file_that_matches_no_partition_is_told_once(delivered: Shop, tidemark
     done = tidemark("run", "shop", "--as-of", AS_OF)
     assert done.code == 0
     assert done.err.count("readme.txt") == 1
+
+
+def test_many_ignored_files_are_named_in_the_data_and_counted_in_words(delivered: Shop, tidemark: Command) -> None:
+    for number in range(7):
+        (delivered.landing / "orders" / f"copy{number}.csv").write_text("hello")
+    done = tidemark("plan", "shop", "--as-of", AS_OF, "--json")
+    why = "matches no partition of 'orders/{partition}.csv'"
+    assert done.data["ignored"] == [
+        {"source": "orders", "file": f"orders/copy{number}.csv", "why": why} for number in range(7)
+    ]
+    assert [f"copy{number}.csv" in done.err for number in range(7)] == [True] * 5 + [False] * 2
+    assert done.err.endswith(" and 2 more\n")
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_must_be(open_shop: Shop) -> None:
+    """Whatever width the terminal had from which it was started; a program finds each sentence on one line."""
+    open_shop.edit("return orders.with_columns", f"raise OSError({'no rates ' * 40!r})\n    return orders.with_columns")
+    done = process(open_shop, "run", "shop", "--as-of", AS_OF, COLUMNS="80")
+    assert done.returncode == 1
+    assert "no rates " * 40 in done.stdout
+    assert "…" not in done.stdout
 
 
 def test_a_first_run_without_deliveries_says_where_it_looked(shop: Shop, tidemark: Command) -> None:
@@ -132,10 +169,23 @@ def test_force_computes_what_is_known_and_nothing_else(open_shop: Shop, tidemark
     assert (forced["totals"], forced["label"]) == (counts(computed=3), counts(computed=3))
 
 
-def test_force_in_vain_is_told(open_shop: Shop, tidemark: Command) -> None:
-    done = tidemark("run", "shop", "--as-of", AS_OF, "--force", "lines:2025-02-01")
+def test_force_of_what_does_not_exist_is_an_error_of_usage(open_shop: Shop, tidemark: Command) -> None:
+    """Neither a plan nor a run is made; a key of the grain may still be none of a partition."""
+    for command in ("plan", "run"):
+        done = tidemark(command, "shop", "--as-of", AS_OF, "--force", "lines:2025-02-01")
+        assert (done.code, done.out) == (2, "")
+        assert done.err == (
+            "tidemark: lines 2025-02-01 does not exist, so that it cannot be computed: "
+            "'tidemark explain lines 2025-02-01' says why; nothing was run\n"
+        )
+
+
+def test_force_in_vain_is_told(delivered: Shop, tidemark: Command) -> None:
+    """The partition exists, but waits for its orders."""
+    delivered.withdraw("orders", DAYS[1])
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--force", f"lines:{DAYS[1]}")
     assert done.code == 0
-    assert "nothing to compute for lines 2025-02-01: 'tidemark explain lines 2025-02-01' says why" in done.err
+    assert "nothing to compute for lines 2025-01-06: 'tidemark explain lines 2025-01-06' says why" in done.err
 
 
 def test_now_is_the_clock_a_variable_or_an_option(
@@ -201,9 +251,12 @@ def test_a_plan_tells_what_may_run_and_by_what_it_is_caused(open_shop: Shop, tid
 
 def test_a_plan_tells_of_deliveries_that_it_rejected(delivered: Shop, tidemark: Command) -> None:
     delivered.deliver("orders", DAYS[2], "item,units\napple,3\n")
-    assert "rejected: orders 2025-01-07: orders/2025-01-07.csv: column 'price' is missing" in (
-        tidemark("plan", "shop", "--as-of", AS_OF).out
-    )
+    for _ in range(2):  # a second look finds no news, but the delivery is rejected still
+        done = tidemark("plan", "shop", "--as-of", AS_OF)
+        assert done.out.startswith("rejected: orders 2025-01-07: orders/2025-01-07.csv: column 'price' is missing")
+        [rejected] = tidemark.json("plan", "shop", "--as-of", AS_OF)["rejected"]
+        assert (rejected["source"], rejected["partition"]) == ("orders", DAYS[2])
+        assert rejected["why"].startswith("orders/2025-01-07.csv: column 'price' is missing")
 
 
 # -- run --plan

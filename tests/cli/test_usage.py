@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.cli.conftest import AS_OF, DAYS, Command
+from tests.cli.conftest import AS_OF, DAYS, Command, process
 from tests.scenario import Shop
 from tests.servers import free_port
 from tidemark.cli import looking
@@ -31,19 +31,6 @@ COMMANDS = [
     "restore",
     "db",
 ]
-
-
-def process(shop: Shop, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a process of its own."""
-    script = "import sys; from tidemark.cli import main; sys.exit(main())"
-    path = os.pathsep.join(sys.path)
-    return subprocess.run(
-        [sys.executable, "-c", script, *words],
-        env=os.environ | shop.environ | {"PYTHONPATH": path} | environ,
-        capture_output=True,
-        text=True,
-        cwd=shop.home,
-    )
 
 
 def rows(shop: Shop) -> dict[str, int]:
@@ -71,9 +58,11 @@ def test_without_a_command_it_shows_them_all_and_says_where_settings_are(tidemar
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(tidemark: Command, name: str) -> None:
-    done = tidemark(name, "--help")
+    words = [name, "upgrade"] if name == "db" else [name]
+    done = tidemark(*words, "--help")
     assert done.code == 0
-    assert done.out.startswith(f"usage: tidemark {name}")
+    assert done.out.startswith(f"usage: tidemark {' '.join(words)}")
+    assert "--json" in done.out
 
 
 def test_it_knows_its_version(tidemark: Command) -> None:
@@ -147,6 +136,30 @@ def test_a_misspelt_variable_is_told_by_every_command(
 ) -> None:
     monkeypatch.setenv("TIDEMARK_LEDGER", "postgresql://elsewhere")
     assert "TIDEMARK_LEDGER is no setting and was ignored: did you mean TIDEMARK_LEDGER_URL?" in tidemark("status").err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("TIDEMARK_AS_OF", "yesterday", ["status"]),
+        ("TIDEMARK_AS_OF", "yesterday", ["run", "shop", "--json"]),
+        ("TIDEMARK_ENVIRONMENT", "a b", ["config"]),
+        ("TIDEMARK_LEDGER_URL", "mysql://elsewhere", ["status"]),
+        ("TIDEMARK_LEDGER_URL", "://", ["db", "upgrade"]),
+        ("TIDEMARK_STORE_URL", "gs://bucket", ["read", "lines"]),
+        ("TIDEMARK_STORE_URL", "s3://", ["sql", "SELECT * FROM lines"]),
+        ("TIDEMARK_LANDING_URL", "bogus://here", ["plan", "shop", "--as-of", AS_OF]),
+        ("TIDEMARK_DAGS", "/nowhere", ["explain", "lines", DAYS[0]]),
+    ],
+)
+def test_a_setting_that_cannot_be_is_an_error_of_usage(
+    look: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = look(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("tidemark: ")
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_folder_of_pipelines_that_is_not_there_is_named(tidemark: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,14 @@ Invariant: an untouched form asks for nothing special, so that a scheduled run a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Param
 
 from tidemark.assets import Pipeline
 from tidemark.config import parse_instant
-from tidemark.partitions import TimeGrain
+from tidemark.selection import read_selection
 from tidemark.survey import Selection
 
 
@@ -80,26 +80,13 @@ def read_form(answers: Mapping[str, Any], pipeline: Pipeline) -> Asked:
     """Return what a filled-in form asks for.
 
     Raises:
-        UsageError: for an asset or partition that there is not.
+        UsageError: From lies after To, or there is no such asset or key.
 
     """
-    zone = next((each.grain.zone for each in pipeline.assets if isinstance(each.grain, TimeGrain)), UTC)
     return Asked(
         as_of=parse_instant(answers["as_of"]) if answers["as_of"] else None,
-        selection=Selection(
-            first=_instant(answers["from"], time.min, zone),
-            last=_instant(answers["to"], time.max, zone),
-            force=frozenset(_forced(text, pipeline) for text in answers["force"] or ()),
+        selection=read_selection(
+            pipeline, answers["from"], answers["to"], answers["force"] or (), names=("From", "To")
         ),
         confirmed=frozenset(pipeline.source(name).name for name in answers["confirm_withdrawals"] or ()),
     )
-
-
-def _instant(day: str | None, moment: time, zone: tzinfo) -> datetime | None:
-    return datetime.combine(date.fromisoformat(day), moment, zone).astimezone(UTC) if day else None
-
-
-def _forced(text: str, pipeline: Pipeline) -> tuple[str, str | None]:
-    name, _, key = text.partition(":")
-    grain = pipeline.asset(name).grain
-    return (name, grain.key(grain.ordinal(key))) if key else (name, None)

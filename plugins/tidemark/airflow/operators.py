@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import BaseOperator, Context, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time import task_runner
@@ -131,6 +131,7 @@ class BatchOperator(BaseOperator):
         if not counts:
             raise AirflowSkipException("nothing in this lane")
         if counts.get(Result.FAILED) or counts.get(Result.BLOCKED):
+            # Not as the verdict does: Airflow names a failed task after its partitions for an exception only.
             raise AirflowFailException(f"{self.asset}: {said}; everything else was published")
         return dict(counts)
 
@@ -140,10 +141,18 @@ class BatchOperator(BaseOperator):
         raise KeyboardInterrupt("the task was ended from outside")
 
 
+class _Told(SystemExit):
+    """Ends a task that is to be red and has said why; of any other exception Airflow logs the traceback."""
+
+
 class VerdictOperator(BaseOperator):
     """Compares the plan with the ledger; fails the run if anything failed or is blocked, with a mail if that is new."""
 
     ui_color = "#fcf8e3"
+
+    def __init__(self, **options: Any) -> None:
+        # Airflow would try again what ends by SystemExit.
+        super().__init__(retry_policy=ExceptionRetryPolicy([RetryRule(_Told, RetryAction.FAIL)]), **options)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict, as XCom too if the run failed."""
@@ -155,7 +164,8 @@ class VerdictOperator(BaseOperator):
         plan_id = context["ti"].xcom_pull(task_ids=PLAN, key=PLAN)
         if plan_id is None:
             send_no_plan(context, pipeline)
-            raise AirflowFailException(f"there is no plan: the log of the task {PLAN!r} says why; nothing was changed")
+            self.log.error("there is no plan: the log of the task %r says why; nothing was changed", PLAN)
+            raise _Told(1)
         with _retrying_only_outages(), open_deployment() as deployment:
             judged = verdict(deployment, pipeline, plan_id)
         for line in judged.table().splitlines():
@@ -165,7 +175,8 @@ class VerdictOperator(BaseOperator):
         context["ti"].xcom_push("return_value", judged.to_json())
         if judged.news:
             send_failure(context, pipeline, judged)
-        raise AirflowFailException(f"{pipeline.name}: {counted(judged.troubles)}; the table above says what and why")
+        self.log.error("%s: %s; the table above says what and why", pipeline.name, counted(judged.troubles))
+        raise _Told(1)
 
 
 def pipeline_of(context: Context) -> Pipeline:

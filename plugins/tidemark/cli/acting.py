@@ -10,21 +10,30 @@ from tidemark.ledger import Ledger
 
 
 def absent(options: argparse.Namespace) -> Answer:
-    """Declare that a delivery will not come, or take that back."""
+    """Declare that a delivery will not come, or take that back.
+
+    What was made without it is final then; nothing runs.
+    """
     act = interventions.withdraw_declaration if options.undo else interventions.declare_absent
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news, marks = act(deployment, pipeline, options.asset, options.partition, why=options.why, actor=person())
+    source = pipeline.source(options.asset)
+    expected = source.expects(source.grain.ordinal(options.partition))
     what = f"{options.asset} {options.partition}"
     if options.undo:
-        said = f"{what} is expected again" if news else f"{what} was not declared absent"
+        again = f"{what} is expected again" if expected else f"{what} is no longer declared absent"
+        said = again if news else f"{what} was not declared absent"
     else:
         said = f"{what} is declared absent" if news else f"{what} was declared absent before"
-    return Answer({"news": news, "marks_changed": marks}, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
+    if not expected:
+        said += ", though no delivery is expected for it" + ("" if source.expected else ": its source has no calendar")
+    data = {"news": news, "marks_changed": marks, "expected": expected}
+    return Answer(data, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
 
 
 def hold(options: argparse.Namespace) -> Answer:
-    """Stop re-execution."""
+    """Stop an asset, or one partition of it, from being computed again; what is live stays live."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news = interventions.hold(
@@ -36,7 +45,7 @@ def hold(options: argparse.Namespace) -> Answer:
 
 
 def release_hold(options: argparse.Namespace) -> Answer:
-    """Let an asset run again."""
+    """Let what was held follow its inputs again, from the next run on."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         lifted, still = interventions.release_hold(
@@ -48,7 +57,10 @@ def release_hold(options: argparse.Namespace) -> Answer:
 
 
 def restore(options: argparse.Namespace) -> Answer:
-    """Make an earlier version live again."""
+    """Make an earlier version of a partition live again, and hold it there until somebody releases the hold.
+
+    It must pass its gate as that is now.
+    """
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         done = interventions.restore(
@@ -68,7 +80,7 @@ def restore(options: argparse.Namespace) -> Answer:
 
 
 def upgrade(options: argparse.Namespace) -> Answer:
-    """Bring the ledger's schema to this version."""
+    """Make the ledger's tables, or bring their schema to this version; run it after each upgrade of Tidemark."""
     ledger = Ledger(settings().ledger_url)
     try:
         before, after = ledger.version(), ledger.upgrade()

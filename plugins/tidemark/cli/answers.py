@@ -25,6 +25,7 @@ class Answer:
         shown: what is printed else: text, or something that rich can draw.
         raw: bytes to be printed as they are, instead of ``shown``.
         ok: whether all is well.
+        problem: if it is not, why: told beside the data of ``--json``, which does not say it.
 
     """
 
@@ -32,6 +33,7 @@ class Answer:
     shown: Any = None
     raw: bytes | None = None
     ok: bool = True
+    problem: str = ""
 
     def plain(self) -> Any:
         """Return the data as what JSON can hold."""

@@ -21,7 +21,7 @@ FORMATS = ("csv", "parquet", "json")
 
 
 def read(options: argparse.Namespace) -> Answer:
-    """Print or save what is live: one partition, or all of them."""
+    """Print or save what is live: one partition, or all of them in the order of time."""
     import polars as pl
 
     from tidemark.reading import live_parts
@@ -75,21 +75,27 @@ def _encoded(frame: "pl.DataFrame", form: str) -> bytes:
 
 
 def explain(options: argparse.Namespace) -> Answer:
-    """Say why a partition is as it is."""
+    """Say what a partition is and why, what it was made from, by whom, and what its gate said of it.
+
+    Of a source: whether it was delivered, and why a delivery was rejected.
+    """
     with opened() as (_, catalog, deployment):
         account = account_of(deployment, catalog.owner_of(options.asset), options.asset, options.partition)
     return Answer(account, shown.account_text(account))
 
 
 def history(options: argparse.Namespace) -> Answer:
-    """List what was live."""
+    """List every version that was live for a partition, oldest first, with the reason, the run and the person."""
     with opened() as (_, catalog, deployment):
         entries = history_of(deployment, catalog.owner_of(options.asset), options.asset, options.partition)
     return Answer(entries, shown.history_table(options.asset, options.partition, entries))
 
 
 def sql(options: argparse.Namespace) -> Answer:
-    """Query live data."""
+    """Query what is live with DuckDB: one view for each asset and source that the query names, with a column partition.
+
+    A query reads these and nothing else, and changes nothing.
+    """
     from tidemark.reading import query
 
     with open_deployment() as deployment:
@@ -98,13 +104,13 @@ def sql(options: argparse.Namespace) -> Answer:
 
 
 def status(options: argparse.Namespace) -> Answer:
-    """Show the state of every asset."""
+    """Show how every source and asset stands: what is live, provisional, waiting, failed, held, rejected or missing."""
     with opened() as (_, catalog, deployment):
         state = status_of(deployment, catalog)
     return Answer(state, shown.status_text(state))
 
 
 def config(options: argparse.Namespace) -> Answer:
-    """Show the settings."""
+    """Show the settings that are in force, by the names of their environment variables; secrets are masked."""
     data = settings().shown()
     return Answer(data, shown.settings_text(data))

@@ -1,6 +1,7 @@
 """Arguments, exit codes, and how errors are told: 0 all well, 1 something failed or is blocked, 2 usage."""
 
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -35,16 +36,16 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
     def add(name: str, command: Callable[[argparse.Namespace], Answer], said: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = commands.add_parser(name, help=said, description=f"{command.__doc__}")
+        made: argparse.ArgumentParser = commands.add_parser(name, help=said, description=inspect.getdoc(command))
         return _completed(made, command)
 
     _add_planning(add)
     _add_looking(add)
     _add_acting(add)
-    database = commands.add_parser("db", help="the ledger's database")
+    database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
-    _completed(upgrade.add_parser("upgrade", help=said, description=acting.upgrade.__doc__), acting.upgrade)
+    _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     return parser
 
 
@@ -59,7 +60,7 @@ def _completed(
 def _add_planning(add: _Add) -> None:
     plan = add("plan", planning.plan, "say what would run, and why; runs nothing")
     _selection(plan)
-    plan.add_argument("-o", "--output", metavar="FILE", help="keep the plan, for run --plan")
+    plan.add_argument("-o", "--output", metavar="FILE", help="keep the plan in a file, for run --plan")
     run = add("run", planning.run, "run what has to be run")
     _selection(run)
     run.add_argument("--plan", metavar="FILE", help="run just this plan; refuse if anything has changed since")
@@ -67,28 +68,41 @@ def _add_planning(add: _Add) -> None:
 
 def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", metavar="PIPELINE", help="name of a pipeline")
-    parser.add_argument("--from", dest="first", metavar="DAY", help="only what begins on this day, such as 2011-01-05")
-    parser.add_argument("--to", dest="last", metavar="DAY", help="... or later, up to this day")
-    parser.add_argument("--as-of", metavar="TIME", help="taken for now, such as '2011-07-01T06:00 Europe/London'")
     parser.add_argument(
-        "--force", action="append", default=[], metavar="ASSET[:PARTITION]", help="compute it whatever is known of it"
+        "--from",
+        dest="first",
+        metavar="DAY",
+        help="only what begins on this day or later, such as 2011-01-05",
+    )
+    parser.add_argument("--to", dest="last", metavar="DAY", help="only what begins on this day or earlier")
+    parser.add_argument(
+        "--as-of",
+        metavar="TIME",
+        help="taken for now, such as '2011-07-01T06:00 Europe/London'; else TIDEMARK_AS_OF, or the clock",
+    )
+    parser.add_argument(
+        "--force",
+        action="append",
+        default=[],
+        metavar="ASSET[:PARTITION]",
+        help="compute it whatever is known of it; may be given several times",
     )
     parser.add_argument(
         "--confirm-withdrawals",
         action="append",
         default=[],
         metavar="SOURCE",
-        help="many files of this source are gone on purpose",
+        help="many files of this source are gone on purpose; may be given several times",
     )
 
 
 def _add_looking(add: _Add) -> None:
     read = add("read", looking.read, "print or save what is live")
-    _asset(read, "all of them, with a column partition")
+    _asset(read, "all of them, with a column partition", name=EITHER)
     read.add_argument("--format", choices=looking.FORMATS, help="csv, unless the file's name says otherwise")
-    read.add_argument("-o", "--output", metavar="FILE", help="write to a file")
-    _asset(add("explain", looking.explain, "say why a partition is as it is, and what it was made from"))
-    _asset(add("history", looking.history, "list what was live, and when"))
+    read.add_argument("-o", "--output", metavar="FILE", help="write to this file; its name may say the format")
+    _asset(add("explain", looking.explain, "say why a partition is as it is, and what it was made from"), name=EITHER)
+    _asset(add("history", looking.history, "list what was live, and when"), name=EITHER)
     sql = add("sql", looking.sql, "query live data; one view an asset, with the column partition")
     sql.add_argument(
         "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
@@ -109,12 +123,18 @@ def _add_acting(add: _Add) -> None:
     _asset(restore)
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
     for each in (absent, hold, release, restore):
-        each.add_argument("--why", required=True, metavar="REASON", help="kept in the audit log")
+        each.add_argument(
+            "--why", required=True, metavar="REASON", help="kept in the audit log, for those who look later"
+        )
+
+
+EITHER = "ASSET|SOURCE"
+_NAMES = {"ASSET": "name of an asset", "SOURCE": "name of a source", EITHER: "name of an asset or a source"}
 
 
 def _asset(parser: argparse.ArgumentParser, otherwise: str = "", *, name: str = "ASSET") -> None:
     """Add an asset and a partition; the partition may be left out where it is said what that means."""
-    parser.add_argument("asset", metavar=name, help="name of a source" if name == "SOURCE" else "name of an asset")
+    parser.add_argument("asset", metavar=name, help=_NAMES[name])
     said = "its key, such as 2011-01-05; 'all' where there is but one"
     if otherwise:
         said = f"{said}; without it {otherwise}"
@@ -162,6 +182,8 @@ def _complain(problem: object, code: int) -> int:
 def _tell(answer: Answer, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer.plain(), indent=2))  # noqa: T201
+        if not answer.ok:
+            _complain(answer.problem, FAILED)
     elif answer.raw is not None:
         sys.stdout.buffer.write(answer.raw)
     elif answer.shown is not None:

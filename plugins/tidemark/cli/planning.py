@@ -16,15 +16,18 @@ from tidemark.errors import Refused, UsageError
 from tidemark.facts import Names, register
 from tidemark.ledger import heads
 from tidemark.observe import Progress, observe
-from tidemark.partitions import TimeGrain
-from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_data, selection_from, store_plan
+from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
 from tidemark.running.run import Prepared, run_plan
+from tidemark.selection import read_selection, selection_data, selection_from
 from tidemark.survey import Selection
 from tidemark.verdict import verdict
 
 
 def plan(options: argparse.Namespace) -> Answer:
-    """Observe and plan; run nothing."""
+    """Look what was delivered and what changed, and say what would run and why; run nothing.
+
+    Deliveries that are rejected come first, with the reason.
+    """
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
         now, selection = _as_of(options, given), _selection(options, pipeline)
@@ -36,7 +39,10 @@ def plan(options: argparse.Namespace) -> Answer:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Plan, run and judge."""
+    """Plan, compute what has to be computed, publish what passes its gate, and say what came out.
+
+    The exit code is 1 if something failed, is blocked or was rejected; everything else is published all the same.
+    """
     if options.plan and (options.as_of or options.first or options.last or options.force):
         raise UsageError("--plan says by itself from when to when, as of when and what by force: leave these out")
     with opened() as (given, catalog, deployment), shown.progress() as progress:
@@ -53,7 +59,12 @@ def run(options: argparse.Namespace) -> Answer:
         prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
-    return Answer(judged.to_json(), shown.verdict_text(judged, given.landing_url), ok=judged.ok)
+    return Answer(
+        judged.to_json(),
+        shown.verdict_text(judged, given.landing_url),
+        ok=judged.ok,
+        problem=shown.troubles_text(judged),
+    )
 
 
 def _as_of(options: argparse.Namespace, given: Settings) -> datetime:
@@ -63,29 +74,7 @@ def _as_of(options: argparse.Namespace, given: Settings) -> datetime:
 
 
 def _selection(options: argparse.Namespace, pipeline: Pipeline) -> Selection:
-    force = set()
-    for text in options.force:
-        asset, _, key = text.partition(":")
-        grain = pipeline.asset(asset).grain
-        force.add((asset, grain.key(grain.ordinal(key)) if key else None))
-    first, last = _limit(options.first, pipeline), _limit(options.last, pipeline, last=True)
-    if first and last and first > last:
-        raise UsageError(f"--from {options.first} lies after --to {options.last}: there is nothing between them")
-    return Selection(first, last, frozenset(force))
-
-
-def _limit(text: str | None, pipeline: Pipeline, *, last: bool = False) -> datetime | None:
-    """Read a day as the instant, in the zone of the pipeline's first asset of time, at which it begins or ends."""
-    if text is None:
-        return None
-    zone = next((each.grain.zone for each in pipeline.assets if isinstance(each.grain, TimeGrain)), UTC)
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d")
-    except ValueError as problem:
-        raise UsageError(f"--{'to' if last else 'from'}={text!r} is no day: write it as 2011-01-05") from problem
-    if last:
-        day = day.replace(hour=23, minute=59, second=59)
-    return day.replace(tzinfo=zone).astimezone(UTC)
+    return read_selection(pipeline, options.first, options.last, options.force)
 
 
 def _planned(
@@ -128,7 +117,8 @@ def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
             }
             for item in made.items
         ],
-        "rejected": [{"source": source, "partition": key, "why": why} for source, key, why in made.observed.rejected],
+        "rejected": [{"source": source, "partition": key, "why": why} for source, key, why in made.rejected],
+        "ignored": [{"source": source, "file": file, "why": why} for source, file, why in made.observed.ignored],
     }
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Rows of a table that a person still looks at, and words of a line.
 MANY, FEW = 40, 5
 
+# Columns of a screen that is not there.
+UNBOUNDED = 100_000
+
 _ERRORS = Console(stderr=True, soft_wrap=True)
 
 
@@ -38,8 +41,8 @@ class _Output(Console):
 
 
 def console() -> Console:
-    """Return what answers are printed on: tables in a pipe or a log must not be cut to a screen that is not there."""
-    return _Output() if sys.stdout.isatty() else _Output(width=200)
+    """Return what answers are printed on; in a pipe a table is as wide as it must be: there is no screen to fit."""
+    return _Output() if sys.stdout.isatty() else _Output(width=UNBOUNDED)
 
 
 def warn(text: str) -> None:
@@ -69,7 +72,7 @@ def progress() -> Iterator[Progress]:
 
 def plan_text(made: Plan, file: str | None) -> Any:
     """Return a plan as a table: neighbours with one reason are one line."""
-    said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.observed.rejected]
+    said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.rejected]
     if not made.items:
         said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
     else:
@@ -133,15 +136,36 @@ def _summary(judged: Verdict, landing: str) -> str:
     return f"{judged.summary}{below}; all else is published" if judged.troubles else judged.summary
 
 
+def troubles_text(judged: Verdict) -> str:
+    """Return what went wrong in plain lines, for those who read the data by a program."""
+    lines = []
+    for some in _alike(judged.troubles)[:MANY]:
+        first = some[0]
+        lines.append(f"{first.asset} {_partitions(some)}: {first.what}: {first.why}; served instead: {_instead(some)}")
+    more = len(_alike(judged.troubles)) - MANY
+    return "\n".join([*lines, f"... and {more} more: 'tidemark status' counts them all"] if more > 0 else lines)
+
+
+def _alike(troubles: Sequence[Trouble]) -> list[list[Trouble]]:
+    """Group neighbours with one cause."""
+    return [list(some) for _, some in groupby(troubles, key=lambda each: (each.what, each.asset, each.why))]
+
+
+def _partitions(some: Sequence[Trouble]) -> str:
+    return _span([each.partition for each in some]) + (f" ({len(some)})" if len(some) > 1 else "")
+
+
+def _instead(some: Sequence[Trouble]) -> str:
+    return some[0].instead if len(some) == 1 else "of each its last good result, if it has one"
+
+
 def _troubles(troubles: Sequence[Trouble]) -> Table:
     """Return what went wrong, worst things not hidden by many: neighbours with one cause are one line."""
     table = Table("what", "asset", "partitions", "why", "what is served instead", title="what is wrong")
-    lines = [list(some) for _, some in groupby(troubles, key=lambda each: (each.what, each.asset, each.why))]
+    lines = _alike(troubles)
     for some in lines[:MANY]:
         first = some[0]
-        instead = Text(first.instead if len(some) == 1 else "of each its last good result, if it has one")
-        span = _span([each.partition for each in some]) + (f" ({len(some)})" if len(some) > 1 else "")
-        table.add_row(first.what, first.asset, span, Text(first.why), instead)
+        table.add_row(first.what, first.asset, _partitions(some), Text(first.why), Text(_instead(some)))
     if len(lines) > MANY:
         table.add_row("...", "", f"and {len(lines) - MANY} more", "'tidemark status' counts them all", "")
     return table

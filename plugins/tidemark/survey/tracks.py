@@ -71,9 +71,7 @@ def _expected(source: Source, there: set[int], as_of: datetime) -> set[int]:
     first = grain.first if grain.first is not None else min(there, default=None)
     if first is None:
         return set()
-    expects = source.expected.expects
-    ordinals = range(first, grain.containing(as_of) + 1)
-    return {each for each in ordinals if expects(grain.begins(each).astimezone(grain.zone).date())}
+    return {each for each in range(first, grain.containing(as_of) + 1) if source.expects(each)}
 
 
 def _due(source: Source, ordinal: int) -> datetime | None:

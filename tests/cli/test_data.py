@@ -1,0 +1,161 @@
+"""Claims about --json: every command takes it, and these are its keys; programs rely on them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import AS_OF, DAYS, Command, csv
+from tests.scenario import Shop
+
+# What each command answers. A list stands for the shape of all its items, a name in <> for whatever keys there are.
+COUNTS = {"computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"}
+RUN = {"pipeline": None, "assets": {"<asset>": COUNTS}}
+PLAN = {
+    "pipeline": None,
+    "environment": None,
+    "as_of": None,
+    "selection": {"first", "last", "force"},
+    "seq": None,
+    "definitions": None,
+    "items": [{"asset", "partition", "certainty", "reason", "seconds"}],
+    "rejected": [{"source", "partition", "why"}],
+    "ignored": [{"source", "file", "why"}],
+}
+ACCOUNT = {
+    "asset": None,
+    "partition": None,
+    "as_of": None,
+    "state": None,
+    "why": None,
+    "held": None,
+    "live": {
+        "version": None,
+        "action_key": None,
+        "blob": None,
+        "rows": None,
+        "bytes": None,
+        "seconds": None,
+        "computed_at": None,
+        "run": None,
+        "by": None,
+        "code": {"version", "commit", "uncommitted_changes"},
+        "parameters": {"<parameter>": None},
+    },
+    "provisional_for": [],
+    "inputs": [
+        {"parameter": None, "asset": None, "mapping": None, "members": [{"partition", "version"}]},
+    ],
+    "gate": None,
+    "quarantined": [],
+    "failures": [{"at", "run", "error"}],
+}
+STATUS = {
+    "environment": None,
+    "pipelines": {
+        "<pipeline>": {
+            "last_run": None,
+            "as_of": None,
+            "sources": {"<source>": {"delivered", "rejected", "missing", "newest"}},
+            "assets": {
+                "<asset>": {
+                    "live": None,
+                    "provisional": None,
+                    "newest": None,
+                    "held": None,
+                    "held_partitions": [],
+                    "states": {"<state>": None},
+                }
+            },
+        }
+    },
+    "problems": {"<file>": None},
+}
+CONFIG = {
+    "TIDEMARK_HOME",
+    "TIDEMARK_LEDGER_URL",
+    "TIDEMARK_STORE_URL",
+    "TIDEMARK_LANDING_URL",
+    "TIDEMARK_LANDING_CONNECTION",
+    "TIDEMARK_ENVIRONMENT",
+    "TIDEMARK_DAGS",
+    "TIDEMARK_EXPECTATIONS",
+    "TIDEMARK_AS_OF",
+}
+HISTORY = [{"at", "version", "live", "provisional_for", "reason", "run", "by"}]
+
+
+def differences(data: Any, shape: Any, place: str = "") -> list[str]:
+    """Where data has not the shape; None is any single value, or none."""
+    if isinstance(shape, set):
+        shape = dict.fromkeys(shape)
+    if shape is None or (data is None and place):
+        return []
+    if isinstance(shape, list):
+        assert isinstance(data, list), place
+        return [each for item in data for each in (differences(item, shape[0], f"{place}[]") if shape else ())]
+    assert isinstance(data, dict), place
+    if all(key.startswith("<") for key in shape):
+        [(name, inner)] = shape.items()
+        return [each for item in data.values() for each in differences(item, inner, f"{place}.{name}")]
+    wrong = [f"{place}.{key}" for key in sorted(data.keys() ^ shape.keys())]
+    return wrong + [
+        each for key in data.keys() & shape.keys() for each in differences(data[key], shape[key], f"{place}.{key}")
+    ]
+
+
+@pytest.fixture
+def eventful(open_shop: Shop, tidemark: Command) -> Shop:
+    """A shop in which something failed, was rejected and ignored, so that every list has items."""
+    open_shop.edit('return f"{lines.height} lines', 'return f"{1 / (lines.height - 3)} lines')
+    open_shop.deliver("orders", DAYS[0], "item,units\napple,3\n")
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5", "pear,1,0.25", "plum,1,1"))
+    (open_shop.landing / "orders" / "copy.csv").write_text("hello")
+    (open_shop.dags / "bad.py").write_text("import tidemark\nDaily()")
+    return open_shop
+
+
+def test_the_data_of_every_command_has_these_keys(eventful: Shop, tidemark: Command) -> None:
+    before = eventful.versions("lines")[DAYS[1]]
+    version = {"version", "before"}
+    wanted: list[tuple[list[str], int, Any]] = [
+        (["plan", "shop", "--as-of", AS_OF], 0, PLAN),
+        (["run", "shop", "--as-of", AS_OF], 1, RUN),
+        (["explain", "totals", DAYS[1]], 0, ACCOUNT),
+        (["explain", "label", DAYS[1]], 0, ACCOUNT),
+        (["explain", "orders", DAYS[0]], 0, ACCOUNT | {"file": None}),
+        (["history", "totals", DAYS[1]], 0, HISTORY),
+        (["status"], 0, STATUS),
+        (["config"], 0, CONFIG),
+        (["read", "lines", DAYS[1]], 0, [{"item", "units", "price", "value"}]),
+        (["read", "lines", DAYS[1], "-o", "lines.csv"], 0, {"file", "format", "rows"}),
+        (["read", "label", DAYS[0], "-o", "label.txt"], 0, {"file", "format"}),
+        (["sql", "SELECT partition, item FROM lines"], 0, [{"partition", "item"}]),
+        (["absent", "orders", DAYS[0], "--why", "x"], 0, {"news", "marks_changed", "expected"}),
+        (["absent", "orders", DAYS[0], "--undo", "--why", "x"], 0, {"news", "marks_changed", "expected"}),
+        (["restore", "lines", DAYS[1], before[:8], "--why", "x"], 0, version),
+        (["hold", "lines", "--why", "x"], 0, {"held"}),
+        (["release-hold", "lines", "--why", "x"], 0, {"released", "still_held"}),
+        (["db", "upgrade"], 0, {"before", "after"}),
+    ]
+    for words, code, shape in wanted:
+        done = tidemark(*words, "--json")
+        assert done.code == code, (words, done.err)
+        assert done.data, words
+        assert differences(done.data, shape) == [], words
+
+
+def test_every_list_of_the_keys_was_filled(eventful: Shop, tidemark: Command) -> None:
+    """An empty list would have any shape."""
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert all(data[name] for name in ("items", "rejected", "ignored"))
+    tidemark("run", "shop", "--as-of", AS_OF)
+    assert tidemark.json("explain", "label", DAYS[1])["failures"]
+    assert tidemark.json("explain", "totals", DAYS[1])["inputs"][0]["members"]
+    assert tidemark.json("status")["problems"]
+
+
+def test_a_refused_command_leaves_standard_output_empty(look: Command, tmp_path: Path) -> None:
+    for words in (["run", "shopp"], ["read", "line"], ["sql", "SELEC"], ["plan", "shop", "--from", "x"]):
+        done = look(*words, "--json")
+        assert (done.code, done.out) == (2, "")
