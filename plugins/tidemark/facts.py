@@ -100,8 +100,7 @@ def _definition(member: Source | Asset) -> dict[str, Any]:
     """Return what the ledger keeps of a definition: what other pipelines and other commands need to know of it."""
     shared: dict[str, Any] = {"owner": member.owner, "gate": member.gate, "pii": sorted(member.pii)}
     if isinstance(member, Source):
-        schema = {name: kind.__name__ for name, kind in member.schema.items()} if member.schema is not None else None
-        return {**shared, "files": member.files, "schema": schema}
+        return {**shared, "files": member.files}
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
     return {**shared, "key": list(member.key) if member.key else None, "inputs": reads}
 

@@ -300,6 +300,7 @@ def _taken(
         data_version=version,
         blob=blob,
         format=delivery.format,
+        declared=source.schema,
         rows=delivery.rows,
         size=len(payload),
     )
@@ -368,18 +369,16 @@ def _gated_again(
     assert newest.data_version is not None
     with deployment.ledger.read() as connection:
         made = records.made(connection, [newest.materialization])[newest.materialization]
-    assert made.blob is not None
-    from tidemark.frames import read_delivery
+    from tidemark.frames import TABULAR, read_table
 
-    payload = deployment.store.path(made.blob).read_bytes()
-    delivery = read_delivery(
-        payload, name=source.file_of(key), schema=source.schema, newline_at_end=source.newline_at_end
-    )
-    if delivery.table is None:
+    stored = made.stored
+    if stored.format not in TABULAR:
         return None
+    payload = deployment.store.path(stored.blob).read_bytes()
+    table = read_table(payload, stored.format, stored.declared, name=source.file_of(key))
     path = deployment.suite(pipeline, source.gate)
     label = f"{source.name} {key} {newest.data_version.hex()[:12]}"
-    return deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
+    return deployment.gate(path).check(source.gate, table, label=label, pii=source.pii)
 
 
 def _grouped(changes: Iterator[_Change]) -> Iterator[list[_Change]]:

@@ -33,13 +33,10 @@ def live_parts(deployment: Deployment, asset: str, partition: str | None = None)
         made = records.made(connection, [head.materialization for head in live.values()])
     if partition is not None and not live:
         raise UsageError(f"nothing is live for {asset} {partition}: 'tidemark explain {asset} {partition}' says why")
-    schema = registered.schema
     parts = []
     for number, head in sorted(live.items(), key=lambda pair: grain.ordinal(keys[pair[0]])):
-        each = made[head.materialization]
-        assert each.blob is not None
-        assert each.format is not None
-        parts.append(Part(keys[number], deployment.store.path(each.blob), each.format, schema))
+        stored = made[head.materialization].stored
+        parts.append(Part(keys[number], deployment.store.path(stored.blob), stored.format, stored.declared))
     return parts
 
 
@@ -113,7 +110,7 @@ def _make_view(connection: "duckdb.DuckDBPyConnection", deployment: Deployment, 
     parts = live_parts(deployment, asset)
     if any(part.format in ("text", "bytes") for part in parts):
         return False
-    if parts and all(part.format == "parquet" for part in parts):
+    if parts and all(part.format == "parquet" and part.schema is None for part in parts):
         # Read only what the query needs; equal partitions share a file, so that the join brings the keys.
         connection.execute(f'CREATE TABLE "heads of {asset}" (file VARCHAR, partition VARCHAR)')
         rows = [[str(part.path), part.partition] for part in parts]

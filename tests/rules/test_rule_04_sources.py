@@ -1,17 +1,21 @@
 """Rule 4: what is delivered, corrected, rejected and withdrawn, and when a file is looked into at all."""
 
 import gzip
+import io
 import os
 import shutil
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
+from tests.gates import rule
 from tests.scenario import Shop
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable
 from tidemark.landing import File, Landing
+from tidemark.reading import query
 
 LINES = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS%s)
@@ -225,6 +229,85 @@ def test_without_a_schema_types_are_inferred_over_the_whole_file(shop: Shop) -> 
     shop.deliver("orders", DAYS[0], "k\n" + "1\n" * 20_000 + "x\n")
     shop.run()
     assert shop.heads("lines") == {DAYS[0]: "('1',)"}
+
+
+# -- the schema that a delivery was accepted with
+
+
+def _standing(shop: Shop) -> None:
+    """Accept a day as text, and reject what comes for it when whole numbers are declared."""
+    shop.define(LINES % ', schema={"k": str}')
+    shop.deliver("orders", DAYS[0], "k\n01\n")
+    shop.run()
+    shop.edit('"k": str', '"k": int')
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    shop.run()
+    assert shop.provisional("lines") == {DAYS[0]: {f"orders {DAYS[0]}"}}
+
+
+def test_a_standing_delivery_is_read_with_the_schema_that_it_was_accepted_with(shop: Shop) -> None:
+    """Its version says text: an asset whose code changes gets that, whatever the definition declares by now."""
+    _standing(shop)
+    shop.edit("repr(orders.rows())", "repr(orders.rows()) + '!'")
+    shop.run()
+    assert shop.ran == {"lines": [DAYS[0]]}
+    assert shop.heads("lines") == {DAYS[0]: "[('01',)]!"}
+
+
+def test_a_delivery_that_the_present_schema_refuses_can_still_be_read(shop: Shop) -> None:
+    """An edit that no file fits leaves every reader what it had, by every way of reading."""
+    shop.define(LINES % ', schema={"k": str}')
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    shop.run()
+    shop.edit('"k": str', '"k": int')
+    shop.edit("repr(orders.rows())", "repr(orders.rows()) + '!'")
+    shop.run()
+    assert shop.heads("lines") == {DAYS[0]: "[('x',)]!"}
+    assert shop.heads("orders") == {DAYS[0]: [{"k": "x"}]}
+    with shop.deployment() as deployment:
+        assert query(deployment, "SELECT k FROM orders").fetchall() == [("x",)]
+
+
+def test_another_pipeline_reads_a_standing_delivery_as_it_was_accepted(shop: Shop) -> None:
+    """What a source declares today says nothing of what its standing deliveries were read with."""
+    _standing(shop)
+    shop.define(
+        """
+        @asset(partitions=DAYS, inputs={"orders": ref("orders")})
+        def counted(orders: pl.DataFrame) -> str:
+            return repr(orders.rows())
+        """,
+        name="other",
+    )
+    shop.run("other")
+    assert shop.heads("counted") == {DAYS[0]: "[('01',)]"}
+
+
+def test_sql_reads_a_delivered_parquet_file_as_declared(shop: Shop) -> None:
+    """Its columns have the types of the schema, as an asset gets them."""
+    shop.define((LINES % ', schema={"k": float}').replace(".csv", ".parquet"))
+    content = io.BytesIO()
+    pl.DataFrame({"k": [1]}).write_parquet(content)
+    shop.deliver("orders", DAYS[0], content.getvalue())
+    shop.run()
+    assert shop.heads("lines") == {DAYS[0]: "[(1.0,)]"}
+    with shop.deployment() as deployment:
+        assert query(deployment, "SELECT typeof(k) FROM orders").fetchall() == [("DOUBLE",)]
+
+
+def test_a_delivery_that_is_stored_in_another_form_is_gated_again(shop: Shop) -> None:
+    """A sender that began to compress delivers the same content: a changed suite looks at what is stored of it."""
+    shop.suite("orders", rule("expect_column_values_to_not_be_null", column="k"))
+    shop.define(LINES % ', gate="orders"')
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.edit(".csv", ".csv.gz")
+    shop.deliver("orders", DAYS[0], gzip.compress(b"k\n1\n"))
+    shop.run()
+    assert shop.ran == {}
+    shop.suite("orders", rule("expect_table_row_count_to_be_between", min_value=1))
+    assert shop.run().ok
+    assert shop.explain("orders", DAYS[0])["gate"]["outcome"] == "passed"
 
 
 # -- bad deliveries

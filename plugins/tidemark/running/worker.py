@@ -241,7 +241,7 @@ class Worker:
         if done.number is None:
             return
         made = real[done.number]
-        self._computation.remember(made, *self._computation.blob_of(done.number))
+        self._computation.remember(made, self._computation.stored(done.number))
         live, views = self._survey.facts.heads[self._asset.name], self._survey.tracks[self._asset.name].views
         ordinal = done.judged.ordinal
         if _materialization(live.get(ordinal)) == done.number:
