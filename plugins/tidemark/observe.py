@@ -26,7 +26,7 @@ from tidemark.ledger.heads import FINAL, Move
 from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
 from tidemark.partitions import TimeGrain
 
-# A date further than this from most deliveries is taken for a typing error, unless start= says otherwise.
+# A date further than this from all others may be a typing error, unless start= says otherwise.
 OUTLIER = timedelta(days=370)
 
 # Deliveries written down in one transaction: what a crash can cost is hashed again.
@@ -55,7 +55,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class _Look:
-    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range."""
+    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
+
+    ``seen`` is by ordinal; keys that the grain has lost are left out.
+    """
 
     source: Source
     asset_id: int
@@ -98,9 +101,8 @@ def observe(
     warnings: list[str] = []
     looks = []
     for source in pipeline.sources:
-        files, left_out, passed_over = _matching(source, deployment.landing.files(source.folder), as_of)
+        look, passed_over = _look(deployment, pipeline, names, source, as_of)
         warnings += passed_over
-        look = _look(deployment, pipeline, names, source, files, left_out)
         _check_vanished(look, confirmed)
         looks.append(look)
     for look in looks:
@@ -117,7 +119,7 @@ def observe(
 
 
 def _matching(
-    source: Source, files: Iterable[File], as_of: datetime
+    source: Source, files: Iterable[File], standing: frozenset[int], as_of: datetime
 ) -> tuple[dict[int, File], frozenset[int], list[str]]:
     """Sort files by the partition that they deliver; return also which are out of range, and one warning for all."""
     found: dict[int, File] = {}
@@ -128,7 +130,7 @@ def _matching(
             strange.append(f"{file.name!r} (matches no partition of {source.files!r})")
         else:
             found[source.grain.ordinal(key)] = file
-    left_out = frozenset(_outliers(source, sorted(found), as_of))
+    left_out = frozenset(_outliers(source, sorted(found), standing, as_of))
     for ordinal in left_out:
         strange.append(f"{found.pop(ordinal).name!r} (its date is out of range: declare start= if it is meant)")
     if not strange:
@@ -137,13 +139,17 @@ def _matching(
     return found, left_out, [f"{source.name}: ignored {', '.join(sorted(strange)[:5])}{more}"]
 
 
-def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]:
-    """Return partitions before the declared start, far in the future, or far from most others."""
+def _outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_of: datetime) -> list[int]:
+    """Return partitions before the declared start, far in the future, or far from all others.
+
+    Only what is new can be far off: what was taken once is ``standing`` for as long as its file is there. Nothing new
+    is taken far before all that stands (at first: before the most files), and one file alone not far after it.
+    """
     grain = source.grain
     if not isinstance(grain, TimeGrain):
         return []
     horizon = max(as_of, datetime.now(UTC)) + OUTLIER
-    kept = [each for each in ordinals if grain.begins(each) <= horizon]
+    kept = [each for each in ordinals if each in standing or grain.begins(each) <= horizon]
     if grain.first is not None:
         kept = [each for each in kept if each >= grain.first]
     else:
@@ -152,7 +158,9 @@ def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]
             if not spans or grain.begins(each) - grain.begins(spans[-1][-1]) > OUTLIER:
                 spans.append([])
             spans[-1].append(each)
-        kept = max(reversed(spans), key=len, default=[])
+        given = [span for span in spans if not standing.isdisjoint(span)] or [max(reversed(spans), key=len, default=[])]
+        spans = [span for span in spans if span in given or (len(span) > 1 and span[0] > given[0][0])]
+        kept = [each for span in spans for each in span]
     inside = set(kept)
     return [each for each in ordinals if each not in inside]
 
@@ -162,25 +170,32 @@ def _look(
     pipeline: Pipeline,
     names: Names,
     source: Source,
-    files: Mapping[int, File],
-    left_out: frozenset[int],
-) -> _Look:
+    as_of: datetime,
+) -> tuple[_Look, list[str]]:
+    """Look at one source; returns also what was passed over, in words."""
     suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
+    with deployment.ledger.read() as connection:
+        ordinals = names.ordinals(source.name)
+        found = sources.seen(connection, names.assets[source.name])
+        outcomes = records.gate_outcomes(connection, suite) if suite else {}
+    seen = {ordinals[number]: each for number, each in found.items() if number in ordinals}
+    listed = deployment.landing.files(source.folder)
+    files, left_out, passed_over = _matching(source, listed, frozenset(_standing(seen)), as_of)
     keys = [source.grain.key(ordinal) for ordinal in files]
     lacking = [key for key in keys if key not in names.partitions[source.grain.scheme]]
     if lacking:
         with deployment.ledger.write() as connection:
             names.ensure(connection, source.name, lacking)
-    with deployment.ledger.read() as connection:
-        ordinals = names.ordinals(source.name)
-        seen = sources.seen(connection, names.assets[source.name])
-        outcomes = records.gate_outcomes(connection, suite) if suite else {}
-    known = {ordinals[number]: each for number, each in seen.items() if number in ordinals}
-    return _Look(source, names.assets[source.name], files, left_out, known, suite, outcomes)
+    return _Look(source, names.assets[source.name], files, left_out, seen, suite, outcomes), passed_over
+
+
+def _standing(seen: Mapping[int, Seen]) -> list[int]:
+    """Return the partitions whose file was there when they were last looked at, accepted or not."""
+    return [ordinal for ordinal, each in seen.items() if each.newest.outcome != WITHDRAWN]
 
 
 def _check_vanished(look: _Look, confirmed: frozenset[str]) -> None:
-    there = [ordinal for ordinal, each in look.seen.items() if each.newest.outcome != WITHDRAWN]
+    there = _standing(look.seen)
     gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
     if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
         raise Refused(

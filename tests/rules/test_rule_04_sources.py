@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import shutil
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -541,3 +542,91 @@ def test_a_source_that_moves_to_other_names_is_asked_about(month: Shop) -> None:
     month.run()
     assert month.ran == {}
     assert month.counts("lines") == {"unchanged": 20}
+
+
+# -- dates that are far from all others
+
+
+def _deliver(shop: Shop, *keys: str) -> None:
+    for key in keys:
+        shop.deliver("orders", key, "k\n1\n")
+
+
+def _ignored(shop: Shop) -> set[str]:
+    """Return the days that the last run ignored, each with the mend."""
+    assert shop.plan is not None
+    pattern = r"'orders/([\d-]+)\.csv' \(its date is out of range: declare start= if it is meant\)"
+    return set(re.findall(pattern, "\n".join(shop.plan.observed.warnings)))
+
+
+LONG_AGO = ["1970-01-01", "1970-01-02", "1970-01-03"]
+BEFORE = [f"2023-01-{day:02d}" for day in range(1, 6)]
+
+
+@pytest.mark.parametrize("stray", [LONG_AGO, BEFORE], ids=["long ago", "two years ago"])
+def test_stray_dates_withdraw_nothing_however_many_they_are(shop: Shop, stray: list[str]) -> None:
+    """What was accepted stays for as long as its file is there; a past that comes afterwards must be declared."""
+    shop.define(LINES % "")
+    _deliver(shop, *DAYS[:2])
+    shop.run()
+    before = shop.state()
+    _deliver(shop, *stray)
+    assert shop.run().ok
+    assert shop.ran == {}
+    assert shop.state() == before
+    assert _ignored(shop) == set(stray)
+    shop.edit("partitions=DAYS)\n\n@asset", 'partitions=Daily(start="1970-01-01"))\n\n@asset')
+    shop.run()
+    assert shop.ran == {"lines": stray}
+    assert shop.state() == shop.rebuilt().state()
+
+
+def test_deliveries_go_on_after_a_pause_of_years(shop: Shop) -> None:
+    """Two files are no typing error, though the old ones are more; one alone may be, until a second one comes."""
+    shop.now("2023-01-10 06:00")
+    shop.define(LINES % "")
+    _deliver(shop, *BEFORE)
+    shop.run()
+    shop.now("2025-01-10 06:00")
+    _deliver(shop, DAYS[0])
+    shop.run()
+    assert shop.ran == {}
+    assert _ignored(shop) == {DAYS[0]}
+    _deliver(shop, DAYS[1])
+    shop.run()
+    assert shop.ran == {"lines": DAYS[:2]}
+    assert _ignored(shop) == set()
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:2]}
+    assert shop.state() == shop.rebuilt().state()
+
+
+@pytest.mark.parametrize("left", [[DAYS[0]], [BEFORE[0]]], ids=["the newer", "the older"])
+def test_a_delivery_that_is_left_alone_is_no_typing_error_by_that(shop: Shop, left: list[str]) -> None:
+    """Its neighbours are withdrawn, and it is as far from all others as one that nobody meant: it stays."""
+    shop.define(LINES % "")
+    _deliver(shop, *BEFORE, *DAYS[:4])
+    shop.run()
+    gone = {BEFORE[0]: BEFORE[1:], DAYS[0]: DAYS[1:4]}[left[0]]
+    shop.withdraw("orders", *gone)
+    shop.run(confirmed=frozenset({"orders"}))
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:4]} - set(gone)
+    assert _ignored(shop) == set()
+
+
+def test_the_first_look_begins_with_most_of_the_files(shop: Shop) -> None:
+    """What is older is ignored, and what is newer only if it is one file alone; of equals the newest are meant."""
+    shop.define(LINES % "")
+    _deliver(shop, *LONG_AGO[:2], *BEFORE, *DAYS[:2], "2026-03-01")
+    shop.run()
+    assert _ignored(shop) == {*LONG_AGO[:2], "2026-03-01"}
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:2]}
+    assert shop.state() == shop.rebuilt().state()
+
+
+def test_of_two_lone_dates_the_newest_is_meant(shop: Shop) -> None:
+    """Nothing else tells them apart."""
+    shop.define(LINES % "")
+    _deliver(shop, BEFORE[0], DAYS[0])
+    shop.run()
+    assert _ignored(shop) == {BEFORE[0]}
+    assert shop.heads("lines").keys() == {DAYS[0]}
