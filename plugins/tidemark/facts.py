@@ -56,6 +56,10 @@ class Names:
                 continue  # a static key that was taken out of the definition
         return found
 
+    def lost(self, asset: str) -> set[int]:
+        """Return the ids of the keys that :meth:`ordinals` leaves out."""
+        return set(self.partitions[self.grains[asset].scheme].values()) - self.ordinals(asset).keys()
+
     def ensure(self, connection: sa.Connection, asset: str, keys: Iterable[str]) -> None:
         """Give ids to keys of an asset that have none."""
         grain = self.grains[asset]
@@ -223,7 +227,11 @@ def _absent(connection: sa.Connection, names: Names, source: str) -> frozenset[i
 
 def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:
     ordinals = names.ordinals(asset) if any(number is not None for number in held) else {}
-    return {None if number is None else ordinals[number]: why for number, why in held.items()}
+    return {
+        None if number is None else ordinals[number]: why
+        for number, why in held.items()
+        if number is None or number in ordinals
+    }
 
 
 def _known_reader(deployment: Deployment, names: Names) -> Any:
