@@ -4,6 +4,7 @@ Invariants:
 
 * A file is hashed again only when its stat token changed, or when the token could hide a change.
 * Nothing is read by an asset from the landing zone: an accepted delivery was copied into the store first.
+* Of two runs that look at once, the one that wrote down first stands; what is newer still is for the next run.
 * A bad delivery leaves the last accepted one live; a listing that fails, or too many files vanishing at once, changes
   nothing at all.
 """
@@ -68,6 +69,11 @@ class _Look:
     suite: bytes | None
     outcomes: Mapping[bytes, str]
 
+    def newest(self, key: str) -> int | None:
+        """Return the id of the newest observation of a partition, None if there was none."""
+        seen = self.seen.get(self.source.grain.ordinal(key))
+        return seen.newest.id if seen else None
+
 
 def observe(
     deployment: Deployment,
@@ -108,10 +114,9 @@ def observe(
     for look in looks:
         name = look.source.name
         for group in _grouped(_changes(deployment, pipeline, look, progress, warnings)):
-            _write(deployment, look, names, group, run, actor)
             rejected += [
                 (name, each.key, each.observation.problem or "")
-                for each in group
+                for each in _write(deployment, look, names, group, run, actor)
                 if each.observation.outcome == REJECTED and not each.again
             ]
         _adopt(deployment, look, names, run, actor)
@@ -407,12 +412,19 @@ def _grouped(changes: Iterator[_Change]) -> Iterator[list[_Change]]:
         yield group
 
 
-def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Change], run: str, actor: str) -> None:
-    """Write a group of changes down: deliveries that are new, what the gate said, and the observations."""
+def _write(
+    deployment: Deployment, look: _Look, names: Names, changes: list[_Change], run: str, actor: str
+) -> list[_Change]:
+    """Write a group of changes down: deliveries that are new, what the gate said, and the observations.
+
+    Returns those that were written: the others were read before another run has looked, and may be older than that.
+    """
     with deployment.ledger.write() as connection:
-        names.ensure(connection, look.source.name, [each.key for each in group])
+        names.ensure(connection, look.source.name, [each.key for each in changes])
+        numbers = {each.key: names.id_of(look.source.name, each.key) for each in changes}
+        newest = sources.newest(connection, look.asset_id, numbers.values())
+        group = [each for each in changes if newest.get(numbers[each.key]) == look.newest(each.key)]
         known = records.known(connection, look.asset_id)
-        numbers = {each.key: names.id_of(look.source.name, each.key) for each in group}
         made: dict[str, int] = {}
         new: list[tuple[str, records.Record]] = []
         for each in group:
@@ -442,6 +454,7 @@ def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Chang
                 for each in group
             ],
         )
+    return group
 
 
 def _write_result(connection: sa.Connection, result: GateResult, version: bytes) -> None:
@@ -453,9 +466,20 @@ def _write_result(connection: sa.Connection, result: GateResult, version: bytes)
 def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: str) -> None:
     """Make the standing delivery of each partition its head in this environment."""
     with deployment.ledger.read() as connection:
-        ordinals = names.ordinals(look.source.name)
-        seen = sources.seen(connection, look.asset_id)
-        live = read_heads(connection, deployment, names, look.source.name)
+        moves = _adoptions(connection, deployment, look, names)
+    if moves:
+        with deployment.ledger.write() as connection:
+            seq = heads.new_change(connection, run=run, actor=actor)
+            # Asked again, now that nobody else moves heads: another run may have seen a newer file since.
+            moves = _adoptions(connection, deployment, look, names)
+            heads.move(connection, deployment.environment, moves, seq)
+
+
+def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, names: Names) -> list[Move]:
+    """Return the moves from the heads that are live to the deliveries that stand."""
+    ordinals = names.ordinals(look.source.name)
+    seen = sources.seen(connection, look.asset_id)
+    live = read_heads(connection, deployment, names, look.source.name)
     moves = []
     for number, each in seen.items():
         if number not in ordinals:
@@ -469,7 +493,4 @@ def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: s
             continue
         reason = "withdrawn" if wanted is None else "delivered" if before is None else "corrected"
         moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
-    if moves:
-        with deployment.ledger.write() as connection:
-            seq = heads.new_change(connection, run=run, actor=actor)
-            heads.move(connection, deployment.environment, moves, seq)
+    return moves

@@ -5,17 +5,22 @@ import io
 import os
 import re
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from tests.gates import rule
-from tests.scenario import Shop
+from tests.scenario import Shop, on_both_ledgers
+from tidemark import observe
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable
 from tidemark.landing import File, Landing
+from tidemark.ledger import Ledger
 from tidemark.reading import query
 
 LINES = """
@@ -542,6 +547,67 @@ def test_a_source_that_moves_to_other_names_is_asked_about(month: Shop) -> None:
     month.run()
     assert month.ran == {}
     assert month.counts("lines") == {"unchanged": 20}
+
+
+# -- two runs at once
+
+
+@on_both_ledgers
+def test_a_run_that_read_an_older_file_takes_nothing_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its reading a file and writing that down, another run has read the corrected one: that one stands."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.deliver("orders", DAYS[0], "k\n2\n")
+    other = shop.twin()
+
+    class Slow:
+        """A landing zone whose first answer is an old one when it comes."""
+
+        def __init__(self, real: Landing) -> None:
+            self.url, self.files, self.real = real.url, real.files, real
+
+        def read(self, name: str) -> tuple[bytes, str]:
+            answer = self.real.read(name)
+            if "other" not in vars(self):
+                self.other = other.deliver("orders", DAYS[0], "k\n3\n")
+                other.run()
+            return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop, "equip", lambda opened: opened.__dict__.update(landing=Slow(opened.landing)))
+        assert shop.run().ok
+    assert shop.heads("orders") == {DAYS[0]: [{"k": 3}]}
+    assert shop.heads("lines") == {DAYS[0]: "[(3,)]"}
+    assert [each["reason"] for each in shop.history("orders", DAYS[0])] == ["delivered", "corrected"]
+
+
+@on_both_ledgers
+def test_a_run_that_looked_at_older_heads_moves_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its looking and its moving, a correction came and was taken back: the head that it saw is no proof."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.deliver("orders", DAYS[0], "k\n2\n")
+    other = shop.twin()
+    adopt, write = observe._adopt, Ledger.write
+
+    def meanwhile(ledger: Ledger) -> AbstractContextManager[sa.Connection]:
+        monkeypatch.setattr(Ledger, "write", write)
+        monkeypatch.setattr(observe, "_adopt", adopt)
+        for content in ("k\n2\n", "k\n1\n"):
+            other.deliver("orders", DAYS[0], content)
+            other.planned()
+        return write(ledger)
+
+    def adopted(*arguments: Any) -> None:
+        monkeypatch.setattr(Ledger, "write", meanwhile)
+        adopt(*arguments)
+
+    monkeypatch.setattr(observe, "_adopt", adopted)
+    shop.run()
+    assert shop.heads("orders") == {DAYS[0]: [{"k": 1}]}
+    assert shop.heads("lines") == {DAYS[0]: "[(1,)]"}
 
 
 # -- dates that are far from all others
