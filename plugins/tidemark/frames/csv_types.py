@@ -120,8 +120,9 @@ def _dates(text: AnyArray) -> AnyArray:
 
 
 def _in_calendar(column: AnyArray) -> AnyArray:
-    years = pc.year(column)
-    if pc.any(pc.or_(pc.less(years, MINYEAR), pc.greater(years, MAXYEAR))).as_py():
+    years: AnyArray = pc.year(column)
+    first, last = pc.min(years).as_py(), pc.max(years).as_py()
+    if first is not None and (first < MINYEAR or last > MAXYEAR):
         raise pa.ArrowInvalid("a year that Python has no date for")
     return column
 
