@@ -7,6 +7,7 @@ from tidemark.catalog import load_catalog
 from tidemark.errors import UsageError
 from tidemark.inspecting import status_of
 from tidemark.reading import query, read
+from tidemark.running.run import prepare, run_batch
 
 DAYS = [f"2025-01-{day:02d}" for day in range(1, 15)]  # the 1st is a Wednesday; the 4th, 5th, 11th, 12th a weekend
 
@@ -696,6 +697,19 @@ def test_a_static_key_that_is_taken_out_disturbs_no_reader(lands: Shop) -> None:
     assert _read_all(lands, "lines") == [("uk", 0), ("fr", 1), ("de", 2)]
     with pytest.raises(UsageError, match="'es' is none of the static partitions: uk, fr, de"):
         lands.history("lines", "es")
+
+
+def test_a_static_key_that_is_taken_out_after_the_plan_is_left(lands: Shop) -> None:
+    """A worker that loads the edited definition does the rest of its batch."""
+    for key in ("uk", "fr"):
+        lands.deliver("orders", key, "k\n7\n")
+    with lands.deployment() as deployment:
+        prepared = prepare(deployment, lands.pipelines["shop"], as_of=lands.as_of, run="run", actor="tester")
+        lands.edit('"uk", "fr", "de"', '"uk", "de"')
+        pipeline = lands.pipelines["shop"]
+        report = run_batch(deployment, pipeline, prepared.plan_id, 0, "lines", run="run", actor="tester")
+    assert report.counted() == {"computed": 1, "unchanged": 1}
+    assert lands.called("lines", "uk") == 2
 
 
 def test_all_days_into_one(shop: Shop) -> None:
