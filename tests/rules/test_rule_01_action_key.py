@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.scenario import Shop
-from tidemark import survey
+from tidemark.survey import survey
 
 LINES = """
     orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
