@@ -120,6 +120,36 @@ def test_a_file_that_cannot_be_read_is_quarantined(running: Shop, content: bytes
     assert _is_kept(running, content)
 
 
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        ("date", "2025-02-30"),
+        ("date", "0000-01-01"),
+        ("date", "10000-01-01"),
+        ("datetime", "0000-01-01 00:00:00"),
+        ("datetime", "0001-01-01 00:00:00+05:00"),
+        ("datetime", "9999-12-31 23:00:00-05:00"),
+    ],
+)
+def test_a_date_outside_the_calendar_is_quarantined(shop: Shop, kind: str, cell: str) -> None:
+    """No function could take it out of its frame; the other day runs."""
+    shop.module("kinds", "from datetime import date, datetime\n")
+    shop.define(f"""
+        from kinds import {kind}
+        orders = source("orders", files="orders/{{partition}}.csv", partitions=DAYS, schema={{"on": {kind}}})
+
+        @asset(partitions=DAYS)
+        def newest(orders: pl.DataFrame) -> str:
+            return str(max(orders["on"].to_list()))
+    """)
+    shop.deliver("orders", DAY, f"on\n{cell}\n")
+    shop.deliver("orders", OTHER, "on\n2025-01-06\n")
+    verdict = shop.run()
+    assert shop.ran == {"newest": [OTHER]}
+    [trouble] = verdict.troubles
+    assert trouble.why.startswith(f"orders/{DAY}.csv: line 2, column 'on': {cell!r} is not {kind} (")
+
+
 def _is_kept(shop: Shop, content: bytes) -> bool:
     """Whether the store holds just these bytes: what was delivered can be looked at, though it was overwritten."""
     with shop.deployment() as deployment:

@@ -64,6 +64,10 @@ class Names:
                 continue  # a static key that was taken out of the definition
         return found
 
+    def lost(self, asset: str) -> set[int]:
+        """Return the ids of the keys that :meth:`ordinals` leaves out."""
+        return set(self.partitions[self.grains[asset].scheme].values()) - self.ordinals(asset).keys()
+
     def ensure(self, connection: sa.Connection, asset: str, keys: Iterable[str]) -> None:
         """Give ids to keys of an asset that have none."""
         grain = self.grains[asset]
@@ -115,10 +119,9 @@ def _definition(member: Source | Asset) -> dict[str, Any]:
     shared: dict[str, Any] = {"owner": member.owner, "gate": member.gate, "pii": sorted(member.pii)}
     shared["start"] = getattr(member.grain, "start", None)
     if isinstance(member, Source):
-        schema = {name: kind.__name__ for name, kind in member.schema.items()} if member.schema is not None else None
         expected = member.expected.to_json() if member.expected else None
         due = member.due.to_json() if member.due else None
-        return {**shared, "files": member.files, "schema": schema, "expected": expected, "due": due}
+        return {**shared, "files": member.files, "expected": expected, "due": due}
     closes_after = member.closes_after.total_seconds() if member.closes_after is not None else None
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
     key = list(member.key) if member.key else None
@@ -289,7 +292,11 @@ def _absent(connection: sa.Connection, names: Names, source: str) -> frozenset[i
 
 def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:
     ordinals = names.ordinals(asset) if any(number is not None for number in held) else {}
-    return {None if number is None else ordinals[number]: why for number, why in held.items()}
+    return {
+        None if number is None else ordinals[number]: why
+        for number, why in held.items()
+        if number is None or number in ordinals
+    }
 
 
 def _known_reader(deployment: Deployment, names: Names, suites: Mapping[str, bytes]) -> Any:

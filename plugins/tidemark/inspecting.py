@@ -185,17 +185,18 @@ def history_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     """Return every head that a partition has had, oldest first; JSON-ready.
 
     Raises:
-        UsageError: the asset or the key is none.
+        UsageError: the asset or the key is none, and has never been one.
 
     """
     member = pipeline[name]
-    member.grain.ordinal(key)
     names = register(deployment, pipeline)
     partition_id = names.partitions[member.grain.scheme].get(key)
-    if partition_id is None:
-        return []
-    with deployment.ledger.read() as connection:
-        entries = heads.history(connection, deployment.environment, names.assets[name], partition_id)
+    entries: list[heads.HistoryEntry] = []
+    if partition_id is not None:
+        with deployment.ledger.read() as connection:
+            entries = heads.history(connection, deployment.environment, names.assets[name], partition_id)
+    if not entries:
+        member.grain.ordinal(key)
     return [
         {
             "at": each.at.isoformat(),

@@ -4,6 +4,7 @@ Invariants:
 
 * A file is hashed again only when its stat token changed, or when the token could hide a change.
 * Nothing is read by an asset from the landing zone: an accepted delivery was copied into the store first.
+* Of two runs that look at once, the one that wrote down first stands; what is newer still is for the next run.
 * A bad delivery leaves the last accepted one live; a listing that fails, or too many files vanishing at once, changes
   nothing at all.
 """
@@ -26,7 +27,7 @@ from tidemark.ledger.heads import FINAL, Move
 from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
 from tidemark.partitions import TimeGrain
 
-# A date further than this from most deliveries is taken for a typing error, unless start= says otherwise.
+# A date further than this from all others may be a typing error, unless start= says otherwise.
 OUTLIER = timedelta(days=370)
 
 # Deliveries written down in one transaction: what a crash can cost is hashed again.
@@ -60,7 +61,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class _Look:
-    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range."""
+    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
+
+    ``seen`` is by ordinal; keys that the grain has lost are left out.
+    """
 
     source: Source
     asset_id: int
@@ -69,6 +73,11 @@ class _Look:
     seen: Mapping[int, Seen]
     suite: bytes | None
     outcomes: Mapping[bytes, str]
+
+    def newest(self, key: str) -> int | None:
+        """Return the id of the newest observation of a partition, None if there was none."""
+        seen = self.seen.get(self.source.grain.ordinal(key))
+        return seen.newest.id if seen else None
 
 
 def observe(
@@ -104,20 +113,18 @@ def observe(
     ignored: list[tuple[str, str, str]] = []
     looks = []
     for source in pipeline.sources:
-        files, left_out, strange = _matching(source, deployment.landing.files(source.folder), as_of)
+        look, strange = _look(deployment, pipeline, names, source, as_of)
         if strange:
             warnings.append(_ignored_text(source, strange))
         ignored += [(source.name, file, why) for file, why in strange.items()]
-        look = _look(deployment, pipeline, names, source, files, left_out)
         _check_vanished(look, confirmed)
         looks.append(look)
     for look in looks:
         name = look.source.name
         for group in _grouped(_changes(deployment, pipeline, look, progress, warnings)):
-            _write(deployment, look, names, group, run, actor)
             rejected += [
                 (name, each.key, each.observation.problem or "")
-                for each in group
+                for each in _write(deployment, look, names, group, run, actor)
                 if each.observation.outcome == REJECTED and not each.again
             ]
         _adopt(deployment, look, names, run, actor)
@@ -125,7 +132,7 @@ def observe(
 
 
 def _matching(
-    source: Source, files: Iterable[File], as_of: datetime
+    source: Source, files: Iterable[File], standing: frozenset[int], as_of: datetime
 ) -> tuple[dict[int, File], frozenset[int], dict[str, str]]:
     """Sort files by the partition that they deliver; return also which are out of range, and why files are ignored."""
     found: dict[int, File] = {}
@@ -136,7 +143,7 @@ def _matching(
             strange[file.name] = f"matches no partition of {source.files!r}"
         else:
             found[source.grain.ordinal(key)] = file
-    left_out = frozenset(_outliers(source, sorted(found), as_of))
+    left_out = frozenset(_outliers(source, sorted(found), standing, as_of))
     for ordinal in left_out:
         strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
     return found, left_out, dict(sorted(strange.items()))
@@ -149,13 +156,17 @@ def _ignored_text(source: Source, strange: Mapping[str, str]) -> str:
     return f"{source.name}: ignored {', '.join(named)}{more}"
 
 
-def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]:
-    """Return partitions before the declared start, far in the future, or far from most others."""
+def _outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_of: datetime) -> list[int]:
+    """Return partitions before the declared start, far in the future, or far from all others.
+
+    Only what is new can be far off: what was taken once is ``standing`` for as long as its file is there. Nothing new
+    is taken far before all that stands (at first: before the most files), and one file alone not far after it.
+    """
     grain = source.grain
     if not isinstance(grain, TimeGrain):
         return []
     horizon = max(as_of, datetime.now(UTC)) + OUTLIER
-    kept = [each for each in ordinals if grain.begins(each) <= horizon]
+    kept = [each for each in ordinals if each in standing or grain.begins(each) <= horizon]
     if grain.first is not None:
         kept = [each for each in kept if each >= grain.first]
     else:
@@ -164,7 +175,9 @@ def _outliers(source: Source, ordinals: list[int], as_of: datetime) -> list[int]
             if not spans or grain.begins(each) - grain.begins(spans[-1][-1]) > OUTLIER:
                 spans.append([])
             spans[-1].append(each)
-        kept = max(reversed(spans), key=len, default=[])
+        given = [span for span in spans if not standing.isdisjoint(span)] or [max(reversed(spans), key=len, default=[])]
+        spans = [span for span in spans if span in given or (len(span) > 1 and span[0] > given[0][0])]
+        kept = [each for span in spans for each in span]
     inside = set(kept)
     return [each for each in ordinals if each not in inside]
 
@@ -174,25 +187,32 @@ def _look(
     pipeline: Pipeline,
     names: Names,
     source: Source,
-    files: Mapping[int, File],
-    left_out: frozenset[int],
-) -> _Look:
+    as_of: datetime,
+) -> tuple[_Look, dict[str, str]]:
+    """Look at one source; returns also which files are ignored, and why."""
     suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
+    with deployment.ledger.read() as connection:
+        ordinals = names.ordinals(source.name)
+        found = sources.seen(connection, names.assets[source.name])
+        outcomes = records.gate_outcomes(connection, suite) if suite else {}
+    seen = {ordinals[number]: each for number, each in found.items() if number in ordinals}
+    listed = deployment.landing.files(source.folder)
+    files, left_out, strange = _matching(source, listed, frozenset(_standing(seen)), as_of)
     keys = [source.grain.key(ordinal) for ordinal in files]
     lacking = [key for key in keys if key not in names.partitions[source.grain.scheme]]
     if lacking:
         with deployment.ledger.write() as connection:
             names.ensure(connection, source.name, lacking)
-    with deployment.ledger.read() as connection:
-        ordinals = names.ordinals(source.name)
-        seen = sources.seen(connection, names.assets[source.name])
-        outcomes = records.gate_outcomes(connection, suite) if suite else {}
-    known = {ordinals[number]: each for number, each in seen.items() if number in ordinals}
-    return _Look(source, names.assets[source.name], files, left_out, known, suite, outcomes)
+    return _Look(source, names.assets[source.name], files, left_out, seen, suite, outcomes), strange
+
+
+def _standing(seen: Mapping[int, Seen]) -> list[int]:
+    """Return the partitions whose file was there when they were last looked at, accepted or not."""
+    return [ordinal for ordinal, each in seen.items() if each.newest.outcome != WITHDRAWN]
 
 
 def _check_vanished(look: _Look, confirmed: frozenset[str]) -> None:
-    there = [ordinal for ordinal, each in look.seen.items() if each.newest.outcome != WITHDRAWN]
+    there = _standing(look.seen)
     gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
     if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
         raise Refused(
@@ -312,6 +332,7 @@ def _taken(
         data_version=version,
         blob=blob,
         format=delivery.format,
+        declared=source.schema,
         rows=delivery.rows,
         size=len(payload),
     )
@@ -380,18 +401,16 @@ def _gated_again(
     assert newest.data_version is not None
     with deployment.ledger.read() as connection:
         made = records.made(connection, [newest.materialization])[newest.materialization]
-    assert made.blob is not None
-    from tidemark.frames import read_delivery
+    from tidemark.frames import TABULAR, read_table
 
-    payload = deployment.store.path(made.blob).read_bytes()
-    delivery = read_delivery(
-        payload, name=source.file_of(key), schema=source.schema, newline_at_end=source.newline_at_end
-    )
-    if delivery.table is None:
+    stored = made.stored
+    if stored.format not in TABULAR:
         return None
+    payload = deployment.store.path(stored.blob).read_bytes()
+    table = read_table(payload, stored.format, stored.declared, name=source.file_of(key))
     path = deployment.suite(pipeline, source.gate)
     label = f"{source.name} {key} {newest.data_version.hex()[:12]}"
-    return deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
+    return deployment.gate(path).check(source.gate, table, label=label, pii=source.pii)
 
 
 def _grouped(changes: Iterator[_Change]) -> Iterator[list[_Change]]:
@@ -405,12 +424,19 @@ def _grouped(changes: Iterator[_Change]) -> Iterator[list[_Change]]:
         yield group
 
 
-def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Change], run: str, actor: str) -> None:
-    """Write a group of changes down: deliveries that are new, what the gate said, and the observations."""
+def _write(
+    deployment: Deployment, look: _Look, names: Names, changes: list[_Change], run: str, actor: str
+) -> list[_Change]:
+    """Write a group of changes down: deliveries that are new, what the gate said, and the observations.
+
+    Returns those that were written: the others were read before another run has looked, and may be older than that.
+    """
     with deployment.ledger.write() as connection:
-        names.ensure(connection, look.source.name, [each.key for each in group])
+        names.ensure(connection, look.source.name, [each.key for each in changes])
+        numbers = {each.key: names.id_of(look.source.name, each.key) for each in changes}
+        newest = sources.newest(connection, look.asset_id, numbers.values())
+        group = [each for each in changes if newest.get(numbers[each.key]) == look.newest(each.key)]
         known = records.known(connection, look.asset_id, environment=deployment.environment, suite=look.suite)
-        numbers = {each.key: names.id_of(look.source.name, each.key) for each in group}
         made: dict[str, int] = {}
         new: list[tuple[str, records.Record]] = []
         for each in group:
@@ -440,6 +466,7 @@ def _write(deployment: Deployment, look: _Look, names: Names, group: list[_Chang
                 for each in group
             ],
         )
+    return group
 
 
 def _write_result(connection: sa.Connection, result: GateResult, version: bytes) -> None:
@@ -451,9 +478,20 @@ def _write_result(connection: sa.Connection, result: GateResult, version: bytes)
 def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: str) -> None:
     """Make the standing delivery of each partition its head in this environment."""
     with deployment.ledger.read() as connection:
-        ordinals = names.ordinals(look.source.name)
-        seen = sources.seen(connection, look.asset_id)
-        live = read_heads(connection, deployment, names, look.source.name)
+        moves = _adoptions(connection, deployment, look, names)
+    if moves:
+        with deployment.ledger.write() as connection:
+            seq = heads.new_change(connection, run=run, actor=actor)
+            # Asked again, now that nobody else moves heads: another run may have seen a newer file since.
+            moves = _adoptions(connection, deployment, look, names)
+            heads.move(connection, deployment.environment, moves, seq)
+
+
+def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, names: Names) -> list[Move]:
+    """Return the moves from the heads that are live to the deliveries that stand."""
+    ordinals = names.ordinals(look.source.name)
+    seen = sources.seen(connection, look.asset_id)
+    live = read_heads(connection, deployment, names, look.source.name)
     moves = []
     for number, each in seen.items():
         if number not in ordinals:
@@ -467,7 +505,4 @@ def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: s
             continue
         reason = "withdrawn" if wanted is None else "delivered" if before is None else "corrected"
         moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
-    if moves:
-        with deployment.ledger.write() as connection:
-            seq = heads.new_change(connection, run=run, actor=actor)
-            heads.move(connection, deployment.environment, moves, seq)
+    return moves

@@ -15,7 +15,7 @@ from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError
 from tidemark.explain import changed_inputs, reason_of, same_parameters
 from tidemark.facts import Names, definitions_digest, read_facts
-from tidemark.ledger import heads, plans, records
+from tidemark.ledger import acts, heads, plans, records
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.selection import selection_data, selection_from
@@ -144,6 +144,7 @@ def make_plan(
         if move is not None:
             moves.append(move)
     _check_forced(selection, judgements)
+    moves += _lost(deployment, pipeline, names)
     items = _items(deployment, pipeline, names, facts, judgements, selection, slots)
     return Plan(
         pipeline=pipeline.name,
@@ -191,6 +192,21 @@ def _gaps(pipeline: Pipeline, survey: Survey) -> dict[tuple[str, str], Gap]:
         for ordinal, view in survey.tracks[asset.name].views.items()
         if view.pending is None and (view.version is None or view.failed)
     }
+
+
+def _lost(deployment: Deployment, pipeline: Pipeline, names: Names) -> Iterable[Move]:
+    """Yield the end of each head whose static key was taken out of the definition, unless somebody holds it."""
+    reason = "its key was taken out of the definition"
+    with deployment.ledger.read() as connection:
+        held = acts.holds(connection, deployment.environment)
+        for each in pipeline.members:
+            asset_id, lost = names.assets[each.name], names.lost(each.name)
+            stays = held.get(asset_id, {})
+            if not lost or None in stays:
+                continue
+            live = heads.current(connection, deployment.environment, asset_id)
+            for number in sorted(lost & live.keys() - stays.keys()):
+                yield Move(asset_id, number, live[number].materialization, None, heads.FINAL, reason)
 
 
 def _items(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import UsageError, close
+from tidemark.facts import Names, read_heads
 from tidemark.frames import Part, load
-from tidemark.ledger import heads, records, registry
+from tidemark.ledger import records, registry
 from tidemark.ledger.registry import Registered
 
 if TYPE_CHECKING:
@@ -25,21 +26,18 @@ def live_parts(deployment: Deployment, asset: str, partition: str | None = None)
     with deployment.ledger.read() as connection:
         registered = _registered(registry.assets(connection), asset)
         grain = registered.grain
-        keys = {number: key for key, number in registry.partition_ids(connection, grain).items()}
-        live = heads.current(connection, deployment.environment, registered.id)
+        keys = {grain.scheme: registry.partition_ids(connection, grain)}
+        live = read_heads(connection, deployment, Names({asset: registered.id}, {asset: grain}, keys), asset)
         if partition is not None:
-            grain.ordinal(partition)
-            live = {number: head for number, head in live.items() if keys[number] == partition}
+            wanted = grain.ordinal(partition)
+            live = {ordinal: head for ordinal, head in live.items() if ordinal == wanted}
         made = records.made(connection, [head.materialization for head in live.values()])
     if partition is not None and not live:
         raise UsageError(f"nothing is live for {asset} {partition}: 'tidemark explain {asset} {partition}' says why")
-    schema = registered.schema
     parts = []
-    for number, head in sorted(live.items(), key=lambda pair: grain.ordinal(keys[pair[0]])):
-        each = made[head.materialization]
-        assert each.blob is not None
-        assert each.format is not None
-        parts.append(Part(keys[number], deployment.store.path(each.blob), each.format, schema))
+    for ordinal, head in sorted(live.items()):
+        stored = made[head.materialization].stored
+        parts.append(Part(grain.key(ordinal), deployment.store.path(stored.blob), stored.format, stored.declared))
     return parts
 
 
@@ -127,7 +125,7 @@ def _make_view(connection: "duckdb.DuckDBPyConnection", deployment: Deployment, 
     parts = live_parts(deployment, asset)
     if any(part.format in ("text", "bytes") for part in parts):
         return False
-    if parts and all(part.format == "parquet" for part in parts):
+    if parts and all(part.format == "parquet" and part.schema is None for part in parts):
         connection.register(asset, _dataset(asset, parts))
     else:
         import pyarrow as pa

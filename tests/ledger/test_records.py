@@ -1,11 +1,13 @@
 """Claims about materializations: written once, found by their action key, with what they read and what gates said."""
 
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 
 from tests.ledger.conftest import Book
 from tidemark.hashing import digest
 from tidemark.ledger import records
-from tidemark.ledger.records import COMPUTED, FAILED, InputRecord, Known, Record
+from tidemark.ledger.records import COMPUTED, FAILED, InputRecord, Known, Record, Stored
 
 KEY = digest("action key")
 
@@ -42,6 +44,15 @@ def test_a_materialization_is_read_as_it_was_written(book: Book) -> None:
     assert (made.data_version, made.blob, made.format, made.rows) == (digest("a"), "a", "parquet", 3)
     assert (made.size, made.seconds, made.parameters) == (2**40, 1.5, {"rate": 0.5, "names": ["a"]})
     assert (made.environment, made.run, made.actor) == ("prod", "run 1", "ada")
+
+
+def test_a_delivery_keeps_the_schema_that_it_was_read_with(book: Book) -> None:
+    declared = {"code": str, "on": date, "price": Decimal}
+    number, none = book.write(replace(record(book), declared=declared), record(book))
+    stored = {number: Stored("a", "parquet", declared), none: Stored("a", "parquet", None)}
+    with book.ledger.read() as connection:
+        assert {each.id: each.stored for each in records.made(connection, stored).values()} == stored
+        assert records.stored_from(connection, book.lines, number) == stored
 
 
 def test_numbers_come_in_the_order_of_what_is_written(book: Book) -> None:

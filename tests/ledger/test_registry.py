@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -79,12 +79,6 @@ def test_static_keys_can_be_added_and_taken_away(ledger: Ledger) -> None:
 def test_other_pipelines_know_the_grain_from_the_ledger(ledger: Ledger, grain: Grain) -> None:
     register(ledger, member("totals", grain))
     assert known(ledger)["totals"].grain == grain
-
-
-def test_the_schema_of_a_source_is_known_as_types(ledger: Ledger) -> None:
-    register(ledger, member("orders", schema={"code": "str", "on": "date", "price": "float"}), member("lines"))
-    assert known(ledger)["orders"].schema == {"code": str, "on": date, "price": float}
-    assert known(ledger)["lines"].schema is None
 
 
 def ensure(ledger: Ledger, grain: Grain, keys: Iterable[str]) -> dict[str, int]:

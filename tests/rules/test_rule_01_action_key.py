@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.scenario import Shop
-from tidemark import survey
+from tidemark.survey import survey
 
 LINES = """
     orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
@@ -279,7 +279,7 @@ def test_a_new_scheme_of_keys_makes_all_of_them_new(shop: Shop, monkeypatch: pyt
     shop.define(LINES)
     shop.deliver_days("orders", *WEEK)
     shop.run()
-    monkeypatch.setattr(survey.survey, "SCHEME_VERSION", survey.survey.SCHEME_VERSION + 1)
+    monkeypatch.setattr(survey, "SCHEME_VERSION", survey.SCHEME_VERSION + 1)
     shop.run()
     assert shop.ran == {"lines": WEEK}
 

@@ -1,17 +1,27 @@
 """Rule 4: what is delivered, corrected, rejected and withdrawn, and when a file is looked into at all."""
 
 import gzip
+import io
 import os
+import re
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
+import polars as pl
 import pytest
+import sqlalchemy as sa
 
-from tests.scenario import Shop
+from tests.gates import rule
+from tests.scenario import Shop, on_both_ledgers
+from tidemark import observe
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable
 from tidemark.landing import File, Landing
+from tidemark.ledger import Ledger
+from tidemark.reading import query
 
 LINES = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS%s)
@@ -225,6 +235,85 @@ def test_without_a_schema_types_are_inferred_over_the_whole_file(shop: Shop) -> 
     shop.deliver("orders", DAYS[0], "k\n" + "1\n" * 20_000 + "x\n")
     shop.run()
     assert shop.heads("lines") == {DAYS[0]: "('1',)"}
+
+
+# -- the schema that a delivery was accepted with
+
+
+def _standing(shop: Shop) -> None:
+    """Accept a day as text, and reject what comes for it when whole numbers are declared."""
+    shop.define(LINES % ', schema={"k": str}')
+    shop.deliver("orders", DAYS[0], "k\n01\n")
+    shop.run()
+    shop.edit('"k": str', '"k": int')
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    shop.run()
+    assert shop.provisional("lines") == {DAYS[0]: {f"orders {DAYS[0]}"}}
+
+
+def test_a_standing_delivery_is_read_with_the_schema_that_it_was_accepted_with(shop: Shop) -> None:
+    """Its version says text: an asset whose code changes gets that, whatever the definition declares by now."""
+    _standing(shop)
+    shop.edit("repr(orders.rows())", "repr(orders.rows()) + '!'")
+    shop.run()
+    assert shop.ran == {"lines": [DAYS[0]]}
+    assert shop.heads("lines") == {DAYS[0]: "[('01',)]!"}
+
+
+def test_a_delivery_that_the_present_schema_refuses_can_still_be_read(shop: Shop) -> None:
+    """An edit that no file fits leaves every reader what it had, by every way of reading."""
+    shop.define(LINES % ', schema={"k": str}')
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    shop.run()
+    shop.edit('"k": str', '"k": int')
+    shop.edit("repr(orders.rows())", "repr(orders.rows()) + '!'")
+    shop.run()
+    assert shop.heads("lines") == {DAYS[0]: "[('x',)]!"}
+    assert shop.heads("orders") == {DAYS[0]: [{"k": "x"}]}
+    with shop.deployment() as deployment:
+        assert query(deployment, "SELECT k FROM orders").fetchall() == [("x",)]
+
+
+def test_another_pipeline_reads_a_standing_delivery_as_it_was_accepted(shop: Shop) -> None:
+    """What a source declares today says nothing of what its standing deliveries were read with."""
+    _standing(shop)
+    shop.define(
+        """
+        @asset(partitions=DAYS, inputs={"orders": ref("orders")})
+        def counted(orders: pl.DataFrame) -> str:
+            return repr(orders.rows())
+        """,
+        name="other",
+    )
+    shop.run("other")
+    assert shop.heads("counted") == {DAYS[0]: "[('01',)]"}
+
+
+def test_sql_reads_a_delivered_parquet_file_as_declared(shop: Shop) -> None:
+    """Its columns have the types of the schema, as an asset gets them."""
+    shop.define((LINES % ', schema={"k": float}').replace(".csv", ".parquet"))
+    content = io.BytesIO()
+    pl.DataFrame({"k": [1]}).write_parquet(content)
+    shop.deliver("orders", DAYS[0], content.getvalue())
+    shop.run()
+    assert shop.heads("lines") == {DAYS[0]: "[(1.0,)]"}
+    with shop.deployment() as deployment:
+        assert query(deployment, "SELECT typeof(k) FROM orders").fetchall() == [("DOUBLE",)]
+
+
+def test_a_delivery_that_is_stored_in_another_form_is_gated_again(shop: Shop) -> None:
+    """A sender that began to compress delivers the same content: a changed suite looks at what is stored of it."""
+    shop.suite("orders", rule("expect_column_values_to_not_be_null", column="k"))
+    shop.define(LINES % ', gate="orders"')
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.edit(".csv", ".csv.gz")
+    shop.deliver("orders", DAYS[0], gzip.compress(b"k\n1\n"))
+    shop.run()
+    assert shop.ran == {}
+    shop.suite("orders", rule("expect_table_row_count_to_be_between", min_value=1))
+    assert shop.run().ok
+    assert shop.explain("orders", DAYS[0])["gate"]["outcome"] == "passed"
 
 
 # -- bad deliveries
@@ -458,3 +547,152 @@ def test_a_source_that_moves_to_other_names_is_asked_about(month: Shop) -> None:
     month.run()
     assert month.ran == {}
     assert month.counts("lines") == {"unchanged": 20}
+
+
+# -- two runs at once
+
+
+@on_both_ledgers
+def test_a_run_that_read_an_older_file_takes_nothing_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its reading a file and writing that down, another run has read the corrected one: that one stands."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.deliver("orders", DAYS[0], "k\n2\n")
+    other = shop.twin()
+
+    class Slow:
+        """A landing zone whose first answer is an old one when it comes."""
+
+        def __init__(self, real: Landing) -> None:
+            self.url, self.files, self.real = real.url, real.files, real
+
+        def read(self, name: str) -> tuple[bytes, str]:
+            answer = self.real.read(name)
+            if "other" not in vars(self):
+                self.other = other.deliver("orders", DAYS[0], "k\n3\n")
+                other.run()
+            return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop, "equip", lambda opened: opened.__dict__.update(landing=Slow(opened.landing)))
+        assert shop.run().ok
+    assert shop.heads("orders") == {DAYS[0]: [{"k": 3}]}
+    assert shop.heads("lines") == {DAYS[0]: "[(3,)]"}
+    assert [each["reason"] for each in shop.history("orders", DAYS[0])] == ["delivered", "corrected"]
+
+
+@on_both_ledgers
+def test_a_run_that_looked_at_older_heads_moves_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its looking and its moving, a correction came and was taken back: the head that it saw is no proof."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.deliver("orders", DAYS[0], "k\n2\n")
+    other = shop.twin()
+    adopt, write = observe._adopt, Ledger.write
+
+    def meanwhile(ledger: Ledger) -> AbstractContextManager[sa.Connection]:
+        monkeypatch.setattr(Ledger, "write", write)
+        monkeypatch.setattr(observe, "_adopt", adopt)
+        for content in ("k\n2\n", "k\n1\n"):
+            other.deliver("orders", DAYS[0], content)
+            other.planned()
+        return write(ledger)
+
+    def adopted(*arguments: Any) -> None:
+        monkeypatch.setattr(Ledger, "write", meanwhile)
+        adopt(*arguments)
+
+    monkeypatch.setattr(observe, "_adopt", adopted)
+    shop.run()
+    assert shop.heads("orders") == {DAYS[0]: [{"k": 1}]}
+    assert shop.heads("lines") == {DAYS[0]: "[(1,)]"}
+
+
+# -- dates that are far from all others
+
+
+def _deliver(shop: Shop, *keys: str) -> None:
+    for key in keys:
+        shop.deliver("orders", key, "k\n1\n")
+
+
+def _ignored(shop: Shop) -> set[str]:
+    """Return the days that the last run ignored, each with the mend."""
+    assert shop.plan is not None
+    pattern = r"'orders/([\d-]+)\.csv' \(its date is out of range: declare start= if it is meant\)"
+    return set(re.findall(pattern, "\n".join(shop.plan.observed.warnings)))
+
+
+LONG_AGO = ["1970-01-01", "1970-01-02", "1970-01-03"]
+BEFORE = [f"2023-01-{day:02d}" for day in range(1, 6)]
+
+
+@pytest.mark.parametrize("stray", [LONG_AGO, BEFORE], ids=["long ago", "two years ago"])
+def test_stray_dates_withdraw_nothing_however_many_they_are(shop: Shop, stray: list[str]) -> None:
+    """What was accepted stays for as long as its file is there; a past that comes afterwards must be declared."""
+    shop.define(LINES % "")
+    _deliver(shop, *DAYS[:2])
+    shop.run()
+    before = shop.state()
+    _deliver(shop, *stray)
+    assert shop.run().ok
+    assert shop.ran == {}
+    assert shop.state() == before
+    assert _ignored(shop) == set(stray)
+    shop.edit("partitions=DAYS)\n\n@asset", 'partitions=Daily(start="1970-01-01"))\n\n@asset')
+    shop.run()
+    assert shop.ran == {"lines": stray}
+    assert shop.state() == shop.rebuilt().state()
+
+
+def test_deliveries_go_on_after_a_pause_of_years(shop: Shop) -> None:
+    """Two files are no typing error, though the old ones are more; one alone may be, until a second one comes."""
+    shop.now("2023-01-10 06:00")
+    shop.define(LINES % "")
+    _deliver(shop, *BEFORE)
+    shop.run()
+    shop.now("2025-01-10 06:00")
+    _deliver(shop, DAYS[0])
+    shop.run()
+    assert shop.ran == {}
+    assert _ignored(shop) == {DAYS[0]}
+    _deliver(shop, DAYS[1])
+    shop.run()
+    assert shop.ran == {"lines": DAYS[:2]}
+    assert _ignored(shop) == set()
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:2]}
+    assert shop.state() == shop.rebuilt().state()
+
+
+@pytest.mark.parametrize("left", [[DAYS[0]], [BEFORE[0]]], ids=["the newer", "the older"])
+def test_a_delivery_that_is_left_alone_is_no_typing_error_by_that(shop: Shop, left: list[str]) -> None:
+    """Its neighbours are withdrawn, and it is as far from all others as one that nobody meant: it stays."""
+    shop.define(LINES % "")
+    _deliver(shop, *BEFORE, *DAYS[:4])
+    shop.run()
+    gone = {BEFORE[0]: BEFORE[1:], DAYS[0]: DAYS[1:4]}[left[0]]
+    shop.withdraw("orders", *gone)
+    shop.run(confirmed=frozenset({"orders"}))
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:4]} - set(gone)
+    assert _ignored(shop) == set()
+
+
+def test_the_first_look_begins_with_most_of_the_files(shop: Shop) -> None:
+    """What is older is ignored, and what is newer only if it is one file alone; of equals the newest are meant."""
+    shop.define(LINES % "")
+    _deliver(shop, *LONG_AGO[:2], *BEFORE, *DAYS[:2], "2026-03-01")
+    shop.run()
+    assert _ignored(shop) == {*LONG_AGO[:2], "2026-03-01"}
+    assert shop.heads("lines").keys() == {*BEFORE, *DAYS[:2]}
+    assert shop.state() == shop.rebuilt().state()
+
+
+def test_of_two_lone_dates_the_newest_is_meant(shop: Shop) -> None:
+    """Nothing else tells them apart."""
+    shop.define(LINES % "")
+    _deliver(shop, BEFORE[0], DAYS[0])
+    shop.run()
+    assert _ignored(shop) == {BEFORE[0]}
+    assert shop.heads("lines").keys() == {DAYS[0]}

@@ -3,6 +3,11 @@
 import pytest
 
 from tests.scenario import Shop
+from tidemark.catalog import load_catalog
+from tidemark.errors import UsageError
+from tidemark.inspecting import status_of
+from tidemark.reading import query, read
+from tidemark.running.run import prepare, run_batch
 
 DAYS = [f"2025-01-{day:02d}" for day in range(1, 15)]  # the 1st is a Wednesday; the 4th, 5th, 11th, 12th a weekend
 
@@ -615,6 +620,96 @@ def test_static_partitions_and_one_of_all(shop: Shop) -> None:
     shop.run()
     assert shop.ran == {"named": ["fr"]}
     assert shop.state() == shop.rebuilt().state()
+
+
+@pytest.fixture
+def lands(shop: Shop) -> Shop:
+    """Three countries that were delivered and have run; then one is taken out of the definition."""
+    shop.define("""
+        LANDS = Static(["uk", "fr", "de"])
+        orders = source("orders", files="orders/{partition}.csv", partitions=LANDS)
+
+        @asset(partitions=LANDS)
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+
+        @asset(inputs={"lines": parts()})
+        def total(lines: pl.DataFrame) -> str:
+            return str(sorted(lines["k"]))
+    """)
+    for number, key in enumerate(["uk", "fr", "de"]):
+        shop.deliver("orders", key, f"k\n{number}\n")
+    shop.run()
+    return shop
+
+
+def _read_all(shop: Shop, asset: str) -> list[tuple[str, int]]:
+    """Return what SQL and Python say of an asset, which must be the same."""
+    with shop.deployment() as deployment:
+        found = read(asset, deployment=deployment).select("partition", "k").rows()
+        assert query(deployment, f"SELECT partition, k FROM {asset} ORDER BY k").fetchall() == found
+    return list(found)
+
+
+def test_a_static_key_that_is_taken_out_has_no_head(lands: Shop) -> None:
+    """A clean rebuild would have none: what reads all keys is computed without it."""
+    lands.edit('"uk", "fr", "de"', '"uk", "de"')
+    lands.run()
+    assert lands.ran == {"total": ["all"]}
+    assert lands.heads("total") == {"all": "[0, 2]"}
+    assert lands.heads("lines").keys() == lands.heads("orders").keys() == {"uk", "de"}
+    assert lands.state() == lands.rebuilt().state()
+    lands.run()
+    assert len(lands.history("lines", "fr")) == len(lands.history("orders", "fr")) == 2
+    assert not lands.history("lines", "fr")[-1]["version"]
+    assert lands.history("lines", "fr")[-1]["reason"] == "its key was taken out of the definition"
+
+
+def test_a_static_key_that_comes_back_is_restored(lands: Shop) -> None:
+    """What was computed for it is known: nothing runs."""
+    before = lands.state()
+    lands.edit('"uk", "fr", "de"', '"uk", "de"')
+    lands.run()
+    lands.edit('"uk", "de"', '"uk", "fr", "de"')
+    lands.run()
+    assert lands.ran == {}
+    assert lands.counts("lines") == {"unchanged": 2, "restored": 1}
+    assert lands.state() == before == lands.rebuilt().state()
+
+
+def test_a_static_key_that_is_taken_out_disturbs_no_reader(lands: Shop) -> None:
+    """Neither before a plan has seen it, nor while its head is held."""
+    lands.hold("lines", "fr")
+    lands.edit('"uk", "fr", "de"', '"uk", "de"')
+    for ready in (lambda: None, lands.run):
+        with lands.deployment() as deployment:
+            status = status_of(deployment, load_catalog(lands.dags))
+            assert status["problems"] == {}
+        ready()
+        assert _read_all(lands, "lines") == [("uk", 0), ("de", 2)]
+        assert _read_all(lands, "orders") == [("uk", 0), ("de", 2)]
+        assert lands.history("lines", "fr")[-1]["live"]
+        assert lands.explain("lines", "uk")["state"] == "fresh"
+    assert lands.heads("total") == {"all": "[0, 2]"}
+    lands.edit('"uk", "de"', '"uk", "fr", "de"')
+    lands.run()
+    assert lands.ran == {}
+    assert _read_all(lands, "lines") == [("uk", 0), ("fr", 1), ("de", 2)]
+    with pytest.raises(UsageError, match="'es' is none of the static partitions: uk, fr, de"):
+        lands.history("lines", "es")
+
+
+def test_a_static_key_that_is_taken_out_after_the_plan_is_left(lands: Shop) -> None:
+    """A worker that loads the edited definition does the rest of its batch."""
+    for key in ("uk", "fr"):
+        lands.deliver("orders", key, "k\n7\n")
+    with lands.deployment() as deployment:
+        prepared = prepare(deployment, lands.pipelines["shop"], as_of=lands.as_of, run="run", actor="tester")
+        lands.edit('"uk", "fr", "de"', '"uk", "de"')
+        pipeline = lands.pipelines["shop"]
+        report = run_batch(deployment, pipeline, prepared.plan_id, 0, "lines", run="run", actor="tester")
+    assert report.counted() == {"computed": 1, "unchanged": 1}
+    assert lands.called("lines", "uk") == 2
 
 
 def test_all_days_into_one(shop: Shop) -> None:

@@ -12,11 +12,12 @@ from tidemark.frames.annotations import accepts_none, check_annotation, check_ou
 
 if TYPE_CHECKING:
     from tidemark.frames.content import bytes_version, data_version, schema_digest, text_version
-    from tidemark.frames.deliveries import Delivery, read_delivery
+    from tidemark.frames.deliveries import TABULAR, Delivery, read_delivery, read_table
     from tidemark.frames.inputs import Part, load
     from tidemark.frames.outputs import Encoded, encode
 
 __all__ = [
+    "TABULAR",
     "Delivery",
     "Encoded",
     "Part",
@@ -29,13 +30,14 @@ __all__ = [
     "encode",
     "load",
     "read_delivery",
+    "read_table",
     "schema_digest",
     "text_version",
 ]
 
 _HOMES = {
     "content": ("bytes_version", "data_version", "schema_digest", "text_version"),
-    "deliveries": ("Delivery", "read_delivery"),
+    "deliveries": ("TABULAR", "Delivery", "read_delivery", "read_table"),
     "inputs": ("Part", "load"),
     "outputs": ("Encoded", "encode"),
 }

@@ -6,7 +6,7 @@ zeros and numbers too long for 64 bits stay text. An empty cell is null in every
 """
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import MAXYEAR, MINYEAR, date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -112,7 +112,19 @@ def _timestamps(text: AnyArray) -> AnyArray:
     # The first cell says whether they have zone offsets: a whole column that fails to convert takes a long time to.
     first = pc.index(text.is_valid(), True).as_py()
     naive = first < 0 or _converts(text[first : first + 1], _as(pa.timestamp("us")))
-    return text.cast(pa.timestamp("us", None if naive else "UTC"))
+    return _in_calendar(text.cast(pa.timestamp("us", None if naive else "UTC")))
+
+
+def _dates(text: AnyArray) -> AnyArray:
+    return _in_calendar(text.cast(pa.date32()))
+
+
+def _in_calendar(column: AnyArray) -> AnyArray:
+    years: AnyArray = pc.year(column)
+    first, last = pc.min(years).as_py(), pc.max(years).as_py()
+    if first is not None and (first < MINYEAR or last > MAXYEAR):
+        raise pa.ArrowInvalid("a year that Python has no date for")
+    return column
 
 
 def _decimals(text: AnyArray) -> AnyArray:
@@ -132,7 +144,7 @@ _CONVERTERS: dict[type, tuple[_Convert, str]] = {
     int: (_integers, "digits, of at most 64 bits"),
     float: (_as(pa.float64()), "digits with a point"),
     bool: (_as(pa.bool_()), "true, false, 1 or 0"),
-    date: (_as(pa.date32()), "YYYY-MM-DD"),
+    date: (_dates, "YYYY-MM-DD"),
     datetime: (_timestamps, "YYYY-MM-DD HH:MM:SS, to the microsecond; a zone offset in all cells or in none"),
     Decimal: (_decimals, "digits with a point, at most 38"),
 }
@@ -141,6 +153,6 @@ _INFERENCES: tuple[tuple[str, _Convert], ...] = (
     ("^-?(0|[1-9][0-9]*)$", _whole),
     (r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$", _as(pa.float64())),
     ("^(true|false|True|False|TRUE|FALSE)$", _as(pa.bool_())),
-    (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", _as(pa.date32())),
+    (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", _dates),
     (r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:", _timestamps),
 )

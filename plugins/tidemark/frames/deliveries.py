@@ -69,10 +69,10 @@ def read_delivery(
 
 
 def read_table(payload: bytes, form: str, schema: Mapping[str, type] | None, *, name: str) -> pa.Table:
-    """The table of a delivery that was accepted before, in canonical form, without its version.
+    """The table of a delivery that was read before with just this schema, in canonical form, without its version.
 
     Raises:
-        DeliveryError: it does not fit the schema, which must have changed since.
+        DeliveryError: it does not fit the schema.
 
     """
     if form == "parquet":

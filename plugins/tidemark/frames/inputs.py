@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Part:
     """A pinned input blob as a local file.
 
-    ``format`` is what `encode` or `read_delivery` said of it; ``schema`` is what its source declares, else None.
+    ``format`` is what `encode` or `read_delivery` said of it; ``schema`` is what a delivery was read with, else None.
     """
 
     partition: str
@@ -55,7 +55,7 @@ def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str
         UsageError: what is stored cannot arrive as annotated; or members have columns of conflicting types, or one
             named ``partition``: the message names column and partitions.
         DefinitionError: the annotation is not supported.
-        DeliveryError: a part is a delivery that its (changed) schema no longer fits.
+        DeliveryError: a part is a delivery that its schema does not fit.
 
     """
     kind = declared_kind(annotation, f"input {name!r}")

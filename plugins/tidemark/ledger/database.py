@@ -31,6 +31,7 @@ class Turn(IntEnum):
     AUDIT = 7_415_205_914
     UPGRADE = 7_415_205_915
     NAMES = 7_415_205_916
+    OBSERVATIONS = 7_415_205_917
 
 
 def take_turn(connection: sa.Connection, turn: Turn) -> None:

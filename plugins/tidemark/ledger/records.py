@@ -1,8 +1,9 @@
 """Materializations: what was computed or delivered, from what, and whether it passed its gate. Written once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -14,6 +15,9 @@ DELIVERED = "delivered"
 COMPUTED = "computed"
 FAILED = "failed"
 DIED = "died"  # failed by killing the workers that computed it
+
+# The types that a source may declare, by the names under which a delivery keeps them.
+_TYPES: dict[str, type] = {each.__name__: each for each in (str, int, float, bool, date, datetime, Decimal)}
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """A materialization to be written down; sizes in bytes, time in seconds; a failure with the suite it was under."""
+    """A materialization to be written down; sizes in bytes, time in seconds; a failure with the suite it was under.
+
+    ``declared`` is the schema that a delivery was read with: it decides what its content is, as much as its file does.
+    """
 
     asset_id: int
     partition_id: int
@@ -41,6 +48,7 @@ class Record:
     schema_digest: bytes | None = None
     blob: str | None = None
     format: str | None = None
+    declared: Mapping[str, type] | None = None
     rows: int | None = None
     size: int | None = None
     seconds: float | None = None
@@ -84,6 +92,7 @@ def write(
             "schema_digest": each.schema_digest,
             "blob": each.blob,
             "format": each.format,
+            "declared": None if each.declared is None else {name: of.__name__ for name, of in each.declared.items()},
             "rows": each.rows,
             "bytes": each.size,
             "seconds": each.seconds,
@@ -181,6 +190,21 @@ def known(
     return found
 
 
+class Stored(NamedTuple):
+    """Where the data of a materialization is in the store, and what it takes to read it.
+
+    Attributes:
+        blob: its address.
+        format: what is stored there.
+        declared: the schema that a delivery was accepted with, whatever its source declares by now; None if none was.
+
+    """
+
+    blob: str
+    format: str
+    declared: dict[str, type] | None = None
+
+
 class Made(NamedTuple):
     """A materialization as it was written down."""
 
@@ -194,6 +218,7 @@ class Made(NamedTuple):
     data_version: bytes | None
     blob: str | None
     format: str | None
+    declared: dict[str, str] | None
     rows: int | None
     size: int | None
     seconds: float | None
@@ -202,6 +227,17 @@ class Made(NamedTuple):
     actor: str
     error: str | None
     created_at: datetime
+
+    @property
+    def stored(self) -> Stored:
+        """Where its data is; it must have some."""
+        assert self.blob is not None
+        assert self.format is not None
+        return _stored(self.blob, self.format, self.declared)
+
+
+def _stored(blob: str, form: str, declared: dict[str, str] | None) -> Stored:
+    return Stored(blob, form, None if declared is None else {name: _TYPES[of] for name, of in declared.items()})
 
 
 _MADE = (
@@ -216,6 +252,7 @@ _MADE = (
         materialization.c.data_version,
         materialization.c.blob,
         materialization.c.format,
+        materialization.c.declared,
         materialization.c.rows,
         materialization.c.bytes,
         materialization.c.seconds,
@@ -239,13 +276,13 @@ def made(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Made]:
     return found
 
 
-def blobs_from(connection: sa.Connection, asset_id: int, number: int, limit: int = 500) -> dict[int, tuple[str, str]]:
-    """Return where the data of a materialization is (address and format), and of those written next after it.
+def stored_from(connection: sa.Connection, asset_id: int, number: int, limit: int = 500) -> dict[int, Stored]:
+    """Return where the data of a materialization is, and of those written next after it.
 
     Neighbours in time are written one after the other, and who reads one soon reads the next.
     """
     query = (
-        sa.select(materialization.c.id, materialization.c.blob, materialization.c.format)
+        sa.select(materialization.c.id, materialization.c.blob, materialization.c.format, materialization.c.declared)
         .where(
             materialization.c.asset_id == asset_id,
             materialization.c.id >= number,
@@ -254,7 +291,7 @@ def blobs_from(connection: sa.Connection, asset_id: int, number: int, limit: int
         .order_by(materialization.c.id)
         .limit(limit)
     )
-    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+    return {number: _stored(*kept) for number, *kept in connection.execute(query)}
 
 
 def made_for(connection: sa.Connection, asset_id: int, partition_id: int) -> list[Made]:

@@ -6,8 +6,7 @@ A name belongs to the pipeline that registered it first.
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,9 +20,6 @@ from tidemark.partitions import Grain, TimeGrain, grain_of
 
 # SQLite takes 32,766 variables in a statement, PostgreSQL 65,535.
 CHUNK = 5_000
-
-# The types that a schema may declare, by the names under which a definition keeps them.
-_TYPES: dict[str, type] = {each.__name__: each for each in (str, int, float, bool, date, datetime, Decimal)}
 
 
 def chunks(values: Iterable[Any]) -> Iterable[list[Any]]:
@@ -49,12 +45,6 @@ class Registered:
     grain: Grain
     definition: Mapping[str, Any]
     nondeterministic: bool
-
-    @property
-    def schema(self) -> dict[str, type] | None:
-        """The declared schema of a source, or None."""
-        kept = self.definition.get("schema")
-        return None if kept is None else {name: _TYPES[kind] for name, kind in kept.items()}
 
 
 def assets(connection: sa.Connection) -> dict[str, Registered]:

@@ -108,6 +108,7 @@ materialization = sa.Table(
     sa.Column("schema_digest", Digest),
     sa.Column("blob", sa.Text),
     sa.Column("format", sa.Text),
+    sa.Column("declared", Json),  # {column: type} that a delivery was read with; null: none was declared
     sa.Column("rows", sa.BigInteger),
     sa.Column("bytes", sa.BigInteger),
     sa.Column("seconds", sa.Float),

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.registry import chunks
 from tidemark.ledger.schema import declaration, observation
 
 ACCEPTED = "accepted"
@@ -29,6 +31,7 @@ class Observation:
         materialization: the delivery that was written down.
         problem: why it was rejected.
         seen_at: when it was written down; None before.
+        id: its number among all observations, which rises; None before it was written down.
 
     """
 
@@ -42,6 +45,7 @@ class Observation:
     materialization: int | None = None
     problem: str | None = None
     seen_at: datetime | None = None
+    id: int | None = None
 
 
 class Seen(NamedTuple):
@@ -84,12 +88,27 @@ def seen(connection: sa.Connection, asset_id: int) -> dict[int, Seen]:
             row.materialization_id,
             row.problem,
             row.seen_at,
+            row.id,
         )
         before = found.get(row.partition_id)
         standing = each if each.outcome == ACCEPTED else None
         if each.outcome == REJECTED and before is not None:
             standing = before.accepted
         found[row.partition_id] = Seen(each, standing)
+    return found
+
+
+def newest(connection: sa.Connection, asset_id: int, partition_ids: Iterable[int]) -> dict[int, int]:
+    """Return the id of the newest observation of each of some partitions; nobody else adds one before this ends."""
+    take_turn(connection, Turn.OBSERVATIONS)
+    found: dict[int, int] = {}
+    for some in chunks(partition_ids):
+        query = (
+            sa.select(observation.c.partition_id, sa.func.max(observation.c.id))
+            .where(observation.c.asset_id == asset_id, observation.c.partition_id.in_(some))
+            .group_by(observation.c.partition_id)
+        )
+        found.update((partition_id, number) for partition_id, number in connection.execute(query))
     return found
 
 

@@ -40,8 +40,9 @@ class Checks:
             return known, None
         import pyarrow.parquet as pq
 
-        blob, form = self._computation.blob_of(number)
-        table = pq.read_table(self._batch.deployment.store.path(blob)) if form == "parquet" else None
+        stored = self._computation.stored(number)
+        path = self._batch.deployment.store.path(stored.blob)
+        table = pq.read_table(path) if stored.format == "parquet" else None
         return self._ask(key, version, table)
 
     def why(self, version: bytes, checked: Checked | None) -> str:

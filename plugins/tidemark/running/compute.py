@@ -1,11 +1,11 @@
 """Reading pinned inputs, and calling an asset's function."""
 
 import decimal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tidemark.assets import Input, Source
-from tidemark.ledger import records, registry
+from tidemark.ledger import records
+from tidemark.ledger.records import Stored
 from tidemark.mappings import Window
 from tidemark.running.batch import Batch
 from tidemark.survey import Judgement, Read
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Computation:
-    """Calls the function of a batch's asset; remembers where the blobs of its inputs are."""
+    """Calls the function of a batch's asset; remembers where the data of its inputs is."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._blobs: dict[int, tuple[str, str]] = {}
+        self._stored: dict[int, Stored] = {}
 
     def call(self, judged: Judgement) -> "Encoded":
         """Read the inputs as they are pinned, call the function, and encode what it returns.
@@ -47,14 +47,14 @@ class Computation:
         returns = asset.function.__annotations__.get("return")
         return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
 
-    def blob_of(self, number: int) -> tuple[str, str]:
-        """Return address and format of a materialization's data."""
+    def stored(self, number: int) -> Stored:
+        """Return where the data of one of the asset's materializations is."""
         self._find(self._batch.asset_id, [number])
-        return self._blobs[number]
+        return self._stored[number]
 
-    def remember(self, number: int, blob: str, form: str) -> None:
+    def remember(self, number: int, stored: Stored) -> None:
         """Keep where the data of a materialization is that the ledger does not know yet."""
-        self._blobs[number] = (blob, form)
+        self._stored[number] = stored
 
     def _parts(self, read: Read) -> "list[Part]":
         from tidemark.frames import Part
@@ -63,24 +63,16 @@ class Computation:
         self._find(
             self._batch.names.assets[read.input.upstream], [number for _, number in present if number is not None]
         )
-        schema = self._schema(read.input)
         store = self._batch.deployment.store
         parts = []
         for key, number in present:
             assert number is not None
-            blob, form = self._blobs[number]
-            parts.append(Part(key, store.path(blob), form, schema))
+            stored = self._stored[number]
+            parts.append(Part(key, store.path(stored.blob), stored.format, stored.declared))
         return parts
-
-    def _schema(self, read: Input) -> Mapping[str, type] | None:
-        if not read.external:
-            upstream = self._batch.pipeline[read.upstream]
-            return upstream.schema if isinstance(upstream, Source) else None
-        with self._batch.deployment.ledger.read() as connection:
-            return registry.assets(connection)[read.upstream].schema
 
     def _find(self, asset_id: int, numbers: Sequence[int]) -> None:
         for number in sorted(numbers):
-            if number not in self._blobs:
+            if number not in self._stored:
                 with self._batch.deployment.ledger.read() as connection:
-                    self._blobs.update(records.blobs_from(connection, asset_id, number))
+                    self._stored.update(records.stored_from(connection, asset_id, number))

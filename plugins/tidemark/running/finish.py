@@ -139,7 +139,7 @@ class Finisher:
             seconds=seconds,
         )
         number = next(self._numbers)
-        self._computation.remember(number, blob, encoded.format)
+        self._computation.remember(number, records.Stored(blob, encoded.format))
         if outcome == Outcome.BLOCKED:
             blocked = self._blocked(judged, lease, encoded.data_version, checked)
             return replace(blocked, record=record, number=number)

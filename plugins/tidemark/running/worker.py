@@ -81,27 +81,30 @@ class Worker:
         """
         self._survey.open(self._asset)
         self._reasons = reasons
-        wanted = {self._asset.grain.ordinal(key) for key in reasons}
+        numbers = {key: self._batch.names.id_of(self._asset.name, key) for key in reasons}
+        ordinals = self._batch.names.ordinals(self._asset.name)
+        wanted = sorted(ordinals[number] for number in numbers.values() if number in ordinals)
         self._watch.over({self._id(ordinal) for ordinal in wanted})
         with self._keeper:
             try:
-                self._work_off(sorted(wanted), lambda: progress(self._asset.name, len(self._results), len(reasons)))
+                self._work_off(wanted, lambda: progress(self._asset.name, len(self._results), len(reasons)))
             finally:
                 self._commit()
-        self._leave_gone({each for each in wanted if self._asset.grain.key(each) not in self._results})
+        self._leave_gone(reasons.keys() - self._results.keys())
         progress(self._asset.name, len(reasons), len(reasons))
-        ordered = sorted(self._results, key=self._asset.grain.ordinal)
+        ordered = sorted(self._results, key=lambda key: ordinals.get(numbers[key], -1))
         return BatchReport(self._asset.name, {key: self._results[key] for key in ordered})
 
-    def _leave_gone(self, ordinals: Collection[int]) -> None:
-        """Note planned partitions that exist no longer, since what they read was withdrawn meanwhile."""
-        if not ordinals:
+    def _leave_gone(self, keys: Collection[str]) -> None:
+        """Note planned partitions that exist no longer, since what they read, or the key, was withdrawn meanwhile."""
+        if not keys:
             return
         batch = self._batch
         gone = (Result.UNCHANGED, "the partition exists no longer")
-        self._results.update({self._asset.grain.key(ordinal): gone for ordinal in ordinals})
+        self._results.update(dict.fromkeys(keys, gone))
         with batch.deployment.ledger.write() as connection:
-            outcomes = [(batch.asset_id, self._id(ordinal), gone[0].value, gone[1]) for ordinal in ordinals]
+            numbers = [batch.names.id_of(self._asset.name, key) for key in keys]
+            outcomes = [(batch.asset_id, number, gone[0].value, gone[1]) for number in numbers]
             plans.write_outcomes(connection, batch.plan_id, outcomes)
 
     def _work_off(self, todo: Sequence[int], tell: Callable[[], None]) -> None:
@@ -193,7 +196,7 @@ class Worker:
             numbers.update(() if again.number is None else (again.number,))
             self._show(again)
             self._publisher.add(again)
-        self._leave_gone(waiting.keys())
+        self._leave_gone([self._asset.grain.key(ordinal) for ordinal in waiting])
 
     def _still(self, judged: Judgement, done: Done, numbers: Container[int]) -> Done:
         """Return a finished partition as it is to be published, now that others changed something.
@@ -245,7 +248,7 @@ class Worker:
         if done.number is None:
             return
         made = real[done.number]
-        self._computation.remember(made, *self._computation.blob_of(done.number))
+        self._computation.remember(made, self._computation.stored(done.number))
         live, views = self._survey.facts.heads[self._asset.name], self._survey.tracks[self._asset.name].views
         ordinal = done.judged.ordinal
         if _materialization(live.get(ordinal)) == done.number:

@@ -151,6 +151,7 @@ def upgrade() -> None:
         sa.Column("schema_digest", sa.LargeBinary(length=32), nullable=True),
         sa.Column("blob", sa.Text(), nullable=True),
         sa.Column("format", sa.Text(), nullable=True),
+        sa.Column("declared", sa.JSON(), nullable=True),
         sa.Column("rows", sa.BigInteger(), nullable=True),
         sa.Column("bytes", sa.BigInteger(), nullable=True),
         sa.Column("seconds", sa.Float(), nullable=True),
