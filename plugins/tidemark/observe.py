@@ -466,6 +466,8 @@ def _write(
                 for each in group
             ],
         )
+        if any(not each.again for each in group):
+            heads.new_change(connection, run=run, actor=actor)  # a rejection moves no head, but others have to know
     return group
 
 

@@ -401,6 +401,30 @@ def test_a_chain_is_not_published_on_a_link_that_is_not_live(shop: Shop) -> None
     assert shop.heads("total") == {DAYS[0]: "1", DAYS[1]: "11", DAYS[2]: "21"}
 
 
+def test_a_file_that_is_rejected_during_a_run_leaves_its_mark(shop: Shop) -> None:
+    """What is published from the last good delivery says that there is a bad one by now."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+        rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, schema={"rate": float})
+
+        @asset(partitions=DAYS)
+        def priced(orders: bytes, rates: pl.DataFrame) -> str:
+            return f"{orders.decode()} {rates['rate'].sum()}"
+    """)
+    shop.deliver("orders", DAYS[0], "tea")
+    shop.deliver("rates", DAYS[0], "rate\n1.5\n")
+    shop.pauses("priced", DAYS[0])
+    other = shop.twin()
+    working = _in_background(shop.run)
+    shop.wait_for("priced", DAYS[0])
+    other.deliver("rates", DAYS[0], "rate\nlots\n")
+    other.planned()
+    shop.mends("priced", DAYS[0])
+    _joined(working)
+    assert shop.heads("priced") == {DAYS[0]: "tea 1.5"}
+    assert shop.provisional("priced") == {DAYS[0]: {f"rates {DAYS[0]}"}}
+
+
 def test_what_is_said_of_a_file_during_a_run_is_heard_by_it(shop: Shop) -> None:
     """A declared absence leaves no mark on what is published after it."""
     shop.define("""

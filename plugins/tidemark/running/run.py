@@ -118,7 +118,7 @@ def run_batch(
     done = {item.partition: (Result(item.outcome), item.detail or "") for item in items if item.outcome in SETTLED}
     report = worker.work({item.partition: item.reason for item in items if item.partition not in done}, progress)
     results = {**done, **report.results}
-    return BatchReport(asset, {key: results[key] for key in sorted(results, key=definition.grain.ordinal)})
+    return BatchReport(asset, {item.partition: results[item.partition] for item in items})
 
 
 def run_plan(

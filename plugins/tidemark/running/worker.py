@@ -72,7 +72,7 @@ class Worker:
         """Bring every named partition to its result, in time order, and show all others to their readers as they are.
 
         Args:
-            reasons: why each partition is in the plan, by its key.
+            reasons: why each partition is in the plan, by its key, in time order.
             progress: called with the asset's name, partitions done and partitions to do.
 
         Raises:
@@ -92,8 +92,7 @@ class Worker:
                 self._commit()
         self._leave_gone(reasons.keys() - self._results.keys())
         progress(self._asset.name, len(reasons), len(reasons))
-        ordered = sorted(self._results, key=lambda key: ordinals.get(numbers[key], -1))
-        return BatchReport(self._asset.name, {key: self._results[key] for key in ordered})
+        return BatchReport(self._asset.name, {key: self._results[key] for key in reasons})
 
     def _leave_gone(self, keys: Collection[str]) -> None:
         """Note planned partitions that exist no longer, since what they read, or the key, was withdrawn meanwhile."""
