@@ -266,7 +266,7 @@ class Shop:
             options: for :func:`tidemark.running.run.prepare`: ``selection``, ``confirmed``, ``slots``.
 
         """
-        self._journal_read = len(self._journal())
+        self._journal_read = len(self.journal())
         self._runs += 1
         name = f"run {self._runs}"
         definition = self.pipelines[pipeline]
@@ -315,13 +315,15 @@ class Shop:
             subprocess.Popen(["cat"], stdin=process.stdout, stdout=output)
         return Runner(process, log)
 
-    def planned(self, pipeline: str = "shop", **options: Any) -> Plan:
+    def planned(self, pipeline: str = "shop", *, confirmed: frozenset[str] = frozenset(), **options: Any) -> Plan:
         """Observe and plan, and run nothing."""
         definition = self.pipelines[pipeline]
         chosen = {"selection": EVERYTHING, **options}
         with self.deployment() as deployment:
             names = register(deployment, definition)
-            seen: Observed = observe(deployment, definition, names, as_of=self.as_of, run="plan", actor="tester")
+            seen: Observed = observe(
+                deployment, definition, names, as_of=self.as_of, run="plan", actor="tester", confirmed=confirmed
+            )
             return make_plan(deployment, definition, names, seen, as_of=self.as_of, **chosen)
 
     def force(self, asset: str, key: str | None = None) -> Verdict:
@@ -335,6 +337,13 @@ class Shop:
         with self.deployment() as deployment:
             return interventions.declare_absent(
                 deployment, self.pipelines["shop"], source, key, why="closed that day", actor="tester"
+            )
+
+    def withdraw_declaration(self, source: str, key: str) -> tuple[bool, int]:
+        """Take back that a delivery will not come."""
+        with self.deployment() as deployment:
+            return interventions.withdraw_declaration(
+                deployment, self.pipelines["shop"], source, key, why="it may come", actor="tester"
             )
 
     def hold(self, asset: str, key: str | None = None) -> None:
@@ -353,16 +362,17 @@ class Shop:
     def ran(self) -> dict[str, list[str]]:
         """Which functions were called since the last run began, by asset, in the order of the calls."""
         called: dict[str, list[str]] = {}
-        for line in self._journal()[self._journal_read :]:
+        for line in self.journal()[self._journal_read :]:
             asset, _, key = line.partition(" ")
             called.setdefault(asset, []).append(key)
         return called
 
     def called(self, asset: str, key: str) -> int:
         """Return how often an asset's function was called for a partition, ever."""
-        return self._journal().count(f"{asset} {key}")
+        return self.journal().count(f"{asset} {key}")
 
-    def _journal(self) -> list[str]:
+    def journal(self) -> list[str]:
+        """Return every call of a function, ever, as ``"asset key"``."""
         file = self.home / "journal"
         return file.read_text().splitlines() if file.exists() else []
 
@@ -370,6 +380,16 @@ class Shop:
         """Return what is live by partition: text, or the rows of a frame."""
         with self.deployment() as deployment:
             return {key: _content(deployment, asset, key) for key in self._live(deployment, asset)}
+
+    def live(self, asset: str) -> dict[str, head_log.Head]:
+        """Return every live head by partition."""
+        with self.deployment() as deployment:
+            return self._live(deployment, asset)
+
+    def content(self, asset: str, key: str) -> Any:
+        """Return what is live for one partition: text, or the rows of a frame."""
+        with self.deployment() as deployment:
+            return _content(deployment, asset, key)
 
     def versions(self, asset: str) -> dict[str, str]:
         """Return the data version of what is live, by partition."""
