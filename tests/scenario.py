@@ -434,6 +434,12 @@ class Shop:
                 each.partition: each.outcome for each in plans.items(connection, self.plan_id) if each.asset == asset
             }
 
+    def details(self, asset: str) -> dict[str, str]:
+        """Return what was said of each of the asset's items in the last plan."""
+        with self.deployment() as deployment, deployment.ledger.read() as connection:
+            found = plans.items(connection, self.plan_id)
+            return {each.partition: each.detail or "" for each in found if each.asset == asset}
+
     def explain(self, asset: str, key: str) -> dict[str, Any]:
         """Return what ``tidemark explain`` says."""
         with self.deployment() as deployment:

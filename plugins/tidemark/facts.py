@@ -220,6 +220,7 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
             outcomes=outcomes,
             externals=externals,
             seq=heads.newest_change(connection),
+            made=records.newest(connection),
         )
 
 

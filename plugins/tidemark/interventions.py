@@ -38,7 +38,7 @@ def settle_marks(deployment: Deployment, pipeline: Pipeline, names: Names, *, ru
     with deployment.ledger.read() as connection:
         as_of = plans.newest_as_of(connection, deployment.environment) or datetime.now(UTC)
     plan = make_plan(deployment, pipeline, names, NOTHING_OBSERVED, as_of=as_of, selection=EVERYTHING)
-    return apply_moves(deployment, plan, run=run, actor=actor)
+    return len(apply_moves(deployment, pipeline, names, plan, run=run, actor=actor).moves)
 
 
 def declare_absent(

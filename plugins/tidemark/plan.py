@@ -12,10 +12,11 @@ from typing import Any
 
 from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused, UsageError
+from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.explain import changed_inputs, reason_of, same_parameters
 from tidemark.facts import Names, definitions_digest, read_facts
 from tidemark.ledger import acts, heads, plans, records
+from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.selection import selection_data, selection_from
@@ -26,6 +27,9 @@ LANE_SECONDS = 20.0
 
 # An instant further ahead of the clock than this is taken for a typing error.
 FAR_AHEAD = timedelta(days=366)
+
+# How often a plan is made again because others change something while it is made.
+PATIENCE = 10
 
 # Until an asset has a past, a partition is taken to cost this.
 FIRST_GUESS_SECONDS = 0.1
@@ -68,6 +72,9 @@ class Plan:
         judgements: what the survey says of every partition, by asset.
         moves: heads that change without a run: marks, and heads that must go.
         observed: what observing the sources found.
+        selection: which partitions were asked for.
+        slots: how many workers it was laid out for.
+        made: id of the newest materialization by then: a later failure is one of this plan or of a later one.
         rejected: sources' newest deliveries that are rejected, now or since before, as (source, key, problem).
         gaps: by asset and key, what has no head or failed, and is not going to run: for readers in other pipelines.
 
@@ -84,6 +91,8 @@ class Plan:
     rejected: tuple[tuple[str, str, str], ...]
     gaps: Mapping[tuple[str, str], Gap]
     selection: Selection = field(default_factory=Selection)
+    slots: int = 1
+    made: int = 0
 
     @property
     def lanes(self) -> int:
@@ -158,6 +167,8 @@ def make_plan(
         rejected=rejections(pipeline, facts),
         gaps=_gaps(pipeline, survey),
         selection=selection,
+        slots=slots,
+        made=facts.made,
     )
 
 
@@ -232,11 +243,7 @@ def _items(
                 asset=each.name,
                 key=judged.key,
                 certainty=_certainty(each, judged, before, parameters),
-                reason=(
-                    f"{judged.reason}; only its marks may change"
-                    if judged.state is State.HELD
-                    else reason_of(each, judged, facts, before, parameters)
-                ),
+                reason=_reason(each, judged, facts, before, parameters),
                 forced=selection.forces(each.name, judged.key),
                 seconds=0.0 if judged.state in (State.KNOWN, State.FRESH, State.HELD) else cost,
             )
@@ -245,6 +252,21 @@ def _items(
         ]
         items += _in_lanes(each, mine, slots)
     return items
+
+
+def _reason(
+    asset: Asset,
+    judged: Judgement,
+    facts: Facts,
+    inputs: Mapping[int, list[records.InputRecord]],
+    parameters: Mapping[int, Mapping[str, Any]],
+) -> str:
+    """Say why a partition is in the plan, though it may not run."""
+    if judged.certainty is None:
+        return f"the gate {asset.gate!r} changed"
+    if judged.state is State.HELD:
+        return f"{judged.reason}; only its marks may change"
+    return reason_of(asset, judged, facts, inputs, parameters)
 
 
 def _certainty(
@@ -283,13 +305,42 @@ def _in_lanes(asset: Asset, items: list[Item], slots: int) -> Iterable[Item]:
     ]
 
 
-def apply_moves(deployment: Deployment, plan: Plan, *, run: str, actor: str) -> int:
-    """Write down the changes of heads that need no run, and return how many there were."""
-    if not plan.moves:
-        return 0
+def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: Plan, *, run: str, actor: str) -> Plan:
+    """Write down the changes of heads that need no run.
+
+    Returns:
+        The plan whose changes were written: made again where others changed something since it was made.
+
+    Raises:
+        Unavailable: others change something all the time; nothing was written.
+
+    """
+    for _ in range(PATIENCE):
+        if not plan.moves or _moved(deployment, names, plan, run, actor):
+            return plan
+        plan = make_plan(
+            deployment,
+            pipeline,
+            names,
+            plan.observed,
+            as_of=plan.as_of,
+            selection=plan.selection,
+            slots=plan.slots,
+        )
+    raise Unavailable(f"{pipeline.name}: other runs change its heads all the time: try again when they have ended")
+
+
+def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: str) -> bool:
+    """Make a plan's moves, unless something that it was made from has changed; returns whether they were made."""
+    mine = set(names.assets.values())
+    seen = {heads.PROD, deployment.environment}
     with deployment.ledger.write() as connection:
+        take_turn(connection, Turn.HEADS)
+        if heads.changed_since(connection, plan.seq, (), lambda where, asset, _: where in seen and asset in mine):
+            return False
         seq = heads.new_change(connection, run=run, actor=actor)
-        return len(heads.move(connection, deployment.environment, plan.moves, seq))
+        heads.move(connection, deployment.environment, plan.moves, seq)
+    return True
 
 
 def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str) -> int:
@@ -311,6 +362,7 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
             definitions=plan.definitions,
             context={
                 **selection_data(plan.selection),
+                "made": plan.made,
                 "rejected": [list(each) for each in plan.rejected],
                 "gaps": [
                     [*of, sorted(map(list, gap.missing)), gap.undue.isoformat() if gap.undue else None, gap.failed]

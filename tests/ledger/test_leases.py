@@ -17,14 +17,14 @@ from tidemark.ledger import leases
 from tidemark.ledger.leases import Lease, Taken, is_dead, new_holder
 from tidemark.ledger.schema import lease
 
-CODE, OTHER_CODE = digest("code"), digest("other code")
+WANTED, OTHER = digest("action key"), digest("another action key")
 ELSEWHERE = "another-machine/17/4711/aa"
 KEYS = [f"2011-01-{day:02d}" for day in range(1, 11)]
 
 
-def acquire(book: Book, holder: str, parts: Sequence[int], code: bytes = CODE, environment: str = "prod") -> Taken:
+def acquire(book: Book, holder: str, parts: Sequence[int], wanted: bytes = WANTED, environment: str = "prod") -> Taken:
     with book.ledger.write() as connection:
-        return leases.acquire(connection, environment, book.lines, parts, code, holder)
+        return leases.acquire(connection, environment, book.lines, dict.fromkeys(parts, wanted), holder)
 
 
 def release(book: Book, holder: str, *taken: Lease) -> None:
@@ -154,7 +154,7 @@ def test_deaths_are_counted_until_one_comes_through_or_the_code_changes(book: Bo
         [got] = acquire(book, f"machine-{deaths}/1/1/aa", [part]).leases
         assert got.deaths == deaths
         expire(book)
-    [other] = acquire(book, ELSEWHERE, [part], OTHER_CODE).leases
+    [other] = acquire(book, ELSEWHERE, [part], OTHER).leases
     assert other.deaths == 0
     release(book, ELSEWHERE, other)
     [after] = acquire(book, new_holder(), [part]).leases

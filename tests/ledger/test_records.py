@@ -65,23 +65,24 @@ def test_numbers_come_in_the_order_of_what_is_written(book: Book) -> None:
     assert book.write() == []
 
 
-def test_the_first_result_of_an_action_key_is_the_one_that_stays(book: Book) -> None:
-    first, _ = book.write(record(book, content="a"), record(book, content="b"))
-    assert known(book) == {(book.part(), KEY): Known(first, digest("a"), "a", 0, None)}
+def test_of_two_results_of_an_action_key_the_newest_counts(book: Book) -> None:
+    """There are two only where the data of the first is gone."""
+    _, second = book.write(record(book, content="a"), record(book, content="b"))
+    assert known(book) == {(book.part(), KEY): Known(second, digest("b"), "b", 0, None)}
 
 
 def test_failures_of_an_action_key_are_counted_and_the_last_error_is_kept(book: Book) -> None:
-    book.write(record(book, FAILED, error="first"), record(book, FAILED, error="second"))
-    assert known(book) == {(book.part(), KEY): Known(None, None, None, 2, "second")}
+    _, last = book.write(record(book, FAILED, error="first"), record(book, FAILED, error="second"))
+    assert known(book) == {(book.part(), KEY): Known(None, None, None, 2, "second", last_failure=last)}
     [number] = book.write(record(book))
-    assert known(book) == {(book.part(), KEY): Known(number, digest("a"), "a", 2, "second")}
+    assert known(book) == {(book.part(), KEY): Known(number, digest("a"), "a", 0, None)}
 
 
 def test_failures_count_where_they_happened_and_under_their_suite(book: Book) -> None:
     """The result of a key is known everywhere."""
+    [number] = book.write(record(book))
     failed = replace(record(book, FAILED, error="first"), suite_digest=digest("suite"))
     book.write(record(book, FAILED, error="none"), failed)
-    [number] = book.write(record(book))
     counted = {}
     with book.ledger.read() as connection:
         for environment, suite in (

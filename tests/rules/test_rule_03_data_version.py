@@ -1,8 +1,11 @@
 """Rule 3: a data version is the logical content of a partition, whatever made it and in whatever order it came."""
 
+import threading
+
 import pytest
 
-from tests.scenario import Shop
+from tests.scenario import Shop, on_both_ledgers
+from tidemark.ledger import registry
 
 TABLE = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"k": str, "v": int})
@@ -156,3 +159,32 @@ def test_the_digest_of_the_blob_is_kept_beside(shop: Shop) -> None:
     live = shop.explain("lines", DAY)["live"]
     assert live["blob"] in shop.blobs()
     assert live["blob"] != live["version"]
+
+
+@on_both_ledgers
+def test_of_two_environments_that_compute_one_key_the_first_result_stays(shop: Shop) -> None:
+    """They come to different ones at the same time: the later takes the earlier one's, and the asset is marked."""
+    value = shop.home / "value"
+    value.write_text("one")
+    shop.define(f"""
+        orders = source("orders", files="orders/{{partition}}.txt", partitions=DAYS)
+
+        @asset(partitions=DAYS)
+        def lines(orders: bytes) -> str:
+            return Path({str(value)!r}).read_text()
+    """)
+    shop.deliver_days("orders", "2025-01-05")
+    shop.pauses("lines", "2025-01-05")
+    branch = shop.twin()
+    branch.environment = "dev"
+    slow = threading.Thread(target=shop.twin().run)
+    slow.start()
+    shop.wait_for("lines", "2025-01-05")
+    shop.breaks("lines", "2025-01-05", "None")  # the file stays, so that the first goes on waiting; the second does not
+    branch.run()
+    value.write_text("two")
+    shop.mends("lines", "2025-01-05")
+    slow.join()
+    assert shop.heads("lines") == branch.heads("lines") == {"2025-01-05": "one"}
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        assert registry.assets(connection)["lines"].nondeterministic

@@ -1,6 +1,7 @@
 """Rule 6: what was computed before is brought back without running."""
 
 from tests.scenario import Shop
+from tidemark.ledger import registry
 
 LINES = """
     orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
@@ -117,3 +118,53 @@ def test_a_branch_sees_what_is_delivered_meanwhile(shop: Shop) -> None:
     shop.run()
     assert shop.heads("loud") == {DAYS[0]: "CORRECTED!"}
     assert shop.heads("lines") == {DAYS[0]: "corrected"}
+
+
+UNSTEADY = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: bytes) -> str:
+        return Path(%r).read_text() + "x"
+"""
+
+
+def _lose(shop: Shop, blob: str) -> None:
+    (shop.home / "store" / blob[:2] / blob[2:]).unlink()
+
+
+def test_of_two_results_of_a_key_the_one_that_is_there_is_brought_back(shop: Shop) -> None:
+    """The data of the first is gone; the second came out otherwise, so the asset is known to be nondeterministic."""
+    value = shop.home / "value"
+    value.write_text("one")
+    shop.define(UNSTEADY % str(value))
+    shop.deliver_days("orders", DAYS[0])
+    shop.run()
+    _lose(shop, shop.explain("lines", DAYS[0])["live"]["blob"])
+    value.write_text("two")
+    for before, after, ran in (('"x"', '"y"', 1), ('"y"', '"x"', 1), ('"x"', '"y"', 0), ('"y"', '"x"', 0)):
+        shop.edit(before, after)
+        shop.run()
+        assert len(shop.ran) == ran
+    assert shop.heads("lines") == {DAYS[0]: "twox"}
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        assert registry.assets(connection)["lines"].nondeterministic
+
+
+def test_a_known_key_whose_data_is_gone_is_not_tried_for_ever(shop: Shop) -> None:
+    """Where its function fails by now, it has failed after two attempts."""
+    shop.define(LINES)
+    shop.edit("return orders.decode()", "return orders.decode() + '?'")
+    shop.deliver_days("orders", DAYS[0])
+    shop.run()
+    blob = shop.explain("lines", DAYS[0])["live"]["blob"]
+    shop.edit("decode() + '?'", "decode() + '!'")
+    shop.run()
+    _lose(shop, blob)
+    shop.edit("decode() + '!'", "decode() + '?'")
+    shop.breaks("lines")
+    runs = []
+    for _ in range(4):
+        shop.run()
+        runs.append(len(shop.ran))
+    assert runs == [1, 1, 0, 0]

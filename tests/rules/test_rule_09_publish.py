@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from tidemark.ledger import events, leases
 from tidemark.ledger.events import Event
 from tidemark.ledger.schema import lease
 from tidemark.running import publish
+from tidemark.running import run as running
+from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Selection
 
 LINES = """
@@ -447,3 +450,102 @@ def test_what_is_said_of_a_file_during_a_run_is_heard_by_it(shop: Shop) -> None:
     _joined(working)
     assert shop.heads("priced").keys() == set(DAYS[:2])
     assert shop.provisional("priced") == {}
+
+
+# -- what others change between a plan and what it writes
+
+
+def _between(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen once, after the next plan was made and before its moves are written."""
+    applied = running.apply_moves
+
+    def late(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(running, "apply_moves", applied)
+        act()
+        return applied(*given, **named)
+
+    monkeypatch.setattr(running, "apply_moves", late)
+
+
+@on_both_ledgers
+def test_a_hold_that_comes_before_the_moves_of_a_plan_keeps_its_head(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan would have taken it away, since its file was withdrawn; it is made again."""
+    shop.define(BESIDE)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.run()
+    shop.withdraw("orders", DAYS[1])
+    _between(monkeypatch, lambda: shop.twin().hold("lines"))
+    shop.run()
+    assert shop.heads("lines").keys() == set(DAYS[:2])
+
+
+def test_a_run_that_planned_before_another_takes_nothing_away_from_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file was gone, and is there again by the time that the plan's moves are written."""
+    shop.define(BESIDE)
+    shop.deliver_days("orders", *DAYS[:2])
+    shop.run()
+    before = shop.state()
+    shop.withdraw("orders", DAYS[1])
+
+    def comes_back() -> None:
+        other = shop.twin()
+        other.deliver_days("orders", DAYS[1])
+        other.run()
+
+    _between(monkeypatch, comes_back)
+    shop.run()
+    assert shop.state() == before
+
+
+# -- a later run
+
+BOARD = """
+    rates = source("rates", files="rates/{partition}.txt", partitions=DAYS)
+
+    @asset(inputs={"rates": latest()})
+    def board(rates: str) -> str:
+        return rates.upper()
+"""
+
+
+@on_both_ledgers
+def test_a_worker_of_an_earlier_run_leaves_to_a_later_one_what_is_its(shop: Shop) -> None:
+    """As-of never goes back: what the later run published stays, and the earlier one's batch says so."""
+    shop.define(BOARD)
+    shop.now("2025-01-08 06:00")
+    shop.deliver_days("rates", "2025-01-07")
+    pipeline = shop.pipelines["shop"]
+    with shop.deployment() as deployment:
+        earlier = prepare(deployment, pipeline, as_of=shop.as_of, run="earlier", actor="tester")
+    shop.now("2025-01-09 06:00")
+    shop.deliver_days("rates", "2025-01-08")
+    shop.run()
+    with shop.deployment() as deployment:
+        report = run_batch(deployment, pipeline, earlier.plan_id, 0, "board", run="earlier", actor="tester")
+    assert shop.heads("board") == {"all": "RATES 2025-01-08\n"}
+    [(result, why)] = report.results.values()
+    assert (result, why) == ("unchanged", "left to a later run, as of 2025-01-09 06:00 UTC")
+
+
+def test_a_later_run_takes_over_in_the_middle_of_a_batch(shop: Shop) -> None:
+    """What the earlier one has computed by then is not published any more."""
+    shop.define(BOARD)
+    shop.now("2025-01-08 06:00")
+    shop.deliver_days("rates", "2025-01-07")
+    shop.pauses("board", "all")
+    earlier = _in_background(shop.twin().run)
+    shop.wait_for("board", "all")
+    later = shop.twin()
+    later.now("2025-01-09 06:00")
+    later.deliver_days("rates", "2025-01-08")
+    with later.deployment() as deployment:
+        prepare(deployment, later.pipelines["shop"], as_of=later.as_of, run="later", actor="tester")
+    shop.mends("board", "all")
+    _joined(earlier)
+    assert shop.heads("board") == {}
+    later.run()
+    assert shop.heads("board") == {"all": "RATES 2025-01-08\n"}

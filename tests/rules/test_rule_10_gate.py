@@ -393,3 +393,26 @@ def test_a_source_that_is_gated_from_now_on_keeps_what_it_has(shop: Shop) -> Non
     assert shop.ran == {}
     assert shop.heads("total") == {DAYS[0]: "99.0"}
     assert shop.explain("orders", DAYS[1])["state"] == "rejected"
+
+
+def test_a_held_head_is_checked_by_a_changed_suite_too(shop: Shop) -> None:
+    """It stays live whatever the suite says of it; but that it was asked is on record."""
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="k", value_set=["a", "b"]))
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+        @asset(partitions=DAYS, gate="lines")
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+    """)
+    shop.deliver("orders", "2025-01-05", "k\nb\n")
+    shop.run()
+    shop.hold("lines")
+    shop.deliver("orders", "2025-01-05", "k\na\n")
+    shop.run()
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="k", value_set=["a"]))
+    shop.run()
+    assert shop.ran == {}
+    assert shop.heads("lines") == {"2025-01-05": [{"k": "b"}]}
+    assert "stays live, flagged" in shop.details("lines")["2025-01-05"]
+    assert shop.planned().items == ()

@@ -1,5 +1,7 @@
 """Rule 11: what fails takes nothing with it, is tried as often as it should be, and is told."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -535,3 +537,34 @@ def test_sys_exit_in_a_function_is_its_failure(running: Shop) -> None:
     running.breaks("lines", DAYS[0], "raise SystemExit('enough')")
     running.run()
     assert running.counts("lines") == {"failed": 1, "computed": 1, "unchanged": 3, "provisional": 1}
+
+
+def test_a_corrected_file_does_not_pay_for_the_deaths_of_the_bad_one(shop: Shop) -> None:
+    """Who died of one action key has not died of another."""
+    shop.define(SHOP % "")
+    shop.deliver("orders", DAYS[0], "bad")
+    shop.breaks("lines", how="os.kill(os.getpid(), 9)")
+    for _ in range(2):
+        shop.start().wait()
+    shop.mends("lines")
+    shop.deliver("orders", DAYS[0], "good", age=1800)
+    assert shop.run().ok
+    assert shop.heads("lines").keys() == {DAYS[0]}
+
+
+def test_two_runs_at_once_are_one_attempt(shop: Shop) -> None:
+    """A run that waited for another to fail has had its answer; the next plan tries once more."""
+    shop.define(SHOP % "")
+    shop.deliver_days("orders", DAYS[0])
+    shop.breaks("lines", DAYS[0], "pause(); raise RuntimeError('broken on purpose')")
+    runs = [threading.Thread(target=shop.twin().run) for _ in range(2)]
+    runs[0].start()
+    shop.wait_for("lines", DAYS[0])
+    runs[1].start()
+    time.sleep(1)
+    shop.mends("lines", DAYS[0])
+    for each in runs:
+        each.join()
+    assert shop.called("lines", DAYS[0]) == 1
+    shop.run()
+    assert shop.heads("lines").keys() == {DAYS[0]}

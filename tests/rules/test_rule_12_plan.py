@@ -316,3 +316,21 @@ def test_batches_check_each_key_again(running: Shop) -> None:
         report = run_batch(deployment, pipeline, prepared.plan_id, 0, "lines", run="first", actor="tester")
     assert report.counted() == {"unchanged": 1}
     assert running.called("lines", DAYS[0]) == 2
+
+
+@pytest.mark.parametrize("key", [None, "2025-01-05"])
+def test_what_is_forced_outside_of_what_was_asked_for_is_left_alone(shop: Shop, key: str | None) -> None:
+    """Nothing runs there, and nothing is marked: it is in order."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+        @asset(partitions=DAYS)
+        def lines(orders: bytes) -> str:
+            return orders.decode()
+    """)
+    shop.deliver_days("orders", "2025-01-05", "2025-01-07")
+    shop.run()
+    before = shop.state()
+    shop.run(selection=Selection(first=datetime(2025, 1, 7, tzinfo=UTC), force=frozenset([("lines", key)])))
+    assert shop.ran == ({"lines": ["2025-01-07"]} if key is None else {})
+    assert shop.state() == before

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> Answer:
         if kept:
             _check_unchanged(deployment, names, kept, made)
         _warn_of_force_in_vain(made)
-        apply_moves(deployment, made, run=name, actor=actor)
+        made = apply_moves(deployment, pipeline, names, made, run=name, actor=actor)
         prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)

@@ -1,6 +1,6 @@
 """Heads: what is live for an asset's partition in an environment, and the numbered changes that made it so."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -85,6 +85,24 @@ def moved_by(connection: sa.Connection, seqs: Iterable[int]) -> dict[int, list[t
         for seq, environment, asset_id, partition_id in connection.execute(query):
             found.setdefault(seq, []).append((environment, asset_id, partition_id))
     return found
+
+
+def changed_since(
+    connection: sa.Connection, seq: int, own: Container[int], concerns: Callable[[str, int, int], bool]
+) -> bool:
+    """Return whether somebody else has changed something since a change that may concern the asker.
+
+    Args:
+        connection: a transaction; where nobody else may change anything after the answer, one that has its turn.
+        seq: number of the newest change that the asker knows.
+        own: numbers of the asker's own changes.
+        concerns: whether a head matters that moved, by environment, asset id and partition id. A change that moved no
+            head is a person's word, or what was seen of a source: it always matters.
+
+    """
+    others = [each for each in changes_since(connection, seq) if each not in own]
+    moved = moved_by(connection, others)
+    return any(each not in moved or any(concerns(*one) for one in moved[each]) for each in others)
 
 
 def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Head]:

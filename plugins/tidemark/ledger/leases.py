@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Lease(NamedTuple):
     Attributes:
         partition_id: the partition.
         token: larger than every earlier holder's.
-        deaths: how many holders died with this lease and just this code version.
+        deaths: how many holders died with this lease and just this action key.
 
     """
 
@@ -57,7 +57,7 @@ class Taken(NamedTuple):
 
     Attributes:
         leases: those that are its own now.
-        suspects: partitions whose last holder died with just this code version; each is taken only when it is asked
+        suspects: partitions whose last holder died of just this action key; each is taken only when it is asked
             for alone, so that one that kills its worker takes no others with it.
 
     """
@@ -67,29 +67,38 @@ class Taken(NamedTuple):
 
 
 def acquire(
-    connection: sa.Connection, environment: str, asset_id: int, partition_ids: Sequence[int], code: bytes, holder: str
+    connection: sa.Connection, environment: str, asset_id: int, claims: Mapping[int, bytes], holder: str
 ) -> Taken:
-    """Take the leases of some partitions (by id) that nobody alive holds."""
+    """Take the leases of some partitions that nobody alive holds.
+
+    Args:
+        connection: a transaction that writes.
+        environment: whose heads the holder will move.
+        asset_id: the asset.
+        claims: the action key that each partition, by id, is wanted for.
+        holder: a name of :func:`new_holder`.
+
+    """
     now = datetime.now(UTC)
     new = [
         {"environment": environment, "asset_id": asset_id, "partition_id": each, "token": 0, "deaths": 0}
-        for each in partition_ids
+        for each in claims
     ]
     if new:
         connection.execute(insert_new(connection, lease), new)
     taken: list[Lease] = []
     suspects: list[int] = []
-    for row in _locked(connection, environment, asset_id, partition_ids):
+    for row in _locked(connection, environment, asset_id, claims):
         abandoned = row.holder is not None and row.holder != holder
         if abandoned and row.expires_at > now and not is_dead(row.holder):
             continue
-        deaths = row.deaths + 1 if abandoned and row.code == code else 0
-        if deaths and len(partition_ids) > 1:
+        deaths = row.deaths + 1 if abandoned and row.action_key == claims[row.partition_id] else 0
+        if deaths and len(claims) > 1:
             suspects.append(row.partition_id)
         else:
             taken.append(Lease(row.partition_id, row.token + 1, deaths))
     if taken:
-        columns = ("token", "deaths", "holder", "code", "expires_at")
+        columns = ("token", "deaths", "holder", "action_key", "expires_at")
         statement = sa.update(lease).where(
             lease.c.environment == environment,
             lease.c.asset_id == asset_id,
@@ -103,7 +112,7 @@ def acquire(
                     "b_token": got.token,
                     "b_deaths": got.deaths,
                     "b_holder": holder,
-                    "b_code": code,
+                    "b_action_key": claims[got.partition_id],
                     "b_expires_at": now + LIFETIME,
                 }
                 for got in taken
@@ -158,5 +167,5 @@ def release(connection: sa.Connection, environment: str, asset_id: int, leases: 
                 lease.c.partition_id.in_(some),
                 lease.c.holder == holder,
             )
-            .values(holder=None, code=None, deaths=0, expires_at=None)
+            .values(holder=None, action_key=None, deaths=0, expires_at=None)
         )

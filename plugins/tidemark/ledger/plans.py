@@ -97,9 +97,12 @@ def newest(
     return StoredPlan(*row) if row else None
 
 
-def newest_as_of(connection: sa.Connection, environment: str) -> datetime | None:
-    """Return the latest instant that a plan of an environment took for now."""
-    return connection.execute(sa.select(sa.func.max(plan.c.as_of)).where(plan.c.environment == environment)).scalar()
+def newest_as_of(connection: sa.Connection, environment: str, pipeline: str | None = None) -> datetime | None:
+    """Return the latest instant that a plan of an environment, or of one pipeline there, took for now."""
+    query = sa.select(sa.func.max(plan.c.as_of)).where(plan.c.environment == environment)
+    if pipeline is not None:
+        query = query.where(plan.c.pipeline == pipeline)
+    return connection.execute(query).scalar()
 
 
 def items(

@@ -131,9 +131,17 @@ def write(
 
 
 class Known(NamedTuple):
-    """What is known of an action key: its computed result, if there is one, how often it has failed here, and how last.
+    """What is known of an action key.
 
-    ``died`` says that it has failed by killing the workers that computed it.
+    Attributes:
+        materialization: its newest result, or None.
+        data_version: of that result.
+        blob: of that result; it may be gone.
+        failures: how often it has failed here since.
+        error: how it failed last.
+        died: whether it has failed by killing the workers that computed it.
+        last_failure: id of the newest failure's record, 0 if there is none.
+
     """
 
     materialization: int | None
@@ -142,6 +150,7 @@ class Known(NamedTuple):
     failures: int
     error: str | None
     died: bool = False
+    last_failure: int = 0
 
 
 UNKNOWN = Known(None, None, None, 0, None)
@@ -152,8 +161,9 @@ def known(
 ) -> dict[tuple[int, bytes], Known]:
     """Return what is known of an asset's action keys, by (partition id, action key).
 
-    The first result that was recorded for a key is the one that stays, whoever made it. Failures count where they
-    happened and under the suite that is in force: elsewhere, or under another, the key has not been tried.
+    The result that was recorded for a key is the one that stays, whoever made it: there is another only where its data
+    is gone. Failures count where they happened and under the suite that is in force: elsewhere, or under another, the
+    key has not been tried.
     """
     query = (
         sa.select(
@@ -181,12 +191,39 @@ def known(
     for partition_id, action_key, made, status, data_version, blob, error in connection.execute(query):
         before = found.get((partition_id, action_key), UNKNOWN)
         if status in (FAILED, DIED):
-            failed = before._replace(failures=before.failures + 1, error=error, died=before.died or status == DIED)
+            died = before.died or status == DIED
+            failed = before._replace(failures=before.failures + 1, error=error, died=died, last_failure=made)
             found[partition_id, action_key] = failed
-        elif before.materialization is None:
-            found[partition_id, action_key] = before._replace(
-                materialization=made, data_version=data_version, blob=blob
-            )
+        else:
+            found[partition_id, action_key] = Known(made, data_version, blob, 0, None)
+    return found
+
+
+def newest(connection: sa.Connection) -> int:
+    """Return the id of the newest materialization, 0 before the first."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(materialization.c.id), 0))).scalar_one())
+
+
+def other_results(connection: sa.Connection, results: Iterable[Record]) -> list[str]:
+    """Return where the data is of recorded results of the same action keys that differ from these."""
+    versions = {(each.partition_id, each.action_key): each.data_version for each in results}
+    found: list[str] = []
+    for some in chunks({key for _, key in versions}):
+        query = sa.select(
+            materialization.c.partition_id,
+            materialization.c.action_key,
+            materialization.c.data_version,
+            materialization.c.blob,
+        ).where(
+            materialization.c.partition_id.in_({number for number, _ in versions}),
+            materialization.c.action_key.in_(some),
+            materialization.c.status == COMPUTED,
+        )
+        found += [
+            blob
+            for number, key, version, blob in connection.execute(query)
+            if versions.get((number, key), version) != version
+        ]
     return found
 
 

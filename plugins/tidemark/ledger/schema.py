@@ -210,7 +210,7 @@ lease = sa.Table(
     sa.Column("partition_id", Identity, sa.ForeignKey("partition.id"), primary_key=True),
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("holder", sa.Text),  # null: free; the row stays, so that tokens only rise
-    sa.Column("code", Digest),  # the code version that the holder runs
+    sa.Column("action_key", Digest),  # what the holder took it for
     sa.Column("deaths", sa.Integer, nullable=False, default=0),
     sa.Column("expires_at", Instant),
 )

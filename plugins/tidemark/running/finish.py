@@ -11,12 +11,13 @@ from tidemark.explain import readable_parameters
 from tidemark.fingerprint.places import first_party
 from tidemark.gate import Outcome
 from tidemark.ledger import records
+from tidemark.ledger.heads import Missing
 from tidemark.ledger.leases import Lease
 from tidemark.running.batch import Batch, Checked, Done
 from tidemark.running.checks import Checks, summary
 from tidemark.running.compute import Computation
 from tidemark.running.results import Result
-from tidemark.survey import Judgement, Read, State
+from tidemark.survey import ATTEMPTS, STANDING, Judgement, Read, State
 
 if TYPE_CHECKING:
     from tidemark.frames import Encoded
@@ -72,11 +73,11 @@ class Finisher:
         if result is Result.WAITING and judged.head is not None and not judged.void:
             result = Result.UNCHANGED
         detail, checked = judged.reason, None
-        if judged.state is State.FRESH and judged.unchecked and judged.head is not None:
+        if judged.state in STANDING and judged.unchecked and judged.head is not None:
             head = judged.head
             outcome, checked = self._checks.check_stored(judged.key, head.data_version, head.materialization)
             if outcome == Outcome.BLOCKED and checked:
-                detail = f"stays live, flagged: {summary(checked[1])}"
+                detail = "; ".join(filter(None, [detail, f"stays live, flagged: {summary(checked[1])}"]))
         return Done(judged, lease, result, detail, checked=checked, missing=judged.marks, void=judged.void)
 
     def _record(self, judged: Judgement, lease: Lease) -> records.Record:
@@ -101,12 +102,11 @@ class Finisher:
 
     def _failed(self, judged: Judgement, lease: Lease, error: str, status: str = records.FAILED) -> Done:
         record = replace(self._record(judged, lease), status=status, error=error)
-        missing = judged.roots | {(judged.asset, judged.key)}
-        return Done(judged, lease, Result.FAILED, error, record=record, missing=missing)
+        return Done(judged, lease, Result.FAILED, error, record=record, missing=_with_itself(judged))
 
     def _blocked(self, judged: Judgement, lease: Lease, version: bytes, checked: Checked | None) -> Done:
-        missing = judged.roots | {(judged.asset, judged.key)}
-        return Done(judged, lease, Result.BLOCKED, self._checks.why(version, checked), checked=checked, missing=missing)
+        why = self._checks.why(version, checked)
+        return Done(judged, lease, Result.BLOCKED, why, checked=checked, missing=_with_itself(judged))
 
     def _computed(self, judged: Judgement, lease: Lease) -> Done:
         """Read, compute, write the blob, gate: the result of one partition's function."""
@@ -152,6 +152,7 @@ class Finisher:
             version=encoded.data_version,
             checked=checked,
             missing=judged.roots,
+            nondeterministic=judged.known.data_version not in (None, encoded.data_version),
         )
 
     def _recorded(self, judged: Judgement) -> records.Known | None:
@@ -172,6 +173,8 @@ class Finisher:
     def _restored(self, judged: Judgement, lease: Lease) -> Done:
         """Bring a known result back without running; where its data is gone, run."""
         recorded = self._recorded(judged)
+        if recorded is None and judged.known.failures >= ATTEMPTS:
+            return Done(judged, lease, Result.FAILED, judged.known.error or "", missing=_with_itself(judged))
         if recorded is None:
             return self._computed(judged, lease)
         return self._brought_back(judged, lease, recorded, Result.RESTORED, "computed before")
@@ -186,6 +189,11 @@ class Finisher:
         if outcome == Outcome.BLOCKED:
             return self._blocked(judged, lease, version, checked)
         return Done(judged, lease, result, detail, known=number, version=version, checked=checked, missing=judged.roots)
+
+
+def _with_itself(judged: Judgement) -> Missing:
+    """Return what a head lacks whose newer computation failed."""
+    return judged.roots | {(judged.asset, judged.key)}
 
 
 def in_a_line(problem: BaseException) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from tidemark.ledger import events, heads, leases, plans, records
+from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
 from tidemark.running.batch import Batch, Done
 from tidemark.running.watch import Watch
@@ -34,7 +35,11 @@ class Committed:
 
 
 class _OutdatedError(Exception):
-    """Others changed something that the group was judged by."""
+    """Others changed something that the group was judged by; it may be another result of the same action key."""
+
+    def __init__(self, *, nondeterministic: bool = False) -> None:
+        super().__init__()
+        self.nondeterministic = nondeterministic
 
 
 class Publisher:
@@ -72,6 +77,7 @@ class Publisher:
             own_only: whether only changes of the batch's own partitions count.
 
         Raises:
+            SupersededError: a later run has taken over; nothing was written.
             Unavailable: the ledger cannot be written; nothing was.
 
         """
@@ -84,7 +90,10 @@ class Publisher:
                 held = leases.still_held(connection, batch.environment, batch.asset_id, mine, batch.holder)
                 lost = [each for each in group if each.lease.partition_id not in held]
                 real, seq = ({}, None) if lost else self._write(connection, group, watch, own_only=own_only)
-        except _OutdatedError:
+        except _OutdatedError as outdated:
+            if outdated.nondeterministic:
+                with batch.deployment.ledger.write() as connection:
+                    records.mark_nondeterministic(connection, batch.asset_id)
             return Committed(outdated=True)
         self._waiting = [each for each in group if each not in lost] if lost else []
         if lost:  # what a chain made of them is not to be published either
@@ -98,6 +107,8 @@ class Publisher:
     ) -> tuple[dict[int, int], int | None]:
         """Write a group down; returns the ids of its records by their numbers, and the number of the change, if any."""
         batch = self._batch
+        take_turn(connection, Turn.HEADS)
+        self._check_results(connection, group)
         real = self._write_records(connection, group)
         if any(each.nondeterministic for each in group):
             records.mark_nondeterministic(connection, batch.asset_id)
@@ -106,6 +117,13 @@ class Publisher:
         plans.write_outcomes(connection, batch.plan_id, outcomes)
         leases.release(connection, batch.environment, batch.asset_id, [each.lease for each in group], batch.holder)
         return real, seq
+
+    def _check_results(self, connection: sa.Connection, group: Sequence[Done]) -> None:
+        """Refuse results of action keys for which another environment has just recorded other ones: those stay."""
+        results = [each.record for each in group if each.record is not None and each.record.status == records.COMPUTED]
+        others = records.other_results(connection, results)
+        if len(others) > len(self._batch.deployment.store.missing(others)):
+            raise _OutdatedError(nondeterministic=True)
 
     def _write_records(self, connection: sa.Connection, group: Sequence[Done]) -> dict[int, int]:
         batch = self._batch
@@ -156,6 +174,7 @@ class Publisher:
             return None
         # From here on nobody else moves a head before this is written down, so what is seen now stays so.
         seq = heads.new_change(connection, run=batch.run, actor=batch.actor)
+        watch.check_current(connection)
         if watch.sees_change(connection, own_only=own_only, ours=seq):
             raise _OutdatedError
         heads.move(connection, batch.environment, moves, seq)

@@ -81,7 +81,7 @@ def prepare(
         deployment, pipeline, names, as_of=as_of, run=run, actor=actor, confirmed=confirmed, progress=progress
     )
     plan = make_plan(deployment, pipeline, names, observed, as_of=as_of, selection=selection, slots=slots)
-    apply_moves(deployment, plan, run=run, actor=actor)
+    plan = apply_moves(deployment, pipeline, names, plan, run=run, actor=actor)
     return Prepared(store_plan(deployment, names, plan, run=run, actor=actor), plan, names)
 
 
@@ -110,7 +110,8 @@ def run_batch(
         items = plans.items(connection, plan_id, asset_id=names.assets[asset], lane=lane)
         forced = plans.items(connection, plan_id, forced=True)
     selection = selection_left(stored, forced)
-    survey = Survey(pipeline, read_facts(deployment, pipeline, names), stored.as_of, selection, planning=False)
+    facts = read_facts(deployment, pipeline, names)
+    survey = Survey(pipeline, facts, stored.as_of, selection, planning=False, tried_after=stored.context["made"])
     definition = pipeline.asset(asset)
     for _ in survey.judge_all(above(pipeline, definition)):
         pass
@@ -139,7 +140,8 @@ def run_plan(
     plan, names = prepared.plan, prepared.names
     facts = read_facts(deployment, pipeline, names)
     forced = frozenset((item.asset, item.key) for item in plan.items if item.forced)
-    survey = Survey(pipeline, facts, plan.as_of, plan.selection._replace(force=forced), planning=False)
+    selection = plan.selection._replace(force=forced)
+    survey = Survey(pipeline, facts, plan.as_of, selection, planning=False, tried_after=plan.made)
     wanted: dict[str, dict[str, str]] = {}
     for item in plan.items:
         wanted.setdefault(item.asset, {})[item.key] = item.reason

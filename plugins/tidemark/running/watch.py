@@ -6,9 +6,13 @@ all, and asks under its leases whether a later one, not its own, concerns what i
 
 import sqlalchemy as sa
 
-from tidemark.ledger import heads
+from tidemark.ledger import heads, plans
 from tidemark.ledger.heads import PROD
 from tidemark.running.batch import Batch, above
+
+
+class SupersededError(Exception):
+    """A later run has taken over; the text says which."""
 
 
 class Watch:
@@ -46,20 +50,30 @@ class Watch:
             ours: number of the change that this transaction makes.
 
         """
-        new = [seq for seq in heads.changes_since(connection, self._seen) if seq != ours]
-        others = [seq for seq in new if seq not in self._batch.own]
-        if others:
-            moved = heads.moved_by(connection, others)
-            # A change that moved no head is a person's word, or what was seen of a source.
-            if any(seq not in moved or any(self._concerns(each, own_only) for each in moved[seq]) for seq in others):
-                return True
-        self._seen = new[-1] if new else self._seen
+        own = self._batch.own if ours is None else {*self._batch.own, ours}
+        watched = set() if own_only else self._above
+        newest = heads.newest_change(connection)
+
+        def concerns(environment: str, asset_id: int, partition_id: int) -> bool:
+            if environment not in (PROD, self._batch.environment):
+                return False
+            mine = asset_id == self._batch.asset_id and partition_id in self._partitions
+            return mine or asset_id in watched
+
+        if heads.changed_since(connection, self._seen, own, concerns):
+            return True
+        if not own_only:
+            self._seen = newest
         return False
 
-    def _concerns(self, moved: tuple[str, int, int], own_only: bool) -> bool:
-        environment, asset_id, partition_id = moved
-        if environment not in (PROD, self._batch.environment):
-            return False
-        if asset_id == self._batch.asset_id and partition_id in self._partitions:
-            return True
-        return asset_id in self._above and not own_only
+    def check_current(self, connection: sa.Connection) -> None:
+        """Refuse to go on where a later plan of the pipeline has been made, as of a later instant.
+
+        Raises:
+            SupersededError: that plan holds what this one has left, and as-of never goes back.
+
+        """
+        batch = self._batch
+        newest = plans.newest_as_of(connection, batch.environment, batch.pipeline.name)
+        if newest is not None and newest > batch.survey.as_of:
+            raise SupersededError(f"left to a later run, as of {newest:%Y-%m-%d %H:%M} UTC")

@@ -20,7 +20,7 @@ from tidemark.running.finish import Finisher
 from tidemark.running.keeper import Keeper
 from tidemark.running.publish import Publisher
 from tidemark.running.results import BatchReport, Result
-from tidemark.running.watch import Watch
+from tidemark.running.watch import SupersededError, Watch
 from tidemark.survey import Judgement, State, Survey
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ CLAIM = 32
 
 # How often a group is judged again because what it reads has changed meanwhile; then it is published as it is.
 PATIENCE = 3
+
+# What a worker says of a planned partition whose input, or whose key, was withdrawn meanwhile.
+GONE = "the partition exists no longer"
 
 # How often one looks whether another worker's lease has become free, in seconds.
 POLL_SECONDS = 0.5
@@ -87,23 +90,25 @@ class Worker:
         self._watch.over({self._id(ordinal) for ordinal in wanted})
         with self._keeper:
             try:
-                self._work_off(wanted, lambda: progress(self._asset.name, len(self._results), len(reasons)))
-            finally:
-                self._commit()
-        self._leave_gone(reasons.keys() - self._results.keys())
+                try:
+                    self._work_off(wanted, lambda: progress(self._asset.name, len(self._results), len(reasons)))
+                finally:
+                    self._commit()
+            except SupersededError as later:
+                self._leave(reasons.keys() - self._results.keys(), str(later))
+        self._leave(reasons.keys() - self._results.keys(), GONE)
         progress(self._asset.name, len(reasons), len(reasons))
         return BatchReport(self._asset.name, {key: self._results[key] for key in reasons})
 
-    def _leave_gone(self, keys: Collection[str]) -> None:
-        """Note planned partitions that exist no longer, since what they read, or the key, was withdrawn meanwhile."""
+    def _leave(self, keys: Collection[str], why: str) -> None:
+        """Note planned partitions that are left as they are."""
         if not keys:
             return
         batch = self._batch
-        gone = (Result.UNCHANGED, "the partition exists no longer")
-        self._results.update(dict.fromkeys(keys, gone))
+        self._results.update(dict.fromkeys(keys, (Result.UNCHANGED, why)))
         with batch.deployment.ledger.write() as connection:
             numbers = [batch.names.id_of(self._asset.name, key) for key in keys]
-            outcomes = [(batch.asset_id, number, gone[0].value, gone[1]) for number in numbers]
+            outcomes = [(batch.asset_id, number, Result.UNCHANGED.value, why) for number in numbers]
             plans.write_outcomes(connection, batch.plan_id, outcomes)
 
     def _work_off(self, todo: Sequence[int], tell: Callable[[], None]) -> None:
@@ -149,12 +154,12 @@ class Worker:
         numbers = {self._id(ordinal): ordinal for ordinal in ordinals}
         self._commit()
         with batch.deployment.ledger.write() as connection:
+            self._watch.check_current(connection)
             taken = leases.acquire(
                 connection,
                 batch.environment,
                 batch.asset_id,
-                list(numbers),
-                self._asset.code.digest,
+                {number: self._wanted_key(ordinal) for number, ordinal in numbers.items()},
                 batch.holder,
             )
             outdated = self._watch.sees_change(connection)
@@ -162,6 +167,10 @@ class Worker:
         if outdated:
             self._catch_up()
         return {numbers[each.partition_id]: each for each in taken.leases}
+
+    def _wanted_key(self, ordinal: int) -> bytes:
+        """Return what a partition is claimed for: whoever dies of it has not died of anything else."""
+        return self._survey.judge(self._asset, ordinal).action_key or bytes(32)
 
     def _bring_alone(self, ordinal: int) -> None:
         """Wait for a partition that another worker holds, or take one that killed its worker, by itself."""
@@ -195,7 +204,7 @@ class Worker:
             numbers.update(() if again.number is None else (again.number,))
             self._show(again)
             self._publisher.add(again)
-        self._leave_gone([self._asset.grain.key(ordinal) for ordinal in waiting])
+        self._leave([self._asset.grain.key(ordinal) for ordinal in waiting], GONE)
 
     def _still(self, judged: Judgement, done: Done, numbers: Container[int]) -> Done:
         """Return a finished partition as it is to be published, now that others changed something.

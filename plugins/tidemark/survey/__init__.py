@@ -11,11 +11,13 @@ Invariants:
 """
 
 from tidemark.survey.given import EVERYTHING, Delivered, Facts, Gap, Selection, Upstream
-from tidemark.survey.judgement import Certainty, Judgement, Member, Read, State, View
-from tidemark.survey.survey import Survey
+from tidemark.survey.judgement import STANDING, Certainty, Judgement, Member, Read, State, View
+from tidemark.survey.survey import ATTEMPTS, Survey
 
 __all__ = [
+    "ATTEMPTS",
     "EVERYTHING",
+    "STANDING",
     "Certainty",
     "Delivered",
     "Facts",

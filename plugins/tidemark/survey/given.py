@@ -59,6 +59,7 @@ class Facts:
         outcomes: what each suite said, by suite digest and data version.
         externals: the sources and assets of other pipelines that are read.
         seq: number of the ledger's newest change that is in these answers.
+        made: id of the newest materialization that is in these answers.
 
     """
 
@@ -72,6 +73,7 @@ class Facts:
     outcomes: Mapping[bytes, dict[bytes, str]] = field(default_factory=dict)
     externals: Mapping[str, Source | Upstream] = field(default_factory=dict)
     seq: int = 0
+    made: int = 0
 
 
 class Selection(NamedTuple):

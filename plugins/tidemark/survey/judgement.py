@@ -24,6 +24,10 @@ class State(StrEnum):
     CLOSED = "closed"  # changed, but too old
 
 
+# In these states the head that is there stays.
+STANDING = frozenset({State.FRESH, State.BLOCKED, State.FAILED, State.HELD, State.CLOSED})
+
+
 class Certainty(StrEnum):
     """Whether a planned item runs whatever happens above it."""
 
@@ -118,7 +122,7 @@ class Judgement:
     @property
     def planned(self) -> bool:
         """Whether there is something to do: to compute, to bring back, or to check against a changed suite."""
-        return self.certainty is not None or (self.state is State.FRESH and self.unchecked)
+        return self.certainty is not None or (self.state in STANDING and self.unchecked)
 
     @property
     def marks(self) -> Missing:

@@ -13,7 +13,7 @@ from tidemark.ledger.records import UNKNOWN
 from tidemark.mappings import Newest, Previous, Window
 from tidemark.partitions import Grain, TimeGrain
 from tidemark.survey.given import EVERYTHING, Facts, Selection
-from tidemark.survey.judgement import Certainty, Judgement, Read, State, View
+from tidemark.survey.judgement import STANDING, Certainty, Judgement, Read, State, View
 from tidemark.survey.reads import absence, read_newest, read_one, read_window
 from tidemark.survey.tracks import Track, external_track, is_closed, source_track
 
@@ -36,6 +36,8 @@ class Survey:
         selection: which partitions were asked for.
         planning: what is still to be computed will be, before its readers are; otherwise readers are computed now, so
             that it counts as missing.
+        tried_after: id of the newest materialization when the plan that is worked off was made: what has failed since
+            was tried for it, by whomever.
 
     """
 
@@ -47,9 +49,11 @@ class Survey:
         selection: Selection = EVERYTHING,
         *,
         planning: bool = True,
+        tried_after: int | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.planning = planning
+        self.tried_after = tried_after
         self.as_of = as_of
         self.selection = selection
         self._prefixes: dict[str, hashlib._Hash] = {}
@@ -155,7 +159,10 @@ class Survey:
         head = self.facts.heads.get(asset.name, {}).get(ordinal)
         roots = frozenset().union(*(read.roots for read in reads))
         judgement = Judgement(asset.name, ordinal, key, State.WAITING, None, reads, roots, head=head)
-        return self._waits(asset, judgement) or self._decided(asset, judgement)
+        judged = self._waits(asset, judgement) or self._decided(asset, judgement)
+        if judged.state in STANDING and head is not None:
+            return replace(judged, unchecked=self._unchecked(asset, head.data_version))
+        return judged
 
     def _waits(self, asset: Asset, judged: Judgement) -> Judgement | None:
         """Return the judgement of a partition that cannot be computed now, None if it can."""
@@ -197,18 +204,23 @@ class Survey:
     def _stopped(self, asset: Asset, judged: Judgement) -> Judgement | None:
         """Return the judgement of what is held or closed, None if it may be computed: a person asks for closed ones."""
         given = self._given(asset, judged)
-        if given is not None and given.state is State.CLOSED and self.selection.forces(asset.name, judged.key):
+        if given is not None and given.state is State.CLOSED and self._forced(asset, judged):
             return None
         return given
+
+    def _forced(self, asset: Asset, judged: Judgement) -> bool:
+        """Return whether a person asked for this partition, whatever is known of it."""
+        selected = self.selection.holds(asset.grain, judged.ordinal)
+        return selected and self.selection.forces(asset.name, judged.key)
 
     def _decided(self, asset: Asset, judged: Judgement) -> Judgement:
         action_key = self._action_key(asset, judged.key, judged.reads)
         judged = replace(judged, action_key=action_key)
         head = judged.head
-        forced = self.selection.forces(asset.name, judged.key)
+        forced = self._forced(asset, judged)
         pending = any(read.pending for read in judged.reads)
         if head is not None and head.action_key == action_key and not pending and not forced:
-            return replace(judged, state=State.FRESH, unchecked=self._unchecked(asset, head.data_version))
+            return replace(judged, state=State.FRESH)
         stopped = self._stopped(asset, judged)
         if stopped is not None:
             # Where what it reads comes out as it was, a held head is fresh, and its marks follow.
@@ -231,7 +243,8 @@ class Survey:
                 reason = f"its candidate {known.data_version.hex()[:12]} did not pass the gate {asset.gate!r}"
                 return replace(judged, state=State.BLOCKED, reason=reason, certainty=None)
             return replace(judged, state=State.KNOWN, unchecked=self._unchecked(asset, known.data_version))
-        if known.died or known.failures >= ATTEMPTS:
+        tried = self.tried_after is not None and known.last_failure > self.tried_after
+        if known.died or known.failures >= ATTEMPTS or tried:
             reason = f"failed {known.failures} times: {known.error}" if known.failures > 1 else f"failed: {known.error}"
             return replace(judged, state=State.FAILED, reason=reason, certainty=None)
         return replace(judged, state=State.STALE)

@@ -131,7 +131,7 @@ def upgrade() -> None:
         sa.Column("partition_id", Identity, nullable=False),
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=True),
-        sa.Column("code", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("action_key", sa.LargeBinary(length=32), nullable=True),
         sa.Column("deaths", sa.Integer(), nullable=False),
         sa.Column("expires_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_lease_asset_id_asset")),
