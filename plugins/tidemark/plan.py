@@ -245,7 +245,7 @@ def _items(
                 certainty=_certainty(each, judged, before, parameters),
                 reason=_reason(each, judged, facts, before, parameters),
                 forced=selection.forces(each.name, judged.key),
-                seconds=0.0 if judged.state in (State.KNOWN, State.FRESH, State.HELD) else cost,
+                seconds=cost if judged.state in (State.STALE, State.UNSURE) else 0.0,
             )
             for judged in planned[each.name]
             if judged.certainty is not None or selection.holds(each.grain, judged.ordinal)
@@ -264,7 +264,7 @@ def _reason(
     """Say why a partition is in the plan, though it may not run."""
     if judged.certainty is None:
         return f"the gate {asset.gate!r} changed"
-    if judged.state is State.HELD:
+    if judged.state in (State.HELD, State.CLOSED):
         return f"{judged.reason}; only its marks may change"
     return reason_of(asset, judged, facts, inputs, parameters)
 
@@ -276,7 +276,7 @@ def _certainty(
     parameters: Mapping[int, Mapping[str, Any]],
 ) -> Certainty:
     """Say whether a partition runs whatever comes out above it: also if something else than that has changed."""
-    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state is State.HELD:
+    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state in (State.HELD, State.CLOSED):
         return judged.certainty or Certainty.WILL
     number = judged.head.materialization
     settled = tuple(read for read in judged.reads if not read.pending)

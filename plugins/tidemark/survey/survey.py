@@ -223,8 +223,8 @@ class Survey:
             return replace(judged, state=State.FRESH)
         stopped = self._stopped(asset, judged)
         if stopped is not None:
-            # Where what it reads comes out as it was, a held head is fresh, and its marks follow.
-            may_be_fresh = pending and stopped.state is State.HELD and stopped.head is not None
+            # Where what it reads comes out as it was, the head that is given is fresh, and its marks follow.
+            may_be_fresh = pending and stopped.head is not None
             return replace(stopped, certainty=Certainty.MAY) if may_be_fresh else stopped
         if pending:
             return replace(judged, state=State.UNSURE, certainty=self._certainty(asset, judged))
