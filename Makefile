@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo clean-demo test test-end-to-end lint bench lock
+.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories lint bench lock
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ test: install-dev ## Run the tests, but for those that drive a real scheduler
 
 test-end-to-end: install-dev ## Run the tests that drive a real scheduler
 	@$(RUN) -m pytest -m end_to_end $(PYTEST)
+
+HISTORIES ?= 1000
+test-histories: install-dev ## Run new random histories against the naive oracle; HISTORIES=1000 of them
+	@TIDEMARK_HISTORIES=$(HISTORIES) $(RUN) -m pytest tests/properties $(PYTEST)
 
 lint: install-dev ## Check style and types
 	@$(VENV)/bin/ruff check .

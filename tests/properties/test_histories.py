@@ -4,6 +4,7 @@ After every run of a history: heads and marks are the oracle's, what was execute
 what was said to run has run, and a plan made right after holds nothing.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -199,9 +200,12 @@ def _fast_folder() -> str | None:
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=60,
+    max_examples=int(os.environ.get("TIDEMARK_HISTORIES", "40")),
     stateful_step_count=10,
     deadline=None,
+    print_blob=True,
+    # The same ones each time, unless somebody asks for more.
+    derandomize="TIDEMARK_HISTORIES" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(0)
