@@ -431,6 +431,25 @@ def test_previous_is_absent_where_the_partition_before_waits(shop: Shop) -> None
     assert shop.state() == shop.rebuilt().state()
 
 
+def test_an_earlier_partition_that_comes_into_being_without_a_result_changes_nothing(shop: Shop) -> None:
+    """The chain's first had nothing before it, and still gets nothing."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": str})
+
+        @asset(partitions=DAYS, inputs={"total": previous()})
+        def total(orders: pl.DataFrame, total: str | None) -> str:
+            return f"{total} {orders['v'].to_list()}"
+    """)
+    shop.deliver("orders", DAYS[1], "v\n1\n")
+    shop.run()
+    before = shop.heads("total")
+    shop.deliver("orders", DAYS[0], "w\n1\n")
+    shop.run()
+    assert shop.ran == {}
+    assert shop.heads("total") == before
+    assert shop.explain("total", DAYS[0])["state"] == "waiting"
+
+
 def test_a_partition_that_comes_into_being_in_the_middle_joins_the_chain(shop: Shop) -> None:
     """A file for a day that nobody expected: what comes after it reads it from now on."""
     shop.define(PREVIOUS % "")

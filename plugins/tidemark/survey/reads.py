@@ -27,7 +27,8 @@ def read_one(read: Input, track: Track, ordinal: int | None) -> Read:
         return Read(read, (), digest("absent"))
     view = track.views.get(ordinal)
     member = Member(track.grain.key(ordinal), view.version if view else None, view.materialization if view else None)
-    hashed = digest("one", member.key, member.version)
+    # Which partition has no data is no matter to the function: it gets None.
+    hashed = digest("absent") if member.version is None else digest("one", member.key, member.version)
     if view is None:
         return Read(read, (member,), hashed)
     return Read(read, (member,), hashed, view.roots, view.undue, view.pending, view.failed)
