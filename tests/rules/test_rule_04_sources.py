@@ -90,6 +90,24 @@ def test_an_unchanged_stat_token_is_not_looked_into(shop: Shop, zone: Watched) -
     assert zone.reads == []
 
 
+def test_a_branch_does_not_look_into_what_prod_has_looked_into(shop: Shop, zone: Watched) -> None:
+    """What prod has seen of a file holds in a branch that reads it in the same way, until the file changes."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\na\n")
+    shop.run()
+    zone.reads.clear()
+    shop.environment = "branch"
+    shop.run()
+    assert zone.reads == []
+    shop.deliver("orders", DAYS[0], "k\nb\n", age=1800)
+    shop.run()
+    shop.run()
+    assert zone.reads == [f"orders/{DAYS[0]}.csv"]
+    assert shop.heads("lines") == {DAYS[0]: "[('b',)]"}
+    shop.environment = "prod"
+    assert shop.heads("lines") == {DAYS[0]: "[('a',)]"}
+
+
 def test_equal_content_delivered_again_changes_nothing(shop: Shop, zone: Watched) -> None:
     """A new file of the same content is read, and nothing runs and no head moves."""
     shop.define(LINES % "")
