@@ -1,5 +1,7 @@
 """Claims about observations: the newest one, the delivery that stands, and what people declared absent."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.ledger.conftest import Book
 from tidemark.hashing import digest
 from tidemark.ledger import sources
+from tidemark.ledger.schema import declaration
 from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
 
 
@@ -123,6 +126,20 @@ def test_what_was_declared_absent_is_remembered_and_a_second_word_is_no_news(boo
     assert declare(book, "2011-01-05")
     assert not declare(book, "2011-01-05", "again")
     assert absent(book) == {book.part("2011-01-05")}
+
+
+def test_of_several_at_once_one_declares(book: Book) -> None:
+    part = book.part()
+
+    def declare_slowly(number: int) -> bool:
+        with book.ledger.write() as connection:
+            news = sources.declare_absent(connection, book.orders, part, why="closed", actor=f"person {number}")
+            time.sleep(0.1)
+        return news
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(declare_slowly, range(4))) == [False, False, False, True]
+    assert book.count(declaration) == 1
 
 
 def test_a_declaration_can_be_taken_back_and_made_again(book: Book) -> None:

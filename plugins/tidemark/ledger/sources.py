@@ -184,6 +184,7 @@ def declared(connection: sa.Connection, asset_id: int, partition_id: int) -> str
 
 def declare_absent(connection: sa.Connection, asset_id: int, partition_id: int, *, why: str, actor: str) -> bool:
     """Declare that a delivery will not come; returns whether that is news."""
+    take_turn(connection, Turn.HEADS)
     if partition_id in declared_absent(connection, asset_id):
         return False
     values = {
