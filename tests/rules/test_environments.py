@@ -1,11 +1,14 @@
 """Environments: a branch shows what prod has for all that it did not change itself, however late that comes."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.gates import rule
 from tests.scenario import Shop, on_both_ledgers
+from tidemark import interventions
+from tidemark.config import settings
 
 SHOP = """
     orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
@@ -80,6 +83,41 @@ def test_what_fails_in_a_branch_goes_on_showing_what_prod_has(priced: Shop) -> N
     assert priced.run().ok
     assert priced.ran == {"listed": [DAYS[0]]}
     assert priced.heads("listed")[DAYS[0]] == "Coffee At 1.2"
+
+
+def test_a_declaration_in_a_new_branch_takes_the_instant_of_prod(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fell due since then makes nothing provisional; without any plan the instant that is set counts."""
+    shop.define("""
+        rates = source("rates", files="rates/{partition}.txt", partitions=Daily(start="2025-01-05"),
+                       expected=Calendar("MON-SUN"))
+
+        @asset(partitions=Unpartitioned(), inputs={"rates": latest()})
+        def board(rates: bytes) -> str:
+            return rates.decode()
+    """)
+    taken: list[datetime] = []
+    real = interventions.make_plan
+
+    def noted(*given: Any, as_of: datetime, **options: Any) -> Any:
+        taken.append(as_of)
+        return real(*given, as_of=as_of, **options)
+
+    monkeypatch.setattr(interventions, "make_plan", noted)
+    monkeypatch.setattr(
+        Shop, "settings", property(lambda shop: settings({**shop.environ, "TIDEMARK_AS_OF": "2025-01-07T06:00Z"}))
+    )
+    shop.environment = "branch"
+    shop.declare_absent("rates", "2025-01-05")
+    assert taken.pop() == datetime(2025, 1, 7, 6, tzinfo=UTC)
+    shop.environment = "prod"
+    shop.now("2025-01-08T06:00")
+    shop.deliver_days("rates", "2025-01-05", "2025-01-07")
+    shop.run()
+    assert shop.provisional("board") == {}
+    shop.environment = "branch"
+    shop.declare_absent("rates", "2025-01-06")
+    assert taken.pop() == shop.as_of
+    assert shop.provisional("board") == {}
 
 
 def test_marks_of_a_branch_change_on_top_of_each_other(priced: Shop) -> None:
