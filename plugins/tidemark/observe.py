@@ -167,7 +167,9 @@ def _outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_
     """Return partitions before the declared start, far in the future, or far from all others.
 
     Only what is new can be far off: what was taken once is ``standing`` for as long as its file is there. Nothing new
-    is taken far before all that stands (at first: before the most files), and one file alone not far after it.
+    is taken far before all that stands (at first: before the most files), and one file alone not far after it. So
+    without a declared start the order of arrival decides between dates that lie far apart, on purpose: of two lone
+    dates nobody knows which one is the typing error.
     """
     grain = source.grain
     if not isinstance(grain, TimeGrain):

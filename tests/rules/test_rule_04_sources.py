@@ -714,3 +714,14 @@ def test_of_two_lone_dates_the_newest_is_meant(shop: Shop) -> None:
     shop.run()
     assert _ignored(shop) == {BEFORE[0]}
     assert shop.heads("lines").keys() == {DAYS[0]}
+
+
+@pytest.mark.parametrize("first", [BEFORE[0], DAYS[0]])
+def test_with_a_start_the_order_of_arrival_does_not_matter(shop: Shop, first: str) -> None:
+    """However far apart the dates lie."""
+    shop.define((LINES % "").replace("DAYS", f'Daily(start="{BEFORE[0]}")', 1))
+    for key in (first, *{BEFORE[0], DAYS[0]} - {first}):
+        _deliver(shop, key)
+        shop.run()
+    assert shop.heads("lines").keys() == {BEFORE[0], DAYS[0]}
+    assert shop.state() == shop.rebuilt().state()
