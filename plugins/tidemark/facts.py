@@ -211,7 +211,7 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
         outcomes = {each: records.gate_outcomes(connection, each) for each in set(suites.values())}
         return Facts(
             heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
-            delivered={name: _delivered(connection, names, name) for name in observed},
+            delivered={name: _delivered(connection, deployment, names, name) for name in observed},
             absent={name: _absent(connection, names, name) for name in observed},
             held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
             known=_known_reader(deployment, names, suites),
@@ -272,9 +272,9 @@ def read_heads(connection: sa.Connection, deployment: Deployment, names: Names, 
     return {ordinals[number]: head for number, head in live.items() if number in ordinals}
 
 
-def _delivered(connection: sa.Connection, names: Names, source: str) -> dict[int, Delivered]:
+def _delivered(connection: sa.Connection, deployment: Deployment, names: Names, source: str) -> dict[int, Delivered]:
     ordinals = names.ordinals(source)
-    seen = sources.seen(connection, names.assets[source])
+    seen = sources.seen(connection, deployment.environment, names.assets[source])
     return {
         ordinals[number]: Delivered(
             each.newest.outcome != sources.WITHDRAWN,

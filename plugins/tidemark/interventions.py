@@ -33,10 +33,21 @@ def _known_partition(connection: sa.Connection, pipeline: Pipeline, names: Names
     return names.id_of(asset, key)
 
 
+def _met_partition(connection: sa.Connection, pipeline: Pipeline, names: Names, asset: str, key: str) -> int:
+    """Return the id of a key to take something back from: also one that its definition has lost since."""
+    if key in names.partitions[names.grains[asset].scheme]:
+        return names.id_of(asset, key)
+    return _known_partition(connection, pipeline, names, asset, key)
+
+
 def settle_marks(deployment: Deployment, pipeline: Pipeline, names: Names, *, run: str, actor: str) -> int:
-    """Bring the marks up to date with what a person has just said, as of the newest plan; nothing runs."""
+    """Bring the marks up to date with what a person has just said, as of the newest plan; nothing runs.
+
+    A branch without a plan takes the instant of ``prod``'s.
+    """
     with deployment.ledger.read() as connection:
-        as_of = plans.newest_as_of(connection, deployment.environment) or datetime.now(UTC)
+        planned = plans.newest_as_of(connection, deployment.environment) or plans.newest_as_of(connection, heads.PROD)
+    as_of = planned or deployment.settings.as_of or datetime.now(UTC)
     plan = make_plan(deployment, pipeline, names, NOTHING_OBSERVED, as_of=as_of, selection=EVERYTHING)
     return len(apply_moves(deployment, pipeline, names, plan, run=run, actor=actor).moves)
 
@@ -62,8 +73,8 @@ def declare_absent(
         news = sources.declare_absent(connection, names.assets[source], partition_id, why=reason, actor=actor)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
-            acts.write_audit(connection, actor=actor, act="declare absent", detail=detail)
             heads.new_change(connection, run="absent", actor=actor)
+            acts.write_audit(connection, actor=actor, act="declare absent", detail=detail)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
 
@@ -83,12 +94,12 @@ def withdraw_declaration(
     reason = _why(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
-        partition_id = _known_partition(connection, pipeline, names, source, key)
+        partition_id = _met_partition(connection, pipeline, names, source, key)
         news = sources.withdraw_declaration(connection, names.assets[source], partition_id)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
-            acts.write_audit(connection, actor=actor, act="withdraw declaration", detail=detail)
             heads.new_change(connection, run="absent", actor=actor)
+            acts.write_audit(connection, actor=actor, act="withdraw declaration", detail=detail)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
 
@@ -109,8 +120,8 @@ def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None
         )
         if news:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
-            acts.write_audit(connection, actor=actor, act="hold", detail=detail)
             heads.new_change(connection, run="hold", actor=actor)
+            acts.write_audit(connection, actor=actor, act="hold", detail=detail)
     return news
 
 
@@ -130,12 +141,12 @@ def release_hold(
     reason = _why(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
-        partition_id = _known_partition(connection, pipeline, names, asset, key) if key is not None else None
+        partition_id = _met_partition(connection, pipeline, names, asset, key) if key is not None else None
         lifted = acts.release_holds(connection, deployment.environment, names.assets[asset], partition_id)
         if lifted:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
-            acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
             heads.new_change(connection, run="release", actor=actor)
+            acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
         still = acts.holds(connection, deployment.environment).get(names.assets[asset], {}).get(None)
     return lifted, still
 

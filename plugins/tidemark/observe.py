@@ -4,7 +4,9 @@ Invariants:
 
 * A file is hashed again only when its stat token changed, or when the token could hide a change.
 * Nothing is read by an asset from the landing zone: an accepted delivery was copied into the store first.
-* Of two runs that look at once, the one that wrote down first stands; what is newer still is for the next run.
+* Of two runs of an environment that look at once, the one that wrote down first stands; what is newer still is for the
+  next run.
+* What a branch has not seen itself it need not read if ``prod`` has, in the same way; its own suite decides about it.
 * A bad delivery leaves the last accepted one live; a listing that fails, or too many files vanishing at once, changes
   nothing at all.
 """
@@ -67,6 +69,7 @@ class _Look:
     """
 
     source: Source
+    environment: str
     asset_id: int
     files: Mapping[int, File]
     left_out: frozenset[int]
@@ -78,6 +81,10 @@ class _Look:
         """Return the id of the newest observation of a partition, None if there was none."""
         seen = self.seen.get(self.source.grain.ordinal(key))
         return seen.newest.id if seen else None
+
+    def decides_anew(self, each: Observation) -> bool:
+        """Return whether a word of ``prod`` was said by another suite than this environment's."""
+        return each.environment != self.environment and each.suite_digest != self.suite
 
 
 def observe(
@@ -160,7 +167,9 @@ def _outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_
     """Return partitions before the declared start, far in the future, or far from all others.
 
     Only what is new can be far off: what was taken once is ``standing`` for as long as its file is there. Nothing new
-    is taken far before all that stands (at first: before the most files), and one file alone not far after it.
+    is taken far before all that stands (at first: before the most files), and one file alone not far after it. So
+    without a declared start the order of arrival decides between dates that lie far apart, on purpose: of two lone
+    dates nobody knows which one is the typing error.
     """
     grain = source.grain
     if not isinstance(grain, TimeGrain):
@@ -193,7 +202,7 @@ def _look(
     suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
     with deployment.ledger.read() as connection:
         ordinals = names.ordinals(source.name)
-        found = sources.seen(connection, names.assets[source.name])
+        found = sources.seen(connection, deployment.environment, names.assets[source.name])
         outcomes = records.gate_outcomes(connection, suite) if suite else {}
     seen = {ordinals[number]: each for number, each in found.items() if number in ordinals}
     listed = deployment.landing.files(source.folder)
@@ -203,7 +212,8 @@ def _look(
     if lacking:
         with deployment.ledger.write() as connection:
             names.ensure(connection, source.name, lacking)
-    return _Look(source, names.assets[source.name], files, left_out, seen, suite, outcomes), strange
+    asset_id = names.assets[source.name]
+    return _Look(source, deployment.environment, asset_id, files, left_out, seen, suite, outcomes), strange
 
 
 def _standing(seen: Mapping[int, Seen]) -> list[int]:
@@ -280,7 +290,8 @@ def _suite_changed(look: _Look, ordinal: int) -> bool:
         return False
     if newest.outcome == REJECTED:  # by the gate: does it still stand in the way?
         return look.suite is None or look.outcomes.get(newest.data_version) != Outcome.BLOCKED
-    return look.suite is not None and newest.data_version not in look.outcomes
+    said = look.outcomes.get(newest.data_version)
+    return look.suite is not None and (said is None or (said == Outcome.BLOCKED and look.decides_anew(newest)))
 
 
 def _taken(
@@ -346,8 +357,9 @@ def _taken(
         result = deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
         outcome = result.outcome
     seen = look.seen.get(ordinal)
-    standing = seen.accepted.data_version if seen and seen.accepted else None
     # What is live stays live under a changed suite, however often it is delivered again.
+    accepted = seen.accepted if seen else None
+    standing = accepted.data_version if accepted and not look.decides_anew(accepted) else None
     if outcome == Outcome.BLOCKED and version != standing:
         observation = replace(observation, outcome=REJECTED, problem=_problem(source.gate, result))
     return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record, result))
@@ -376,7 +388,10 @@ def _problem(gate: str, result: GateResult | None) -> str:
 
 
 def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordinal: int) -> Iterator[_Change]:
-    """Check a delivery against a changed suite: one that now passes is accepted, one that now fails stays live."""
+    """Check a delivery against a changed suite: one that now passes is accepted, one that now fails stays live.
+
+    What only ``prod`` has accepted is no exception to the suite: for this environment it arrives now.
+    """
     source, newest = look.source, look.seen[ordinal].newest
     assert newest.data_version is not None
     outcome: str | None = Outcome.PASSED if look.suite is None else look.outcomes.get(newest.data_version)
@@ -385,7 +400,7 @@ def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordi
         result = _gated_again(deployment, pipeline, source, newest, source.grain.key(ordinal))
         outcome = result.outcome if result else Outcome.PASSED
     said, problem = newest.outcome, newest.problem
-    if newest.outcome == REJECTED:
+    if newest.outcome == REJECTED or look.decides_anew(newest):
         passes = outcome != Outcome.BLOCKED
         said, problem = (ACCEPTED, None) if passes else (REJECTED, _problem(source.gate or "", result))
     observation = replace(newest, outcome=said, problem=problem, suite_digest=look.suite)
@@ -434,8 +449,8 @@ def _write(
     with deployment.ledger.write() as connection:
         names.ensure(connection, look.source.name, [each.key for each in changes])
         numbers = {each.key: names.id_of(look.source.name, each.key) for each in changes}
-        newest = sources.newest(connection, look.asset_id, numbers.values())
-        group = [each for each in changes if newest.get(numbers[each.key]) == look.newest(each.key)]
+        newest = sources.newest(connection, look.environment, look.asset_id, numbers.values())
+        group = [each for each in changes if newest.get(numbers[each.key]) in (None, look.newest(each.key))]
         known = records.known(connection, look.asset_id, environment=deployment.environment, suite=look.suite)
         made: dict[str, int] = {}
         new: list[tuple[str, records.Record]] = []
@@ -456,6 +471,7 @@ def _write(
                 _write_result(connection, each.result, each.observation.data_version)
         sources.write(
             connection,
+            look.environment,
             look.asset_id,
             [
                 replace(
@@ -492,7 +508,7 @@ def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: s
 def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, names: Names) -> list[Move]:
     """Return the moves from the heads that are live to the deliveries that stand."""
     ordinals = names.ordinals(look.source.name)
-    seen = sources.seen(connection, look.asset_id)
+    seen = sources.seen(connection, look.environment, look.asset_id)
     live = read_heads(connection, deployment, names, look.source.name)
     moves = []
     for number, each in seen.items():
@@ -505,6 +521,7 @@ def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, n
             continue
         if head and each.accepted and head.data_version == each.accepted.data_version:
             continue
-        reason = "withdrawn" if wanted is None else "delivered" if before is None else "corrected"
+        gone = "rejected" if each.newest.outcome == REJECTED else "withdrawn"
+        reason = gone if wanted is None else "delivered" if before is None else "corrected"
         moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
     return moves

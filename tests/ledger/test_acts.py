@@ -1,5 +1,6 @@
 """Claims about what people do: holds, and an audit log in which nothing can be changed unseen."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from tests.ledger.conftest import Book
 from tidemark.ledger import Ledger, acts
-from tidemark.ledger.schema import audit_log
+from tidemark.ledger.schema import audit_log, hold
 
 
 def place(book: Book, key: str | None, why: str = "under review", environment: str = "prod") -> bool:
@@ -41,6 +42,20 @@ def test_a_second_hold_is_no_news(book: Book) -> None:
     assert place(book, "2011-01-05", "first")
     assert not place(book, "2011-01-05", "second")
     assert holds(book)[book.lines] == {book.part(): "first (ada)"}
+
+
+def test_of_several_at_once_one_places_the_hold(book: Book) -> None:
+    part = book.part()
+
+    def place_slowly(number: int) -> bool:
+        with book.ledger.write() as connection:
+            news = acts.place_hold(connection, "prod", book.lines, part, why="under review", actor=f"person {number}")
+            time.sleep(0.1)
+        return news
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(place_slowly, range(4))) == [False, False, False, True]
+    assert book.count(hold) == 1
 
 
 def test_lifting_the_hold_of_an_asset_lifts_those_of_its_partitions(book: Book) -> None:

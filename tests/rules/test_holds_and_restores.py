@@ -4,6 +4,7 @@ import pytest
 
 from tests.scenario import Shop
 from tidemark import interventions
+from tidemark.errors import UsageError
 from tidemark.ledger import events
 from tidemark.running.run import prepare, run_batch
 
@@ -70,6 +71,30 @@ def test_one_partition_can_be_held(running: Shop) -> None:
     running.edit("return orders.decode()", "return orders.decode() + '!'")
     running.run()
     assert running.ran == {"lines": [DAYS[1]], "loud": [DAYS[1]]}
+
+
+def test_the_hold_of_a_key_that_its_definition_has_lost_can_be_lifted(shop: Shop) -> None:
+    """By that key, which the ledger still knows; a key that never was is refused."""
+    shop.define("""
+        lands = source("lands", files="lands/{partition}.txt", partitions=Static(["a", "b"]))
+
+        @asset(partitions=Static(["a", "b"]))
+        def land(lands: bytes) -> str:
+            return lands.decode().upper()
+    """)
+    shop.deliver_days("lands", "a", "b")
+    shop.run()
+    shop.hold("land", "b")
+    shop.declare_absent("lands", "b")
+    shop.edit('Static(["a", "b"])', 'Static(["a"])')
+    shop.release("land", "b")
+    assert shop.withdraw_declaration("lands", "b")[0]
+    with pytest.raises(UsageError, match="'c'"):
+        shop.release("land", "c")
+    shop.edit('Static(["a"])', 'Static(["a", "b"])')
+    shop.deliver("lands", "b", "corrected")
+    shop.run()
+    assert shop.ran == {"land": ["b"]}
 
 
 def test_a_first_result_is_held_back_too(running: Shop) -> None:

@@ -90,6 +90,24 @@ def test_an_unchanged_stat_token_is_not_looked_into(shop: Shop, zone: Watched) -
     assert zone.reads == []
 
 
+def test_a_branch_does_not_look_into_what_prod_has_looked_into(shop: Shop, zone: Watched) -> None:
+    """What prod has seen of a file holds in a branch that reads it in the same way, until the file changes."""
+    shop.define(LINES % "")
+    shop.deliver("orders", DAYS[0], "k\na\n")
+    shop.run()
+    zone.reads.clear()
+    shop.environment = "branch"
+    shop.run()
+    assert zone.reads == []
+    shop.deliver("orders", DAYS[0], "k\nb\n", age=1800)
+    shop.run()
+    shop.run()
+    assert zone.reads == [f"orders/{DAYS[0]}.csv"]
+    assert shop.heads("lines") == {DAYS[0]: "[('b',)]"}
+    shop.environment = "prod"
+    assert shop.heads("lines") == {DAYS[0]: "[('a',)]"}
+
+
 def test_equal_content_delivered_again_changes_nothing(shop: Shop, zone: Watched) -> None:
     """A new file of the same content is read, and nothing runs and no head moves."""
     shop.define(LINES % "")
@@ -696,3 +714,14 @@ def test_of_two_lone_dates_the_newest_is_meant(shop: Shop) -> None:
     shop.run()
     assert _ignored(shop) == {BEFORE[0]}
     assert shop.heads("lines").keys() == {DAYS[0]}
+
+
+@pytest.mark.parametrize("first", [BEFORE[0], DAYS[0]])
+def test_with_a_start_the_order_of_arrival_does_not_matter(shop: Shop, first: str) -> None:
+    """However far apart the dates lie."""
+    shop.define((LINES % "").replace("DAYS", f'Daily(start="{BEFORE[0]}")', 1))
+    for key in (first, *{BEFORE[0], DAYS[0]} - {first}):
+        _deliver(shop, key)
+        shop.run()
+    assert shop.heads("lines").keys() == {BEFORE[0], DAYS[0]}
+    assert shop.state() == shop.rebuilt().state()

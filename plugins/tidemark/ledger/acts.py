@@ -28,6 +28,7 @@ def place_hold(
     connection: sa.Connection, environment: str, asset_id: int, partition_id: int | None, *, why: str, actor: str
 ) -> bool:
     """Stop re-execution of an asset, or of one partition; returns whether that is news."""
+    take_turn(connection, Turn.HEADS)
     if partition_id in holds(connection, environment).get(asset_id, {}):
         return False
     values = {

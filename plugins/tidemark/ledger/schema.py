@@ -188,6 +188,7 @@ observation = sa.Table(
     "observation",
     metadata,
     _id(),
+    sa.Column("environment", sa.Text, nullable=False),  # whose definitions and suite have decided
     _ref("asset_id", "asset"),
     _ref("partition_id", "partition"),
     sa.Column("seen_at", Instant, nullable=False),
@@ -199,7 +200,7 @@ observation = sa.Table(
     sa.Column("suite_digest", Digest),
     _ref("materialization_id", "materialization", nullable=True),
     sa.Column("problem", sa.Text),
-    sa.Index("ix_observation_partition", "asset_id", "partition_id", "id"),
+    sa.Index("ix_observation_partition", "environment", "asset_id", "partition_id", "id"),
 )
 
 lease = sa.Table(

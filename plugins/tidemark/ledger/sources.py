@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.heads import PROD
 from tidemark.ledger.registry import chunks
 from tidemark.ledger.schema import declaration, observation
 
@@ -32,6 +33,7 @@ class Observation:
         problem: why it was rejected.
         seen_at: when it was written down; None before.
         id: its number among all observations, which rises; None before it was written down.
+        environment: whose it is; None before it was written down.
 
     """
 
@@ -46,6 +48,7 @@ class Observation:
     problem: str | None = None
     seen_at: datetime | None = None
     id: int | None = None
+    environment: str | None = None
 
 
 class Seen(NamedTuple):
@@ -55,68 +58,93 @@ class Seen(NamedTuple):
     accepted: Observation | None
 
 
-def seen(connection: sa.Connection, asset_id: int) -> dict[int, Seen]:
-    """Return what is known of a source's partitions, by partition id."""
+def seen(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Seen]:
+    """Return what is known of a source's partitions, by partition id; what a branch has not seen is as in ``prod``.
+
+    Of what ``prod`` has accepted nothing stands in a branch that has rejected that very content.
+    """
+    newest: dict[int, Observation] = {}
+    standing: dict[int, Observation] = {}
+    for name in dict.fromkeys((PROD, environment)):
+        for row in connection.execute(_newest_and_standing(name, asset_id, rejected_in=environment)):
+            each = Observation(
+                row.partition_id,
+                row.outcome,
+                row.token,
+                row.settled,
+                row.declaration,
+                row.data_version,
+                row.suite_digest,
+                row.materialization_id,
+                row.problem,
+                row.seen_at,
+                row.id,
+                row.environment,
+            )
+            if row.id == row.newest:
+                newest[row.partition_id] = each
+            if row.id == row.standing:
+                standing[row.partition_id] = each
+    found: dict[int, Seen] = {}
+    for partition_id, each in newest.items():
+        last = standing.get(partition_id)
+        found[partition_id] = Seen(each, last if last is not None and last.outcome == ACCEPTED else None)
+    return found
+
+
+def _newest_and_standing(environment: str, asset_id: int, *, rejected_in: str) -> sa.Select[Any]:
+    """Select an environment's newest observation of each partition, and its newest that is no rejection."""
     columns = observation.c
+    stands: sa.ColumnElement[bool] = columns.outcome != REJECTED
+    if rejected_in != environment:
+        branch = observation.alias()
+        stands &= ~sa.exists().where(
+            branch.c.environment == rejected_in,
+            branch.c.asset_id == columns.asset_id,
+            branch.c.partition_id == columns.partition_id,
+            branch.c.outcome == REJECTED,
+            branch.c.data_version == columns.data_version,
+        )
     numbered = (
         sa.select(
             columns.id,
             sa.func.max(columns.id).over(partition_by=columns.partition_id).label("newest"),
-            sa.func.max(sa.case((columns.outcome != REJECTED, columns.id)))
-            .over(partition_by=columns.partition_id)
-            .label("standing"),
+            sa.func.max(sa.case((stands, columns.id))).over(partition_by=columns.partition_id).label("standing"),
         )
-        .where(columns.asset_id == asset_id)
+        .where(columns.environment == environment, columns.asset_id == asset_id)
         .subquery()
     )
-    query = (
-        sa.select(observation)
+    return (
+        sa.select(observation, numbered.c.newest, numbered.c.standing)
         .join(numbered, numbered.c.id == columns.id)
         .where(sa.or_(columns.id == numbered.c.newest, columns.id == numbered.c.standing))
-        .order_by(columns.id)
     )
-    found: dict[int, Seen] = {}
-    for row in connection.execute(query):
-        each = Observation(
-            row.partition_id,
-            row.outcome,
-            row.token,
-            row.settled,
-            row.declaration,
-            row.data_version,
-            row.suite_digest,
-            row.materialization_id,
-            row.problem,
-            row.seen_at,
-            row.id,
-        )
-        before = found.get(row.partition_id)
-        standing = each if each.outcome == ACCEPTED else None
-        if each.outcome == REJECTED and before is not None:
-            standing = before.accepted
-        found[row.partition_id] = Seen(each, standing)
-    return found
 
 
-def newest(connection: sa.Connection, asset_id: int, partition_ids: Iterable[int]) -> dict[int, int]:
-    """Return the id of the newest observation of each of some partitions; nobody else adds one before this ends."""
+def newest(connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int]) -> dict[int, int]:
+    """Return the id of an environment's own newest observation of some partitions; nobody adds one before this ends."""
     take_turn(connection, Turn.OBSERVATIONS)
     found: dict[int, int] = {}
     for some in chunks(partition_ids):
         query = (
             sa.select(observation.c.partition_id, sa.func.max(observation.c.id))
-            .where(observation.c.asset_id == asset_id, observation.c.partition_id.in_(some))
+            .where(
+                observation.c.environment == environment,
+                observation.c.asset_id == asset_id,
+                observation.c.partition_id.in_(some),
+            )
             .group_by(observation.c.partition_id)
         )
         found.update((partition_id, number) for partition_id, number in connection.execute(query))
     return found
 
 
-def write(connection: sa.Connection, asset_id: int, observations: Iterable[Observation]) -> None:
-    """Write observations down."""
+def write(connection: sa.Connection, environment: str, asset_id: int, observations: Iterable[Observation]) -> None:
+    """Write observations of an environment down."""
     now = datetime.now(UTC)
     rows = [
         {
+            "environment": environment,
             "asset_id": asset_id,
             "partition_id": each.partition_id,
             "seen_at": now,
@@ -156,6 +184,7 @@ def declared(connection: sa.Connection, asset_id: int, partition_id: int) -> str
 
 def declare_absent(connection: sa.Connection, asset_id: int, partition_id: int, *, why: str, actor: str) -> bool:
     """Declare that a delivery will not come; returns whether that is news."""
+    take_turn(connection, Turn.HEADS)
     if partition_id in declared_absent(connection, asset_id):
         return False
     values = {

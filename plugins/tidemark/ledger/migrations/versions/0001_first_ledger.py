@@ -258,6 +258,7 @@ def upgrade() -> None:
     op.create_table(
         "observation",
         sa.Column("id", Identity, autoincrement=True, nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("asset_id", Identity, nullable=False),
         sa.Column("partition_id", Identity, nullable=False),
         sa.Column("seen_at", Instant(), nullable=False),
@@ -278,5 +279,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["partition_id"], ["partition.id"], name=op.f("fk_observation_partition_id_partition")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_observation")),
     )
-    op.create_index("ix_observation_partition", "observation", ["asset_id", "partition_id", "id"], unique=False)
+    op.create_index(
+        "ix_observation_partition", "observation", ["environment", "asset_id", "partition_id", "id"], unique=False
+    )
     # ### end Alembic commands ###
