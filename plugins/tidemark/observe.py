@@ -403,8 +403,9 @@ def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordi
         outcome = result.outcome if result else Outcome.PASSED
     said, problem = newest.outcome, newest.problem
     if newest.outcome == REJECTED:
-        blocked = result is not None and outcome == Outcome.BLOCKED
-        said, problem = (REJECTED, _problem(source, key, result)) if blocked else (ACCEPTED, None)
+        said, problem = ACCEPTED, None
+        if result is not None and outcome == Outcome.BLOCKED:
+            said, problem = REJECTED, _problem(source, key, result)
     observation = replace(newest, outcome=said, problem=problem, suite_digest=look.suite)
     yield _Change(key, observation, None, result, again=said == newest.outcome)
 
