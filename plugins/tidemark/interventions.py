@@ -10,7 +10,7 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
-from tidemark.facts import Names, read_heads, register, suites_of
+from tidemark.facts import Names, absent_of, read_heads, register, suites_of
 from tidemark.gate import Outcome
 from tidemark.ledger import acts, events, heads, plans, records, sources
 from tidemark.ledger.heads import Move
@@ -55,7 +55,7 @@ def settle_marks(deployment: Deployment, pipeline: Pipeline, names: Names, *, ru
 def declare_absent(
     deployment: Deployment, pipeline: Pipeline, source: str, key: str, *, why: str, actor: str
 ) -> tuple[bool, int]:
-    """Declare that a delivery will not come.
+    """Declare that a delivery will not come, or that one which is rejected does not matter.
 
     Returns:
         Whether that is news, and how many marks changed; nothing runs, since what is missing and what is declared
@@ -70,6 +70,9 @@ def declare_absent(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, source, key)
+        if pipeline.source(source).grain.ordinal(key) not in absent_of(connection, deployment, names, source):
+            # One that was made before a rejection does not stand against it: this one does.
+            sources.withdraw_declaration(connection, names.assets[source], partition_id)
         news = sources.declare_absent(connection, names.assets[source], partition_id, why=reason, actor=actor)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
@@ -103,8 +106,23 @@ def withdraw_declaration(
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
 
-def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str) -> bool:
-    """Stop re-execution of an asset, or of one partition; returns whether that is news.
+def is_delivered(deployment: Deployment, pipeline: Pipeline, source: str, key: str) -> bool:
+    """Return whether a delivery is in use, whatever is declared.
+
+    Raises:
+        UsageError: the asset is no source, or the key none of its grain.
+
+    """
+    ordinal = pipeline.source(source).grain.ordinal(key)
+    names = register(deployment, pipeline)
+    with deployment.ledger.read() as connection:
+        return ordinal in read_heads(connection, deployment, names, source)
+
+
+def hold(
+    deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str
+) -> str | None:
+    """Stop re-execution of an asset, or of one partition; returns why it is held already, and None if that is news.
 
     Raises:
         UsageError: the asset is a source or unknown, the key none of its grain, or the reason empty.
@@ -115,23 +133,35 @@ def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, asset, key) if key is not None else None
-        news = acts.place_hold(
-            connection, deployment.environment, names.assets[asset], partition_id, why=reason, actor=actor
-        )
-        if news:
-            detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
-            heads.new_change(connection, run="hold", actor=actor)
-            acts.write_audit(connection, actor=actor, act="hold", detail=detail)
-    return news
+        where, asset_id = deployment.environment, names.assets[asset]
+        if not acts.place_hold(connection, where, asset_id, partition_id, why=reason, actor=actor):
+            return acts.holds(connection, where)[asset_id][partition_id]
+        detail = {"environment": where, "asset": asset, "partition": key, "why": reason}
+        heads.new_change(connection, run="hold", actor=actor)
+        acts.write_audit(connection, actor=actor, act="hold", detail=detail)
+    return None
+
+
+@dataclass(frozen=True)
+class Released:
+    """What lifting a hold did.
+
+    Attributes:
+        lifted: whether there was one.
+        asset_held: why the asset as a whole is still held, if it is.
+        partitions_held: keys that are still held by themselves, in order; those of the asset that was let go.
+
+    """
+
+    lifted: bool
+    asset_held: str | None
+    partitions_held: tuple[str, ...]
 
 
 def release_hold(
     deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str
-) -> tuple[int, str | None]:
-    """Lift the holds of an asset and its partitions, or of one partition.
-
-    Returns:
-        How many were lifted, and why the asset as a whole is still held, if it is.
+) -> Released:
+    """Lift the hold of an asset as a whole, or of one partition; what else is held stays so.
 
     Raises:
         UsageError: the asset is a source or unknown, the key none of its grain, or the reason empty.
@@ -142,13 +172,16 @@ def release_hold(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _met_partition(connection, pipeline, names, asset, key) if key is not None else None
-        lifted = acts.release_holds(connection, deployment.environment, names.assets[asset], partition_id)
+        lifted = acts.release_hold(connection, deployment.environment, names.assets[asset], partition_id)
         if lifted:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
             heads.new_change(connection, run="release", actor=actor)
             acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
-        still = acts.holds(connection, deployment.environment).get(names.assets[asset], {}).get(None)
-    return lifted, still
+        still = acts.holds(connection, deployment.environment).get(names.assets[asset], {})
+    ordinals = names.ordinals(asset)
+    held = sorted(ordinals[number] for number in still if number in ordinals) if key is None else []
+    grain = names.grains[asset]
+    return Released(lifted, still.get(None), tuple(grain.key(ordinal) for ordinal in held))
 
 
 @dataclass(frozen=True)

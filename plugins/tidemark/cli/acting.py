@@ -18,6 +18,7 @@ def absent(options: argparse.Namespace) -> Answer:
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news, marks = act(deployment, pipeline, options.asset, options.partition, why=options.why, actor=person())
+        delivered = interventions.is_delivered(deployment, pipeline, options.asset, options.partition)
     source = pipeline.source(options.asset)
     expected = source.expects(source.grain.ordinal(options.partition))
     what = f"{options.asset} {options.partition}"
@@ -28,7 +29,9 @@ def absent(options: argparse.Namespace) -> Answer:
         said = f"{what} is declared absent" if news else f"{what} was declared absent before"
     if not expected:
         said += ", though no delivery is expected for it" + ("" if source.expected else ": its source has no calendar")
-    data = {"news": news, "marks_changed": marks, "expected": expected}
+    if delivered and not options.undo:
+        said += "; it is delivered, and stays in use"
+    data = {"news": news, "marks_changed": marks, "expected": expected, "delivered": delivered}
     return Answer(data, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
 
 
@@ -36,24 +39,36 @@ def hold(options: argparse.Namespace) -> Answer:
     """Stop an asset, or one partition of it, from being computed again; what is live stays live."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
-        news = interventions.hold(
+        before = interventions.hold(
             deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
         )
     what = _what(options)
-    said = f"{what} is held: what is live stays" if news else f"{what} was held before"
-    return Answer({"held": news}, f"{said}; 'tidemark release-hold {what} --why ...' lifts it")
+    said = f"{what} is held already: {before}" if before else f"{what} is held: what is live stays"
+    data = {"held": before is None, "held_before": before}
+    return Answer(data, f"{said}; 'tidemark release-hold {what} --why ...' lifts it")
 
 
 def release_hold(options: argparse.Namespace) -> Answer:
-    """Let what was held follow its inputs again, from the next run on."""
+    """Let what was held follow its inputs again, from the next run on.
+
+    Without a partition it lifts the hold of the asset as a whole; partitions that are held by themselves, by hand or
+    by a restore, stay so until each is released.
+    """
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
-        lifted, still = interventions.release_hold(
+        done = interventions.release_hold(
             deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
         )
-    said = f"{_counted(lifted, 'hold')} lifted" if lifted else f"nothing held {_what(options)} by itself"
-    rest = f"; all of {options.asset} is still held: {still}" if still else ""
-    return Answer({"released": lifted, "still_held": still}, said + rest)
+    what = _what(options)
+    said = [f"{what} is no longer held by itself" if done.lifted else f"nothing held {what} by itself"]
+    if done.asset_held and options.partition:
+        said.append(f"all of {options.asset} is still held: {done.asset_held}")
+    said += [
+        f"{options.asset} {key} is still held: 'tidemark release-hold {options.asset} {key} --why ...' lifts it"
+        for key in done.partitions_held
+    ]
+    data = {"released": done.lifted, "still_held": done.asset_held, "partitions_held": list(done.partitions_held)}
+    return Answer(data, "\n".join(said))
 
 
 def restore(options: argparse.Namespace) -> Answer:

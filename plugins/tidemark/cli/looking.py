@@ -5,11 +5,12 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemark.cli import shown
 from tidemark.cli.answers import Answer, opened, plain, write_file
-from tidemark.config import settings
+from tidemark.config import in_force
 from tidemark.deployment import open_deployment
 from tidemark.errors import UsageError
 from tidemark.inspecting import account_of, history_of, status_of
@@ -46,6 +47,10 @@ def _raw(options: argparse.Namespace, payload: bytes, form: str) -> Answer:
 
 def _frame(options: argparse.Namespace, frame: "pl.DataFrame") -> Answer:
     ending = (options.output or "").rpartition(".")[2].lower()
+    if "." in Path(options.output or "").name and ending not in FORMATS and not options.format:
+        raise UsageError(
+            f"-o {options.output}: '.{ending}' is no format: end the name with .{', .'.join(FORMATS)}, or say --format"
+        )
     form = options.format or (ending if ending in FORMATS else "csv")
     if options.output:
         write_file(options.output, _encoded(frame, form))
@@ -112,5 +117,5 @@ def status(options: argparse.Namespace) -> Answer:
 
 def config(options: argparse.Namespace) -> Answer:
     """Show the settings that are in force, by the names of their environment variables; secrets are masked."""
-    data = settings().shown()
+    data = in_force()
     return Answer(data, shown.settings_text(data))
