@@ -212,7 +212,7 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
         return Facts(
             heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
             delivered={name: _delivered(connection, deployment, names, name) for name in observed},
-            absent={name: _absent(connection, names, name) for name in observed},
+            absent={name: absent_of(connection, deployment, names, name) for name in observed},
             held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
             known=_known_reader(deployment, names, suites),
             codes=_codes(connection, pipeline),
@@ -285,10 +285,19 @@ def _delivered(connection: sa.Connection, deployment: Deployment, names: Names, 
     }
 
 
-def _absent(connection: sa.Connection, names: Names, source: str) -> frozenset[int]:
-    ordinals = names.ordinals(source)
-    declared = sources.declared_absent(connection, names.assets[source])
-    return frozenset(ordinals[number] for number in declared if number in ordinals)
+def absent_of(connection: sa.Connection, deployment: Deployment, names: Names, source: str) -> frozenset[int]:
+    """Return the partitions that are declared absent; who did so has not known of a file that was rejected since."""
+    asset_id, ordinals = names.assets[source], names.ordinals(source)
+    declared = sources.declared_absent(connection, asset_id)
+    seen = sources.seen(connection, deployment.environment, asset_id) if declared else {}
+
+    def stands(number: int) -> bool:
+        newest = seen[number].newest if number in seen else None
+        if newest is None or newest.outcome != sources.REJECTED:
+            return True
+        return sources.rejected_since(connection, asset_id, newest) <= declared[number]
+
+    return frozenset(ordinals[number] for number in declared if number in ordinals and stands(number))
 
 
 def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:

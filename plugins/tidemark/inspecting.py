@@ -44,12 +44,15 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     with deployment.ledger.read() as connection:
         partition_id = names.partitions[member.grain.scheme].get(key)
         made = records.made_for(connection, names.assets[name], partition_id) if partition_id is not None else []
+        declared = None
+        if isinstance(member, Source) and partition_id is not None:
+            declared = sources.declared(connection, names.assets[name], partition_id)
         live = next((each for each in made if head and each.id == head.materialization), None)
         account: dict[str, Any] = {
             "asset": name,
             "partition": key,
             "as_of": survey.as_of.isoformat(),
-            **_state(connection, names, member, judged, survey, ordinal),
+            **_state(connection, member, judged, survey, ordinal, declared),
             "held": survey.held(name, ordinal),
             "live": _made_data(connection, live) if live else None,
             "provisional_for": sorted(f"{asset} {part}" for asset, part in head.missing) if head else [],
@@ -64,20 +67,21 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
         }
     if isinstance(member, Source):
         account["file"] = member.file_of(key)
+        account["declared"] = declared
     return account
 
 
 def _state(
     connection: sa.Connection,
-    names: Names,
     member: Source | Asset,
     judged: Judgement | None,
     survey: Survey,
     ordinal: int,
+    declared: str | None,
 ) -> dict[str, str]:
     """Return what a partition is in a word or two, and why."""
     if isinstance(member, Source):
-        state, why = _source_state(connection, names, member, survey, ordinal)
+        state, why = _source_state(member, survey, ordinal, declared)
     elif judged is None:
         state, why = "does not exist", _why_not_there(member, survey, ordinal)
     else:
@@ -85,9 +89,7 @@ def _state(
     return {"state": state, "why": why}
 
 
-def _source_state(
-    connection: sa.Connection, names: Names, source: Source, survey: Survey, ordinal: int
-) -> tuple[str, str]:
+def _source_state(source: Source, survey: Survey, ordinal: int, declared: str | None) -> tuple[str, str]:
     view = survey.tracks[source.name].views.get(ordinal)
     if view is None:
         return "does not exist", "neither delivered nor expected"
@@ -100,8 +102,7 @@ def _source_state(
         return "not yet due", f"due {view.undue:%Y-%m-%d %H:%M} UTC"
     if view.roots:
         return "missing", "expected, due, and not there"
-    partition_id = names.id_of(source.name, source.grain.key(ordinal))
-    return "absent", f"declared: {sources.declared(connection, names.assets[source.name], partition_id)}"
+    return "absent", f"declared: {declared}"
 
 
 def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:

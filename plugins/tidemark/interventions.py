@@ -10,7 +10,7 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
-from tidemark.facts import Names, read_heads, register, suites_of
+from tidemark.facts import Names, absent_of, read_heads, register, suites_of
 from tidemark.gate import Outcome
 from tidemark.ledger import acts, events, heads, plans, records, sources
 from tidemark.ledger.heads import Move
@@ -55,7 +55,7 @@ def settle_marks(deployment: Deployment, pipeline: Pipeline, names: Names, *, ru
 def declare_absent(
     deployment: Deployment, pipeline: Pipeline, source: str, key: str, *, why: str, actor: str
 ) -> tuple[bool, int]:
-    """Declare that a delivery will not come.
+    """Declare that a delivery will not come, or that one which is rejected does not matter.
 
     Returns:
         Whether that is news, and how many marks changed; nothing runs, since what is missing and what is declared
@@ -70,6 +70,9 @@ def declare_absent(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, source, key)
+        if pipeline.source(source).grain.ordinal(key) not in absent_of(connection, deployment, names, source):
+            # One that was made before a rejection does not stand against it: this one does.
+            sources.withdraw_declaration(connection, names.assets[source], partition_id)
         news = sources.declare_absent(connection, names.assets[source], partition_id, why=reason, actor=actor)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
@@ -101,6 +104,19 @@ def withdraw_declaration(
             heads.new_change(connection, run="absent", actor=actor)
             acts.write_audit(connection, actor=actor, act="withdraw declaration", detail=detail)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
+
+
+def is_delivered(deployment: Deployment, pipeline: Pipeline, source: str, key: str) -> bool:
+    """Return whether a delivery is in use, whatever is declared.
+
+    Raises:
+        UsageError: the asset is no source, or the key none of its grain.
+
+    """
+    ordinal = pipeline.source(source).grain.ordinal(key)
+    names = register(deployment, pipeline)
+    with deployment.ledger.read() as connection:
+        return ordinal in read_heads(connection, deployment, names, source)
 
 
 def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str) -> bool:

@@ -47,7 +47,7 @@ def test_a_declaration_that_is_taken_back_brings_the_marks_back(gap: Shop, tidem
     marks = gap.provisional("totals")
     tidemark("absent", "orders", DAYS[1], "--why", "closed")
     data = tidemark.json("absent", "orders", DAYS[1], "--undo", "--why", "they will come")
-    assert data == {"news": True, "marks_changed": 2, "expected": True}
+    assert data == {"news": True, "marks_changed": 2, "expected": True, "delivered": False}
     assert gap.provisional("totals") == marks
     assert [act for _, act, _ in audited(gap)] == ["declare absent", "withdraw declaration"]
 
@@ -86,6 +86,18 @@ def test_what_comes_all_the_same_is_taken(gap: Shop, tidemark: Command) -> None:
     tidemark("absent", "orders", DAYS[1], "--why", "closed")
     gap.deliver("orders", DAYS[1], csv("apple,5,0.5"))
     assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"]["computed"] == 1
+
+
+def test_a_declaration_for_what_is_delivered_says_so(open_shop: Shop, tidemark: Command) -> None:
+    done = tidemark("absent", "orders", DAYS[1], "--why", "closed")
+    assert done.out == (
+        "orders 2025-01-06 is declared absent; it is delivered, and stays in use; 0 marks changed, nothing ran\n"
+    )
+    told = tidemark("explain", "orders", DAYS[1]).out
+    assert told.startswith("orders 2025-01-06: delivered\n")
+    assert "declared absent: closed (ada)" in told
+    assert "in use" not in tidemark("absent", "orders", DAYS[1], "--undo", "--why", "a slip").out
+    assert "declared absent" not in tidemark("explain", "orders", DAYS[1]).out
 
 
 # -- hold

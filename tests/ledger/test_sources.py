@@ -119,7 +119,7 @@ def declare(book: Book, key: str, why: str = "closed") -> bool:
 
 def absent(book: Book) -> set[int]:
     with book.ledger.read() as connection:
-        return sources.declared_absent(connection, book.orders)
+        return set(sources.declared_absent(connection, book.orders))
 
 
 def test_what_was_declared_absent_is_remembered_and_a_second_word_is_no_news(book: Book) -> None:

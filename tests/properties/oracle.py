@@ -112,6 +112,7 @@ class Oracle:
         suites: what each gate lets pass: texts that do not end with one of these letters.
         broken: partitions whose function raises.
         absent: what was declared absent.
+        unforeseen: bad files that came after such a declaration, which therefore says nothing of them.
         held: assets (None) and partitions that are held.
 
     """
@@ -125,6 +126,7 @@ class Oracle:
     suites: dict[str, str] = field(default_factory=dict)
     broken: set[tuple[str, int]] = field(default_factory=set)
     absent: set[tuple[str, int]] = field(default_factory=set)
+    unforeseen: set[tuple[str, int]] = field(default_factory=set)
     held: set[tuple[str, int | None]] = field(default_factory=set)
     accepted: dict[tuple[str, int], str] = field(default_factory=dict)
     rejected: set[tuple[str, int]] = field(default_factory=set)
@@ -161,10 +163,13 @@ class Oracle:
             self.rejected.discard(place)
         for place, text in self.files.items():
             if text is None:
+                if place in self.absent - self.rejected:
+                    self.unforeseen.add(place)
                 self.rejected.add(place)
             else:
                 self.accepted[place] = text
                 self.rejected.discard(place)
+        self.unforeseen &= self.rejected
 
     def _source(self, source: SourceModel) -> dict[int, View]:
         there = {ordinal for name, ordinal in {*self.accepted, *self.rejected} if name == source.name}
@@ -180,7 +185,7 @@ class Oracle:
             content, bad = self.accepted.get(place), place in self.rejected
             mark = frozenset({(source.name, source.grain.key(ordinal))})
             due = source.due(ordinal)
-            if place in self.absent:
+            if place in self.absent - self.unforeseen:
                 views[ordinal] = View(content)
             elif bad:
                 views[ordinal] = View(content, mark, failed=True)

@@ -268,6 +268,7 @@ class World:
         else:
             self.shop.declare_absent(source, key)
         self.oracle.absent ^= {place}
+        self.oracle.unforeseen.discard(place)
 
     def break_or_mend(self, asset: str, ordinal: int) -> None:
         """Let a function raise for a partition, or no longer."""
@@ -343,7 +344,7 @@ class World:
         assert sorted(self.shop.journal()[before:]) == wanted, "each partition was computed by one of them"
 
     def _rejections(self) -> set[tuple[str, int]]:
-        return self.oracle.rejected - self.oracle.absent
+        return self.oracle.rejected - (self.oracle.absent - self.oracle.unforeseen)
 
     def _run_shop(self) -> Any:
         self.shop.as_of = self.oracle.as_of

@@ -417,6 +417,42 @@ def test_a_bad_delivery_that_is_withdrawn_leaves_nothing(shop: Shop) -> None:
     assert shop.state() == shop.rebuilt().state()
 
 
+@on_both_ledgers
+def test_a_declaration_hides_no_bad_delivery_that_comes_after_it(shop: Shop) -> None:
+    """Who declared the day absent knew nothing of the file; who does so afterwards has seen it."""
+    shop.define(LINES % ', schema={"k": int}')
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    shop.run()
+    shop.declare_absent("orders", DAYS[0])
+    assert shop.run().ok
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    verdict = shop.run()
+    assert [(each.partition, each.what, each.new) for each in verdict.troubles] == [(DAYS[0], "rejected", True)]
+    assert shop.provisional("lines") == {DAYS[0]: {f"orders {DAYS[0]}"}}
+    account = shop.explain("orders", DAYS[0])
+    assert account["state"] == "rejected: the last good delivery stays live"
+    assert account["declared"] == "closed that day (tester)"
+    assert not shop.run().ok
+    assert shop.declare_absent("orders", DAYS[0]) == (True, 1)
+    assert shop.run().ok
+    assert shop.provisional("lines") == {}
+    assert shop.declare_absent("orders", DAYS[0]) == (False, 0)
+
+
+def test_the_same_bad_file_that_comes_again_is_no_news_to_a_declaration_but_one_after_a_good_one_is(shop: Shop) -> None:
+    """A declaration stands against what was there when it was made, for as long as that stays."""
+    shop.define(LINES % ', schema={"k": int}')
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    assert not shop.run().ok
+    shop.declare_absent("orders", DAYS[0])
+    shop.deliver("orders", DAYS[0], "k\nx\n", age=0)
+    assert shop.run().ok
+    shop.deliver("orders", DAYS[0], "k\n1\n")
+    assert shop.run().ok
+    shop.deliver("orders", DAYS[0], "k\nx\n")
+    assert not shop.run().ok
+
+
 # -- withdrawals
 
 

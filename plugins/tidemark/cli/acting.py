@@ -18,6 +18,7 @@ def absent(options: argparse.Namespace) -> Answer:
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
         news, marks = act(deployment, pipeline, options.asset, options.partition, why=options.why, actor=person())
+        delivered = interventions.is_delivered(deployment, pipeline, options.asset, options.partition)
     source = pipeline.source(options.asset)
     expected = source.expects(source.grain.ordinal(options.partition))
     what = f"{options.asset} {options.partition}"
@@ -28,7 +29,9 @@ def absent(options: argparse.Namespace) -> Answer:
         said = f"{what} is declared absent" if news else f"{what} was declared absent before"
     if not expected:
         said += ", though no delivery is expected for it" + ("" if source.expected else ": its source has no calendar")
-    data = {"news": news, "marks_changed": marks, "expected": expected}
+    if delivered and not options.undo:
+        said += "; it is delivered, and stays in use"
+    data = {"news": news, "marks_changed": marks, "expected": expected, "delivered": delivered}
     return Answer(data, f"{said}; {_counted(marks, 'mark')} changed, nothing ran")
 
 

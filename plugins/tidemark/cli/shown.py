@@ -180,6 +180,8 @@ def account_text(account: Mapping[str, Any]) -> Any:
         tree.add(Text(f"held: {account['held']}"))
     if "file" in account:
         tree.add(Text(f"delivered as {account['file']}"))
+        if account["declared"] and account["state"] != "absent":
+            tree.add(Text(f"declared absent: {account['declared']}"))
     _add_live(tree, account["live"])
     if account["provisional_for"]:
         tree.add(Text(f"provisional: made without {', '.join(account['provisional_for'])}"))

@@ -163,12 +163,26 @@ def write(connection: sa.Connection, environment: str, asset_id: int, observatio
         connection.execute(sa.insert(observation), rows)
 
 
-def declared_absent(connection: sa.Connection, asset_id: int) -> set[int]:
-    """Return the ids of the partitions of a source that a person declared absent."""
-    query = sa.select(declaration.c.partition_id).where(
+def declared_absent(connection: sa.Connection, asset_id: int) -> dict[int, datetime]:
+    """Return when partitions of a source were declared absent by a person, by partition id."""
+    query = sa.select(declaration.c.partition_id, declaration.c.declared_at).where(
         declaration.c.asset_id == asset_id, declaration.c.withdrawn_at.is_(None)
     )
-    return set(connection.execute(query).scalars())
+    return {partition_id: declared_at for partition_id, declared_at in connection.execute(query)}
+
+
+def rejected_since(connection: sa.Connection, asset_id: int, newest: Observation) -> datetime:
+    """Return when a delivery that is rejected was first seen; that it was seen again since is no news."""
+    columns = observation.c
+    own = sa.and_(
+        columns.environment == newest.environment,
+        columns.asset_id == asset_id,
+        columns.partition_id == newest.partition_id,
+    )
+    other = sa.or_(columns.outcome != REJECTED, columns.materialization_id != newest.materialization)
+    before = sa.select(sa.func.coalesce(sa.func.max(columns.id), 0)).where(own, other).scalar_subquery()
+    query = sa.select(columns.seen_at).where(own, columns.id > before).order_by(columns.id).limit(1)
+    return connection.execute(query).scalar_one()
 
 
 def declared(connection: sa.Connection, asset_id: int, partition_id: int) -> str | None:
