@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.catalog import load_catalog
-from tidemark.errors import UsageError
+from tidemark.catalog import check_alone, load_catalog
+from tidemark.errors import DefinitionError, UsageError
 
 GOOD = """
 from tidemark import Daily, asset, pipeline, source
@@ -39,7 +39,6 @@ def test_every_pipeline_of_every_file_is_found_by_name(folder: Path) -> None:
         ("import tidemark\ndef x(:", r"SyntaxError: .*\(bad.py, line 2\)"),
         ("import tidemark, sys\nsys.exit(3)", r"SystemExit: 3 \(line 2\)"),
         ("from tidemark import Daily\n\nDaily(tz='Mars')", r"DefinitionError: tz='Mars' .* \(line 3\)"),
-        (GOOD.format(name="shop"), "another file defines a pipeline 'shop': rename one"),
     ],
 )
 def test_a_file_that_cannot_be_imported_harms_no_other(folder: Path, text: str, says: str) -> None:
@@ -52,6 +51,46 @@ def test_a_file_that_cannot_be_imported_harms_no_other(folder: Path, text: str, 
     assert list(catalog.problems) == [bad]
     with pytest.raises(AssertionError, match=says):
         raise AssertionError(catalog.problems[bad])
+
+
+def test_a_pipeline_that_two_files_define_is_refused_and_harms_no_other(folder: Path) -> None:
+    """Neither is taken by chance: each file is named with the other, and the mend."""
+    copy = folder / "shop_copy.py"
+    copy.write_text(GOOD.format(name="shop") + GOOD.format(name="more").replace("dag", "second"))
+    catalog = load_catalog(folder)
+    assert list(catalog.pipelines) == ["more"]
+    assert list(catalog.problems) == [folder / "shop.py", copy]
+    says = r"shop.py: pipeline\('shop'\): .*shop_copy.py defines a pipeline of this name too: rename one"
+    with pytest.raises(UsageError, match=says):
+        catalog.pipeline("shop")
+    with pytest.raises(UsageError, match=says):
+        catalog.owner_of("shop_lines")
+
+
+def test_a_file_that_defines_a_pipeline_twice_is_refused_and_one_that_imports_it_is_not(folder: Path) -> None:
+    """What counts is where it is defined."""
+    (folder / "user.py").write_text("import tidemark\nfrom shop import dag")
+    catalog = load_catalog(folder)
+    assert (list(catalog.pipelines), catalog.problems) == (["shop"], {})
+    (folder / "shop.py").write_text(GOOD.format(name="shop") + GOOD.format(name="shop").replace("dag", "second"))
+    with pytest.raises(UsageError, match=r"pipeline\('shop'\): the file defines two of this name: rename one"):
+        load_catalog(folder).pipeline("shop")
+
+
+@pytest.mark.parametrize(
+    "text", ['pipeline("shop", [])', 'tidemark.pipeline(name="shop", members=[])', "x = [pipeline('shop', [])]"]
+)
+def test_who_sees_one_file_only_is_told_of_another_with_the_same_pipeline(folder: Path, text: str) -> None:
+    """By its text: it is not imported; and what is a mere word, a broken file or a copy of an editor says nothing."""
+    [shop] = load_catalog(folder).pipelines.values()
+    (folder / "broken.py").write_text('import tidemark\npipeline("shop"')
+    (folder / "word.py").write_text('# tidemark\ntext = "pipeline(\'shop\', [])"\npipeline("shops", [])')
+    (folder / ".shop.py").write_text(GOOD.format(name="shop"))
+    check_alone(shop)
+    (folder / "more").mkdir()
+    (folder / "more" / "copy.py").write_text(f"import tidemark\nraise SystemExit\n{text}")
+    with pytest.raises(DefinitionError, match=r"shop.py: pipeline\('shop'\): .*copy.py defines .* too: rename one"):
+        check_alone(shop)
 
 
 def test_what_is_no_pipeline_file_is_not_run(folder: Path) -> None:
@@ -72,7 +111,9 @@ def test_files_can_share_modules_of_their_folder(folder: Path) -> None:
 def test_a_name_that_is_not_there_is_answered_with_the_closest_and_with_what_is_broken(folder: Path) -> None:
     (folder / "bad.py").write_text("import tidemark\n1 / 0")
     catalog = load_catalog(folder)
-    with pytest.raises(UsageError, match=r"no pipeline 'shopp': did you mean 'shop'\?\n.*could not.*\n  bad.py: Zero"):
+    with pytest.raises(
+        UsageError, match=r"no pipeline 'shopp': did you mean 'shop'\?\n.*not be used.*\n  bad.py: Zero"
+    ):
         catalog.pipeline("shopp")
     with pytest.raises(UsageError, match="no pipeline defines 'shop_line': did you mean 'shop_lines'"):
         catalog.owner_of("shop_line")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_runs_never_overlap_and_never_catch_up() -> None:
 def test_a_run_starts_by_the_clock_by_arrival_by_both_or_by_hand(options: dict[str, Any], kind: str) -> None:
     """The schedule is what the file says."""
     assert type(build_dag(shop(**options)).timetable).__name__ == kind
+
+
+def test_two_files_with_one_pipeline_are_an_import_error_of_each(tmp_path: Path) -> None:
+    """Airflow would take one of them, now this, now that, and say nothing."""
+    files = [tmp_path / "prices.py", tmp_path / "prices_copy.py"]
+    for file in files:
+        file.write_text('from tidemark import pipeline\ndag = pipeline("shop", [])\n')
+    for file, other in (files, files[::-1]):
+        with pytest.raises(DefinitionError, match=rf"^{file.name}: pipeline\('shop'\): .*{other.name} defines"):
+            build_dag(replace(shop(), file=file))
 
 
 def test_the_clock_is_the_pipelines() -> None:

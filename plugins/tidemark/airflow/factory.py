@@ -1,7 +1,7 @@
 """Turns a pipeline into its Airflow DAG: `plan`, then one mapped task an asset, then `verdict`.
 
-Invariants: building a DAG opens nothing and imports nothing heavy, for the DAG processor does it every half minute. The
-same definitions give the same DAG, so that Airflow makes no new version of it.
+Invariants: building a DAG opens nothing but the files beside its own and imports nothing heavy, for the DAG processor
+does it every half minute. The same definitions give the same DAG, so that Airflow makes no new version of it.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from tidemark.airflow.operators import PLAN, VERDICT, BatchOperator, PlanOperato
 from tidemark.airflow.outlets import airflow_asset, mark_told
 from tidemark.assets import Asset as Definition
 from tidemark.assets import Pipeline
+from tidemark.catalog import check_alone
 from tidemark.errors import DefinitionError
 
 NOBODY = "nobody"
@@ -30,9 +31,11 @@ def build_dag(pipeline: Pipeline) -> PipelineDag:
     """Return the DAG of a pipeline.
 
     Raises:
-        DefinitionError: an asset bears the name of one of the DAG's own tasks, or the schedule is no cron expression.
+        DefinitionError: an asset bears the name of one of the DAG's own tasks, the schedule is no cron expression, or
+            another file defines a pipeline of the same name, of which Airflow would take either.
 
     """
+    check_alone(pipeline)
     taken = {PLAN, VERDICT} & {each.name for each in pipeline.assets}
     if taken:
         raise DefinitionError(
