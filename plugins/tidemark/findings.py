@@ -7,7 +7,7 @@ what is told is JSON-ready and bounded, however many rows are wrong.
 import math
 import re
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,20 @@ def plain(value: object) -> object:
     return _shortened(value.hex() if isinstance(value, bytes) else str(value))
 
 
-def message_of(suite: str, verdict: Verdict, table: "pa.Table", sample: Sequence[Row], pii: frozenset[str]) -> str:
+def message_of(
+    suite: str,
+    verdict: Verdict,
+    table: "pa.Table",
+    sample: Sequence[Row],
+    pii: frozenset[str],
+    line_of: Callable[[int], int] | None = None,
+) -> str:
     """Say in a sentence what is wrong and where, e.g. ``fx_rates.eur_rate: 1 of 33 values fails: ...``.
 
-    ``sample`` is what `sample_of` returned.
+    ``sample`` is what `sample_of` returned; ``line_of`` says on which line of its file a row, from 0, begins.
     """
     rule, details = verdict.rule, verdict.details
+    lines = line_of if _ROW not in table.column_names else None
     missing = [name for name in rule.columns if name not in table.column_names]
     if missing:
         what = f"column{'s' * (len(missing) > 1)} {_listed(missing)} {'are' if len(missing) > 1 else 'is'} missing"
@@ -73,7 +81,7 @@ def message_of(suite: str, verdict: Verdict, table: "pa.Table", sample: Sequence
     elif verdict.raised is not None:
         said = _unchecked(verdict, table, pii)
     elif details.get("unexpected_count") and details.get("element_count"):
-        said = f"{_count(details)}: {words(rule)}{_examples(rule, sample)}"
+        said = f"{_count(details)}: {words(rule)}{_examples(rule, sample, lines)}"
     else:
         said = f"{words(rule)}{_observed(details, masked=rule.touches(pii))}"
     return f"{_place(suite, rule)}: {said}"
@@ -120,11 +128,13 @@ def _count(details: Mapping[str, Any]) -> str:
     return f"{wrong} of {total} values{percent} {'fails' if wrong == 1 else 'fail'}"
 
 
-def _examples(rule: Rule, sample: Sequence[Row]) -> str:
+def _examples(rule: Rule, sample: Sequence[Row], line_of: Callable[[int], int] | None) -> str:
     told = []
     for row in sample[:_EXAMPLES]:
         values = ", ".join("nothing" if row[name] is None else str(row[name]) for name in rule.columns)
-        told.append(f"{values} in row {row[_ROW]}")
+        number = row[_ROW]
+        line = f" (line {line_of(number - 1)})" if line_of and isinstance(number, int) else ""
+        told.append(f"{values} in row {number}{line}")
     return f"; e.g. {'; '.join(told)}" if told else ""
 
 

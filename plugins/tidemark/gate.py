@@ -5,7 +5,7 @@ by (suite digest, data version); what is told of a failure never shows a value o
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -124,7 +124,15 @@ class Gate:
         self._suites: dict[str, tuple[bytes, Suite]] = {}
         self._passed: dict[str, Check] = {}
 
-    def check(self, suite: str, table: "pa.Table", *, label: str, pii: frozenset[str] = frozenset()) -> GateResult:
+    def check(
+        self,
+        suite: str,
+        table: "pa.Table",
+        *,
+        label: str,
+        pii: frozenset[str] = frozenset(),
+        line_of: Callable[[int], int] | None = None,
+    ) -> GateResult:
         """Check a table against a suite.
 
         Args:
@@ -132,6 +140,7 @@ class Gate:
             table: what is checked.
             label: what people call it, such as ``fx_rates 2011-01-05 1f3a5c7e9b0d``; names the page in Data Docs.
             pii: columns whose values nobody is to see: masked in samples, messages and pages.
+            line_of: says on which line of its file a row, from 0, begins; None for what has no lines.
 
         Raises:
             DefinitionError: there is no such suite, or it is malformed.
@@ -143,7 +152,9 @@ class Gate:
                 self._evaluator = Evaluator()
             verdicts = self._evaluator.evaluate(rules, table)
             failures = {
-                at: _failure(suite, verdict, table, pii) for at, verdict in enumerate(verdicts) if not verdict.passed
+                at: _failure(suite, verdict, table, pii, line_of)
+                for at, verdict in enumerate(verdicts)
+                if not verdict.passed
             }
             outcome = _outcome(failures.values())
             messages = {at: failure.message for at, failure in failures.items()}
@@ -185,13 +196,15 @@ class Gate:
         return self._docs.write(check)
 
 
-def _failure(suite: str, verdict: Verdict, table: "pa.Table", pii: frozenset[str]) -> Failure:
+def _failure(
+    suite: str, verdict: Verdict, table: "pa.Table", pii: frozenset[str], line_of: Callable[[int], int] | None
+) -> Failure:
     rule, sample = verdict.rule, sample_of(verdict, table, pii)
     return Failure(
         expectation=rule.type,
         column=rule.columns[0] if len(rule.columns) == 1 else None,
         severity=Severity(rule.severity),
-        message=message_of(suite, verdict, table, sample, pii),
+        message=message_of(suite, verdict, table, sample, pii, line_of),
         unexpected_count=verdict.details.get("unexpected_count"),
         unexpected_percent=verdict.details.get("unexpected_percent"),
         sample=sample,

@@ -354,14 +354,17 @@ def _taken(
     if outcome is None:
         path = deployment.suite(pipeline, source.gate)
         label = f"{source.name} {key} {version.hex()[:12]}"
-        result = deployment.gate(path).check(source.gate, delivery.table, label=label, pii=source.pii)
+        result = deployment.gate(path).check(
+            source.gate, delivery.table, label=label, pii=source.pii, line_of=delivery.line_of
+        )
         outcome = result.outcome
     seen = look.seen.get(ordinal)
     # What is live stays live under a changed suite, however often it is delivered again.
     accepted = seen.accepted if seen else None
     standing = accepted.data_version if accepted and not look.decides_anew(accepted) else None
     if outcome == Outcome.BLOCKED and version != standing:
-        observation = replace(observation, outcome=REJECTED, problem=_problem(source.gate, result))
+        told = result or _told_before(deployment, look.suite, version)
+        observation = replace(observation, outcome=REJECTED, problem=_problem(source, key, told, delivery.rows == 0))
     return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record, result))
 
 
@@ -379,12 +382,25 @@ def _told_again(deployment: Deployment, seen: Seen | None, change: _Change) -> _
     return _Change(change.key, replace(now, materialization=before.id), result=change.result, again=True)
 
 
-def _problem(gate: str, result: GateResult | None) -> str:
-    if result is None:
-        return f"did not pass the gate {gate!r} when it was checked before"
+def _told_before(deployment: Deployment, suite: bytes | None, version: bytes) -> GateResult:
+    """Return what a suite said of a content that it has seen before."""
+    assert suite is not None
+    with deployment.ledger.read() as connection:
+        details = records.gate_details(connection, suite, version)
+    assert details is not None
+    return GateResult.from_json(details)
+
+
+def _problem(source: Source, key: str, result: GateResult, empty: bool = False) -> str:
+    """Say what is wrong with a delivery that did not pass its gate, and what to do."""
     critical = [each.message for each in result.failures if each.severity == "critical"]
-    more = "" if len(critical) <= 3 else f" (and {len(critical) - 3} more)"
-    return f"did not pass the gate {gate!r}: {'; '.join(critical[:3])}{more}"
+    named = 1 if empty else 3  # that nothing is there is why the others fail
+    more = "" if len(critical) <= 3 or empty else f" (and {len(critical) - 3} more)"
+    return (
+        f"{source.file_of(key)}: {'has no rows, and ' if empty else ''}did not pass the gate {source.gate!r}: "
+        f"{'; '.join(critical[:named])}{more}. Deliver a corrected file, or declare this one absent "
+        f"('tidemark absent {source.name} {key} --why ...')"
+    )
 
 
 def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordinal: int) -> Iterator[_Change]:
@@ -393,18 +409,21 @@ def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordi
     What only ``prod`` has accepted is no exception to the suite: for this environment it arrives now.
     """
     source, newest = look.source, look.seen[ordinal].newest
+    key = source.grain.key(ordinal)
     assert newest.data_version is not None
     outcome: str | None = Outcome.PASSED if look.suite is None else look.outcomes.get(newest.data_version)
     result = None
     if outcome is None:
-        result = _gated_again(deployment, pipeline, source, newest, source.grain.key(ordinal))
+        result = _gated_again(deployment, pipeline, source, newest, key)
         outcome = result.outcome if result else Outcome.PASSED
     said, problem = newest.outcome, newest.problem
     if newest.outcome == REJECTED or look.decides_anew(newest):
-        passes = outcome != Outcome.BLOCKED
-        said, problem = (ACCEPTED, None) if passes else (REJECTED, _problem(source.gate or "", result))
+        said, problem = ACCEPTED, None
+        if outcome == Outcome.BLOCKED:
+            told = result or _told_before(deployment, look.suite, newest.data_version)
+            said, problem = REJECTED, _problem(source, key, told)
     observation = replace(newest, outcome=said, problem=problem, suite_digest=look.suite)
-    yield _Change(source.grain.key(ordinal), observation, None, result, again=said == newest.outcome)
+    yield _Change(key, observation, None, result, again=said == newest.outcome)
 
 
 def _gated_again(

@@ -330,10 +330,24 @@ def test_a_delivery_is_gated_before_anything_reads_it(guarded: Shop) -> None:
     assert guarded.verdict is not None
     [trouble] = guarded.verdict.troubles
     assert (trouble.asset, trouble.partition, trouble.what) == ("orders", DAYS[1], "rejected")
-    assert "did not pass the gate 'orders'" in trouble.why
-    assert "99" in trouble.why
+    assert trouble.why == (
+        "orders/2025-01-06.csv: did not pass the gate 'orders': orders.v: 1 of 1 values fails: values must be less "
+        "than or equal to 10.0; e.g. 99.0 in row 1 (line 2). Deliver a corrected file, or declare this one absent "
+        "('tidemark absent orders 2025-01-06 --why ...')"
+    )
     assert "ada" not in trouble.why
     assert "ada" not in str(guarded.explain("orders", DAYS[1])["quarantined"])
+
+
+def test_a_rejection_names_the_lines_of_the_file_wherever_its_rows_are(guarded: Shop) -> None:
+    """Blank lines and cells of several lines are not rows; what was said of the same content before is said again."""
+    guarded.deliver("orders", DAYS[1], 'k,v\n\n"ada\nlovelace",1\nada,98\n')
+    first = guarded.run().troubles[0].why
+    assert "98.0 in row 2 (line 5)" in first
+    guarded.deliver("orders", DAYS[1], "k,v\nada,1\n")
+    assert guarded.run().ok
+    guarded.deliver("orders", DAYS[1], 'k,v\n\n"ada\nlovelace",1\nada,98\n')
+    assert guarded.run().troubles[0].why == first
 
 
 def test_a_rejected_delivery_keeps_the_last_accepted_one(guarded: Shop) -> None:

@@ -10,7 +10,7 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -35,13 +35,15 @@ _COLUMNS_SHOWN = 20
 class Delivery:
     """A delivered file, read: its table if it is one, the version of its content, its rows and its format.
 
-    ``format`` is "csv", "csv.gz", "parquet" or "bytes": with it a `Part` of the same bytes is read again.
+    ``format`` is "csv", "csv.gz", "parquet" or "bytes": with it a `Part` of the same bytes is read again. ``line_of``
+    says on which line of a CSV file a row, from 0, begins.
     """
 
     table: pa.Table | None
     data_version: bytes
     rows: int | None
     format: str
+    line_of: Callable[[int], int] | None = field(default=None, compare=False)
 
 
 def read_delivery(
@@ -64,8 +66,9 @@ def read_delivery(
     if form == "parquet":
         table = _read_parquet(payload, schema, name)
         return Delivery(table, canonical_version(table), table.num_rows, form)
-    cells, table = _read_csv(payload, form, schema, name, newline_at_end)
-    return Delivery(table, _cells_version(cells, schema), table.num_rows, form)
+    content = _unzipped(payload, name) if form == "csv.gz" else payload
+    cells, table = _read_csv(content, schema, name, newline_at_end)
+    return Delivery(table, _cells_version(cells, schema), table.num_rows, form, lambda row: line_of_row(content, row))
 
 
 def read_table(payload: bytes, form: str, schema: Mapping[str, type] | None, *, name: str) -> pa.Table:
@@ -77,13 +80,13 @@ def read_table(payload: bytes, form: str, schema: Mapping[str, type] | None, *, 
     """
     if form == "parquet":
         return _read_parquet(payload, schema, name)
-    return _read_csv(payload, form, schema, name, newline_at_end=False)[1]
+    content = _unzipped(payload, name) if form == "csv.gz" else payload
+    return _read_csv(content, schema, name, newline_at_end=False)[1]
 
 
 def _read_csv(
-    payload: bytes, form: str, schema: Mapping[str, type] | None, name: str, newline_at_end: bool
+    content: bytes, schema: Mapping[str, type] | None, name: str, newline_at_end: bool
 ) -> tuple[pa.Table, pa.Table]:
-    content = _unzipped(payload, name) if form == "csv.gz" else payload
     cells = read_cells(content, name=name, newline_at_end=newline_at_end)
     _check_declared(cells.column_names, schema, name)
     table = typed(cells, schema, name=name, line_of=lambda row: line_of_row(content, row))
