@@ -119,8 +119,10 @@ def is_delivered(deployment: Deployment, pipeline: Pipeline, source: str, key: s
         return ordinal in read_heads(connection, deployment, names, source)
 
 
-def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str) -> bool:
-    """Stop re-execution of an asset, or of one partition; returns whether that is news.
+def hold(
+    deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str
+) -> str | None:
+    """Stop re-execution of an asset, or of one partition; returns why it is held already, and None if that is news.
 
     Raises:
         UsageError: the asset is a source or unknown, the key none of its grain, or the reason empty.
@@ -138,16 +140,30 @@ def hold(deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
             heads.new_change(connection, run="hold", actor=actor)
             acts.write_audit(connection, actor=actor, act="hold", detail=detail)
-    return news
+        held = acts.holds(connection, deployment.environment)[names.assets[asset]]
+    return None if news else held[partition_id]
+
+
+@dataclass(frozen=True)
+class Released:
+    """What lifting a hold did.
+
+    Attributes:
+        lifted: whether there was one.
+        asset_held: why the asset as a whole is still held, if it is.
+        partitions_held: keys that are still held by themselves, in order; those of the asset that was let go.
+
+    """
+
+    lifted: bool
+    asset_held: str | None
+    partitions_held: tuple[str, ...]
 
 
 def release_hold(
     deployment: Deployment, pipeline: Pipeline, asset: str, key: str | None, *, why: str, actor: str
-) -> tuple[int, str | None]:
-    """Lift the holds of an asset and its partitions, or of one partition.
-
-    Returns:
-        How many were lifted, and why the asset as a whole is still held, if it is.
+) -> Released:
+    """Lift the hold of an asset as a whole, or of one partition; what else is held stays so.
 
     Raises:
         UsageError: the asset is a source or unknown, the key none of its grain, or the reason empty.
@@ -158,13 +174,14 @@ def release_hold(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _met_partition(connection, pipeline, names, asset, key) if key is not None else None
-        lifted = acts.release_holds(connection, deployment.environment, names.assets[asset], partition_id)
+        lifted = acts.release_hold(connection, deployment.environment, names.assets[asset], partition_id)
         if lifted:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
             heads.new_change(connection, run="release", actor=actor)
             acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
-        still = acts.holds(connection, deployment.environment).get(names.assets[asset], {}).get(None)
-    return lifted, still
+        still = acts.holds(connection, deployment.environment).get(names.assets[asset], {})
+    keys = {number: each for each, number in names.partitions[names.grains[asset].scheme].items()} if key is None else {}
+    return Released(lifted, still.get(None), tuple(sorted(keys[each] for each in still if each in keys)))
 
 
 @dataclass(frozen=True)

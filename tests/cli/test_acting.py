@@ -113,7 +113,7 @@ def test_what_is_held_stays_as_it_is_until_the_hold_is_lifted(open_shop: Shop, t
     account = tidemark("explain", "lines", DAYS[2]).out
     assert "held: prices look wrong (ada); else it would run: orders 2025-01-07 changed" in account
     assert "held: prices look wrong (ada)" in tidemark("explain", "lines", DAYS[0]).out
-    assert tidemark("release-hold", "lines", "--why", "they were right").out == "1 hold lifted\n"
+    assert tidemark("release-hold", "lines", "--why", "they were right").out == "lines is no longer held by itself\n"
     assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"]["computed"] == 1
     assert [(act, detail["why"]) for _, act, detail in audited(open_shop)] == [
         ("hold", "prices look wrong"),
@@ -127,13 +127,20 @@ def test_a_partition_is_held_by_itself(open_shop: Shop, tidemark: Command) -> No
     open_shop.deliver("orders", DAYS[1], csv("apple,7,0.5"))
     open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
     assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"]["computed"] == 1
-    assert tidemark.json("release-hold", "lines", DAYS[2], "--why", "seen") == {"released": 1, "still_held": None}
+    assert tidemark.json("release-hold", "lines", DAYS[2], "--why", "seen") == {
+        "released": True,
+        "still_held": None,
+        "partitions_held": [],
+    }
 
 
 def test_a_hold_that_is_there_is_no_news(open_shop: Shop, tidemark: Command) -> None:
     tidemark("hold", "lines", "--why", "first")
-    assert tidemark("hold", "lines", "--why", "second").out.startswith("lines was held before; ")
-    assert tidemark.json("hold", "lines", "--why", "third") == {"held": False}
+    assert tidemark("hold", "lines", "--why", "second").out == (
+        "lines is held already: first (ada); 'tidemark release-hold lines --why ...' lifts it\n"
+    )
+    assert tidemark.json("hold", "lines", "--why", "third") == {"held": False, "held_before": "first (ada)"}
+    assert "held: first (ada)" in tidemark("explain", "lines", DAYS[0]).out
     assert len(audited(open_shop)) == 1
 
 
@@ -141,14 +148,23 @@ def test_who_lifts_a_hold_that_is_not_there_is_told_what_holds(open_shop: Shop, 
     assert tidemark("release-hold", "lines", "--why", "x").out == "nothing held lines by itself\n"
     tidemark("hold", "lines", "--why", "under review")
     assert tidemark("release-hold", "lines", DAYS[0], "--why", "x").out == (
-        "nothing held lines 2025-01-05 by itself; all of lines is still held: under review (ada)\n"
+        "nothing held lines 2025-01-05 by itself\nall of lines is still held: under review (ada)\n"
     )
 
 
-def test_lifting_the_hold_of_an_asset_lifts_those_of_its_partitions(open_shop: Shop, tidemark: Command) -> None:
-    for words in (["lines"], ["lines", DAYS[0]], ["lines", DAYS[1]]):
+def test_lifting_the_hold_of_an_asset_leaves_those_of_its_partitions_and_names_them(
+    open_shop: Shop, tidemark: Command
+) -> None:
+    """Somebody held them for a reason of their own."""
+    for words in (["lines"], ["lines", DAYS[1]], ["lines", DAYS[0]]):
         tidemark("hold", *words, "--why", "x")
-    assert tidemark("release-hold", "lines", "--why", "x").out == "3 holds lifted\n"
+    assert tidemark("release-hold", "lines", "--why", "x").out == (
+        "lines is no longer held by itself\n"
+        "lines 2025-01-05 is still held: 'tidemark release-hold lines 2025-01-05 --why ...' lifts it\n"
+        "lines 2025-01-06 is still held: 'tidemark release-hold lines 2025-01-06 --why ...' lifts it\n"
+    )
+    assert tidemark.json("status")["pipelines"]["shop"]["assets"]["lines"]["held_partitions"] == DAYS[:2]
+    assert tidemark.json("release-hold", "lines", "--why", "x")["partitions_held"] == DAYS[:2]
 
 
 # -- restore
@@ -190,6 +206,17 @@ def test_once_the_hold_is_lifted_it_follows_its_inputs_again(
     tidemark("release-hold", "lines", DAYS[2], "--why", "x")
     assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"]["restored"] == 1
     assert open_shop.versions("lines")[DAYS[2]] == after
+
+
+def test_a_restored_partition_stays_when_its_asset_is_let_go(
+    corrected: tuple[str, str], open_shop: Shop, tidemark: Command
+) -> None:
+    """What was brought back stays until it is let go itself."""
+    tidemark("hold", "lines", "--why", "x")
+    tidemark("restore", "lines", DAYS[2], corrected[0][:6], "--why", "x")
+    assert "lines 2025-01-07 is still held" in tidemark("release-hold", "lines", "--why", "x").out
+    tidemark("run", "shop", "--as-of", AS_OF)
+    assert open_shop.versions("lines")[DAYS[2]] == corrected[0]
 
 
 def test_what_is_live_already_is_not_restored(corrected: tuple[str, str], tidemark: Command, open_shop: Shop) -> None:

@@ -135,7 +135,7 @@ def test_the_data_of_every_command_has_these_keys(eventful: Shop, tidemark: Comm
         (["absent", "orders", DAYS[0], "--undo", "--why", "x"], 0, {"news", "marks_changed", "expected"}),
         (["restore", "lines", DAYS[1], before[:8], "--why", "x"], 0, version),
         (["hold", "lines", "--why", "x"], 0, {"held"}),
-        (["release-hold", "lines", "--why", "x"], 0, {"released", "still_held"}),
+        (["release-hold", "lines", "--why", "x"], 0, {"released", "still_held", "partitions_held"}),
         (["db", "upgrade"], 0, {"before", "after"}),
     ]
     for words, code, shape in wanted:

@@ -285,9 +285,9 @@ class World:
         self.oracle.held.add((asset, ordinal))
 
     def release(self, asset: str, ordinal: int | None) -> None:
-        """Lift the holds of an asset and its partitions, or of one partition."""
+        """Lift the hold of an asset as a whole, or of one partition."""
         self.shop.release(asset, None if ordinal is None else self.oracle.assets[asset].grain.key(ordinal))
-        self.oracle.held = {each for each in self.oracle.held if each[0] != asset or ordinal not in (None, each[1])}
+        self.oracle.held.discard((asset, ordinal))
 
     # -- runs
 

@@ -113,7 +113,10 @@ def test_what_is_held_outlives_what_it_was_made_from(running: Shop) -> None:
     running.withdraw("orders", DAYS[0])
     running.run()
     assert running.heads("lines").keys() == running.heads("loud").keys() == {*DAYS}
-    running.release("lines")
+    running.release("lines")  # another hold, which nobody has placed
+    running.run()
+    assert running.heads("lines").keys() == {*DAYS}
+    running.release("lines", DAYS[0])
     running.run()
     assert running.heads("lines").keys() == running.heads("loud").keys() == {DAYS[1]}
     assert running.state() == running.rebuilt().state()

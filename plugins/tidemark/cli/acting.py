@@ -39,24 +39,36 @@ def hold(options: argparse.Namespace) -> Answer:
     """Stop an asset, or one partition of it, from being computed again; what is live stays live."""
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
-        news = interventions.hold(
+        before = interventions.hold(
             deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
         )
     what = _what(options)
-    said = f"{what} is held: what is live stays" if news else f"{what} was held before"
-    return Answer({"held": news}, f"{said}; 'tidemark release-hold {what} --why ...' lifts it")
+    said = f"{what} is held already: {before}" if before else f"{what} is held: what is live stays"
+    data = {"held": before is None, "held_before": before}
+    return Answer(data, f"{said}; 'tidemark release-hold {what} --why ...' lifts it")
 
 
 def release_hold(options: argparse.Namespace) -> Answer:
-    """Let what was held follow its inputs again, from the next run on."""
+    """Let what was held follow its inputs again, from the next run on.
+
+    Without a partition it lifts the hold of the asset as a whole; partitions that are held by themselves, by hand or
+    by a restore, stay so until each is released.
+    """
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.asset)
-        lifted, still = interventions.release_hold(
+        done = interventions.release_hold(
             deployment, pipeline, options.asset, options.partition, why=options.why, actor=person()
         )
-    said = f"{_counted(lifted, 'hold')} lifted" if lifted else f"nothing held {_what(options)} by itself"
-    rest = f"; all of {options.asset} is still held: {still}" if still else ""
-    return Answer({"released": lifted, "still_held": still}, said + rest)
+    what = _what(options)
+    said = [f"{what} is no longer held by itself" if done.lifted else f"nothing held {what} by itself"]
+    if done.asset_held and options.partition:
+        said.append(f"all of {options.asset} is still held: {done.asset_held}")
+    said += [
+        f"{options.asset} {key} is still held: 'tidemark release-hold {options.asset} {key} --why ...' lifts it"
+        for key in done.partitions_held
+    ]
+    data = {"released": done.lifted, "still_held": done.asset_held, "partitions_held": list(done.partitions_held)}
+    return Answer(data, "\n".join(said))
 
 
 def restore(options: argparse.Namespace) -> Answer:

@@ -118,7 +118,7 @@ def _add_acting(add: _Add) -> None:
     hold = add("hold", acting.hold, "stop re-execution of an asset, or of one partition")
     _asset(hold, "the whole asset")
     release = add("release-hold", acting.release_hold, "let what was held run again")
-    _asset(release, "the whole asset and all its partitions")
+    _asset(release, "the hold of the whole asset; partitions held by themselves stay so")
     restore = add("restore", acting.restore, "make an earlier version live again, and hold it")
     _asset(restore)
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")

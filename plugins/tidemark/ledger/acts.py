@@ -43,14 +43,15 @@ def place_hold(
     return True
 
 
-def release_holds(connection: sa.Connection, environment: str, asset_id: int, partition_id: int | None) -> int:
-    """Lift the holds of an asset and all its partitions, or of one partition; returns how many there were."""
+def release_hold(connection: sa.Connection, environment: str, asset_id: int, partition_id: int | None) -> bool:
+    """Lift the hold of an asset as a whole, or of one partition, and no other; returns whether there was one."""
     statement = sa.update(hold).where(
-        hold.c.environment == environment, hold.c.asset_id == asset_id, hold.c.released_at.is_(None)
+        hold.c.environment == environment,
+        hold.c.asset_id == asset_id,
+        hold.c.partition_id == partition_id if partition_id is not None else hold.c.partition_id.is_(None),
+        hold.c.released_at.is_(None),
     )
-    if partition_id is not None:
-        statement = statement.where(hold.c.partition_id == partition_id)
-    return int(connection.execute(statement.values(released_at=datetime.now(UTC))).rowcount)
+    return bool(connection.execute(statement.values(released_at=datetime.now(UTC))).rowcount)
 
 
 def _entry_digest(before: bytes, seq: int, at: datetime, actor: str, act: str, detail: Mapping[str, Any]) -> bytes:
