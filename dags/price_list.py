@@ -10,7 +10,7 @@ The partition `2011-01-05` is made from the orders of that day on the morning af
 | `product_days` | what each product sold, took back and earned on the day |
 | `product_features` | each product's last 28 days: usual price, units a day, days since last sale, returns, trend |
 | `daily_revenue` | revenue of the day by country, in pounds and euros |
-| `base_prices` | the price in pounds: the usual one, at most 5 % away from the day before |
+| `base_prices` | the price in pounds: the usual one, at most 5 % away from the day before, then rounded to pence |
 | `price_list` | `base_prices` in every currency, at the day's rates |
 
 **Owner:** pricing. **What to do:**
@@ -65,7 +65,8 @@ fx_rates = source(
 
 def exact_sum(money: pl.Expr) -> pl.Expr:
     """Sum money in whole hundredths of a penny: floating sums would differ from run to run in their last bit."""
-    return (money * 10_000).round().cast(pl.Int64).sum() / 10_000
+    # Polars divides by multiplying with 0.0001, which is no number exactly: rounding gives 505.38 its own double again.
+    return ((money * 10_000).round().cast(pl.Int64).sum() / 10_000).round(4)
 
 
 def rates_of(fx_rates: pl.DataFrame, currencies: list[str]) -> dict[str, float]:
@@ -165,7 +166,10 @@ def wanted_prices(product_features: pl.DataFrame) -> pl.DataFrame:
 def base_prices(
     product_features: pl.DataFrame, base_prices: pl.DataFrame | None, max_step: float = 0.05
 ) -> pl.DataFrame:
-    """The price in pounds of each product sold in the last 28 days, at most ``max_step`` away from the day before."""
+    """The price in pounds of each product sold in the last 28 days.
+
+    It is at most ``max_step`` away from the day before's, and rounded to pence after that.
+    """
     wanted = wanted_prices(product_features)
     before = wanted.clear().rename({"wanted_gbp": "price_gbp"}) if base_prices is None else base_prices
     last = pl.coalesce("price_gbp", "wanted_gbp")

@@ -75,6 +75,12 @@ class Settings:
         return shown
 
 
+def in_force() -> dict[str, str | None]:
+    """Return every setting by the name of its variable, also those that are read where they are needed."""
+    given = {name: os.environ.get(name) or None for name in OTHER_VARIABLES}
+    return {**settings().shown(), **given, "TIDEMARK_ACTOR": person()}
+
+
 def _embedded_ledger(home: Path) -> str:
     return f"sqlite:///{home / 'ledger.db'}"
 

@@ -409,6 +409,11 @@ def test_config_shows_what_is_in_force_with_secrets_masked(look: Command, monkey
     assert (done.code, done.err) == (0, "")
     assert "TIDEMARK_LEDGER_URL          postgresql://ada:***@db/ledger" in done.out
     assert "TIDEMARK_AS_OF               - (the clock)" in done.out
+    assert "TIDEMARK_ACTOR               ada" in done.out
+    assert "TIDEMARK_MAIL_TO             - (nobody)" in done.out
+    assert "TIDEMARK_SETTLE_SECONDS      - (10)" in done.out
+    monkeypatch.setenv("TIDEMARK_SETTLE_SECONDS", "3")
     data = look.json("config")
+    assert data["TIDEMARK_SETTLE_SECONDS"] == "3"
     assert (data["TIDEMARK_ENVIRONMENT"], data["TIDEMARK_AS_OF"]) == ("prod", None)
     assert "hunter2" not in done.out + json.dumps(data)

@@ -188,6 +188,15 @@ def test_force_in_vain_is_told(delivered: Shop, tidemark: Command) -> None:
     assert "nothing to compute for lines 2025-01-06: 'tidemark explain lines 2025-01-06' says why" in done.err
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_force_of_what_is_held_is_told_with_the_reason(open_shop: Shop, tidemark: Command, command: str) -> None:
+    tidemark("hold", "lines", "--why", "fair")
+    for what, said in (("lines", "lines"), (f"lines:{DAYS[1]}", f"lines {DAYS[1]}")):
+        done = tidemark(command, "shop", "--as-of", AS_OF, "--force", what)
+        assert done.code == 0
+        assert done.err == f"--force: there is nothing to compute for {said}: held: fair (ada)\n"
+
+
 def test_now_is_the_clock_a_variable_or_an_option(
     delivered: Shop, tidemark: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +215,16 @@ def test_now_is_never_far_ahead(delivered: Shop, tidemark: Command) -> None:
     assert done.code == 1
     assert "lies over a year ahead" in done.err
     assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+
+
+def test_a_plan_writes_down_what_it_saw(open_shop: Shop, tidemark: Command) -> None:
+    """So that what it confirms is confirmed, and its help says so."""
+    for day in DAYS[:2]:
+        open_shop.withdraw("orders", day)
+    assert tidemark("plan", "shop", "--as-of", AS_OF).code == 1
+    assert tidemark("plan", "shop", "--as-of", AS_OF, "--confirm-withdrawals", "orders").code == 0
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    assert "What it saw in the landing zone is written down" in " ".join(tidemark("plan", "--help").out.split())
 
 
 def test_many_files_gone_at_once_are_refused_until_a_person_confirms(open_shop: Shop, tidemark: Command) -> None:

@@ -230,6 +230,13 @@ def test_daily_revenue_is_the_value_of_sales_and_returns_by_country() -> None:
     assert sorted(revenue.rows()) == [("France", 4.0, 5.0), ("United Kingdom", 18.0, 22.5)]
 
 
+def test_a_sum_of_money_is_written_as_money_is() -> None:
+    """505.38 and not 505.38000000000005, for any sum."""
+    pence = pl.DataFrame({"money": [number / 100 for number in range(100_000)]})
+    summed = pence.group_by("money").agg(total=product.exact_sum(pl.col("money")))
+    assert summed.filter(pl.col("money") != pl.col("total")).height == 0
+
+
 def test_sums_of_money_do_not_depend_on_the_order_of_the_lines() -> None:
     """To the last bit: an equal delivery in another order must give equal content."""
     cells = [

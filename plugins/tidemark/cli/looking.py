@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemark.cli import shown
 from tidemark.cli.answers import Answer, opened, plain, write_file
-from tidemark.config import settings
+from tidemark.config import in_force
 from tidemark.deployment import open_deployment
 from tidemark.errors import UsageError
 from tidemark.inspecting import account_of, history_of, status_of
@@ -112,5 +112,5 @@ def status(options: argparse.Namespace) -> Answer:
 
 def config(options: argparse.Namespace) -> Answer:
     """Show the settings that are in force, by the names of their environment variables; secrets are masked."""
-    data = settings().shown()
+    data = in_force()
     return Answer(data, shown.settings_text(data))

@@ -58,7 +58,7 @@ def _completed(
 
 
 def _add_planning(add: _Add) -> None:
-    plan = add("plan", planning.plan, "say what would run, and why; runs nothing")
+    plan = add("plan", planning.plan, "look at the files and say what would run, and why; runs nothing")
     _selection(plan)
     plan.add_argument("-o", "--output", metavar="FILE", help="keep the plan in a file, for run --plan")
     run = add("run", planning.run, "run what has to be run")

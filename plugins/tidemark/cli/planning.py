@@ -19,19 +19,21 @@ from tidemark.observe import Progress, observe
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
 from tidemark.running.run import Prepared, run_plan
 from tidemark.selection import read_selection, selection_data, selection_from
-from tidemark.survey import Selection
+from tidemark.survey import Selection, State
 from tidemark.verdict import verdict
 
 
 def plan(options: argparse.Namespace) -> Answer:
     """Look what was delivered and what changed, and say what would run and why; run nothing.
 
-    Deliveries that are rejected come first, with the reason.
+    Deliveries that are rejected come first, with the reason. What it saw in the landing zone is written down: what was
+    delivered, rejected or withdrawn, also what --confirm-withdrawals lets go. The next run starts from there.
     """
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
         now, selection = _as_of(options, given), _selection(options, pipeline)
         _, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run="plan")
+        _warn_of_force_in_vain(made)
         data = _plan_data(deployment, made)
     if options.output:
         write_file(options.output, json.dumps(data, indent=2).encode())
@@ -163,5 +165,9 @@ def _warn_of_force_in_vain(made: Plan) -> None:
     planned = {(item.asset, item.key) for item in made.items}
     for asset, key in sorted(made.selection.force, key=str):
         if (asset, key) not in planned and not (key is None and any(item.asset == asset for item in made.items)):
-            what = f"{asset} {key or 'PARTITION'}"
-            shown.warn(f"--force: there is nothing to compute for {what}: 'tidemark explain {what}' says why")
+            what = f"{asset} {key}" if key else asset
+            held = (
+                each.reason for each in made.judgements[asset] if each.state is State.HELD and key in (None, each.key)
+            )
+            why = next(held, f"'tidemark explain {what}' says why" if key else "'tidemark status' says how it stands")
+            shown.warn(f"--force: there is nothing to compute for {what}: {why}")

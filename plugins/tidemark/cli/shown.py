@@ -289,6 +289,8 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
     otherwise = {
         "TIDEMARK_EXPECTATIONS": "the folder 'expectations' nearest above each pipeline's file",
         "TIDEMARK_AS_OF": "the clock",
+        "TIDEMARK_MAIL_TO": "nobody",
+        "TIDEMARK_SETTLE_SECONDS": "10",
     }
     width = max(map(len, shown))
     lines = []
