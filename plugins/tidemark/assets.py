@@ -240,7 +240,10 @@ class Pipeline:
             UsageError: when there is none, or when it is computed.
 
         """
-        found = self[name]
+        found = self._by_name.get(name)
+        if found is None:
+            sources = [each.name for each in self.sources]
+            raise UsageError(f"pipeline {self.name!r} has no source {name!r}{close(name, sources)}")
         if isinstance(found, Asset):
             raise UsageError(f"{name!r} is computed, not delivered: name one of {listed(s.name for s in self.sources)}")
         return found

@@ -56,6 +56,16 @@ def test_a_file_is_of_the_format_that_its_name_says(
     assert readers[form](place).to_dicts() == LINES
 
 
+@pytest.mark.parametrize("file", ["lines.foo", "lines.csv.gz", "lines.xlsx"])
+def test_a_name_that_says_no_format_that_there_is_is_an_error_of_usage(
+    look: Command, tmp_path: Path, file: str
+) -> None:
+    done = look("read", "lines", DAYS[0], "-o", str(tmp_path / file))
+    assert (done.code, done.out) == (2, "")
+    assert "is no format: end the name with .csv, .parquet, .json, or say --format" in done.err
+    assert not (tmp_path / file).exists()
+
+
 def test_what_is_written_to_a_file_is_told_as_data_and_not_printed_too(look: Command, tmp_path: Path) -> None:
     place = str(tmp_path / "lines.parquet")
     assert look.json("read", "lines", DAYS[0], "-o", place) == {"file": place, "format": "parquet", "rows": 2}
@@ -166,6 +176,39 @@ def test_explain_says_what_is_live_and_what_it_was_made_from(look: Command) -> N
 def test_explain_says_what_there_is_not(look: Command, asset: str, key: str, state: str, why: str) -> None:
     data = look.json("explain", asset, key)
     assert (data["state"], data["why"], data["live"] is None) == (state, why, state != "delivered")
+
+
+@pytest.mark.parametrize(("key", "says"), [(DAYS[0], "delivered"), ("2025-01-04", "would be delivered")])
+def test_explain_says_of_a_file_that_is_not_there_how_it_would_come(look: Command, key: str, says: str) -> None:
+    assert f" {says} as orders/{key}.csv" in look("explain", "orders", key).out
+
+
+def test_explain_says_what_stands_in_for_what(open_shop: Shop, tidemark: Command) -> None:
+    """A last good delivery was read; what came to nothing was not; and further up it is the inputs that lack it."""
+    open_shop.deliver("orders", DAYS[2], "item,units\napple,3\n")
+    open_shop.withdraw("orders", DAYS[1])
+    tidemark("run", "shop", "--as-of", AS_OF)
+    good = tidemark("explain", "lines", DAYS[2]).out
+    assert "provisional: the newest of orders 2025-01-07 is no good: its last good version stands in" in good
+    assert "made without" not in good
+    assert "provisional: what it reads is provisional for orders 2025-01-06, orders 2025-01-07" in (
+        tidemark("explain", "totals", DAYS[2]).out
+    )
+
+
+def test_explain_says_that_what_it_reads_has_failed(delivered: Shop, tidemark: Command) -> None:
+    delivered.edit("return orders.with", "1 / 0\n    return orders.with")
+    tidemark("run", "shop", "--as-of", AS_OF)
+    tidemark("run", "shop", "--as-of", AS_OF)
+    assert "lines cannot be read: lines 2025-01-05 failed or was rejected" in tidemark("explain", "label", DAYS[0]).out
+
+
+def test_explain_tells_a_hold_once(open_shop: Shop, tidemark: Command) -> None:
+    tidemark("hold", "lines", "--why", "fair")
+    open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
+    tidemark("run", "shop", "--as-of", AS_OF)
+    for day in DAYS:
+        assert tidemark("explain", "lines", day).out.count("held: fair (ada)") == 1
 
 
 def test_explain_tells_of_a_rejected_delivery_and_its_file(open_shop: Shop, tidemark: Command) -> None:

@@ -217,6 +217,13 @@ def test_now_is_never_far_ahead(delivered: Shop, tidemark: Command) -> None:
     assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
 
 
+@pytest.mark.parametrize("name", ["nope", "order"])
+def test_to_confirm_for_what_is_no_source_is_an_error_of_usage(open_shop: Shop, tidemark: Command, name: str) -> None:
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--confirm-withdrawals", name)
+    assert (done.code, done.out) == (2, "")
+    assert f"pipeline 'shop' has no source {name!r}" in done.err
+
+
 def test_a_plan_writes_down_what_it_saw(open_shop: Shop, tidemark: Command) -> None:
     """So that what it confirms is confirmed, and its help says so."""
     for day in DAYS[:2]:

@@ -399,7 +399,7 @@ def test_a_first_delivery_that_is_bad_counts_as_missing(shop: Shop) -> None:
     shop.run()
     assert shop.ran == {"lines": [DAYS[1]]}
     assert shop.counts("lines") == {"computed": 1, "waiting": 1}
-    assert shop.explain("lines", DAYS[0])["why"] == f"orders is absent: orders {DAYS[0]} is missing"
+    assert shop.explain("lines", DAYS[0])["why"] == f"orders cannot be read: orders {DAYS[0]} failed or was rejected"
 
 
 def test_a_bad_delivery_that_is_withdrawn_leaves_nothing(shop: Shop) -> None:

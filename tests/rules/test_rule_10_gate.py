@@ -81,7 +81,9 @@ def test_a_first_candidate_that_is_blocked_leaves_nothing_live(gated: Shop) -> N
     gated.deliver("orders", "2025-01-07", "k,v\na,99\n")
     gated.run()
     assert "2025-01-07" not in gated.heads("lines")
-    assert gated.explain("total", "2025-01-07")["why"] == "lines is absent: lines 2025-01-07 is missing"
+    assert (
+        gated.explain("total", "2025-01-07")["why"] == "lines cannot be read: lines 2025-01-07 failed or was rejected"
+    )
     assert gated.counts("total") == {"unchanged": 2, "waiting": 1}
 
 

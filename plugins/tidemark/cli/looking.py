@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemark.cli import shown
@@ -46,6 +47,10 @@ def _raw(options: argparse.Namespace, payload: bytes, form: str) -> Answer:
 
 def _frame(options: argparse.Namespace, frame: "pl.DataFrame") -> Answer:
     ending = (options.output or "").rpartition(".")[2].lower()
+    if "." in Path(options.output or "").name and ending not in FORMATS and not options.format:
+        raise UsageError(
+            f"-o {options.output}: '.{ending}' is no format: end the name with .{', .'.join(FORMATS)}, or say --format"
+        )
     form = options.format or (ending if ending in FORMATS else "csv")
     if options.output:
         write_file(options.output, _encoded(frame, form))

@@ -176,15 +176,15 @@ def account_text(account: Mapping[str, Any]) -> Any:
     tree = Tree(Text(f"{account['asset']} {account['partition']}: {state_word(account['state'])}"))
     if account["why"]:
         tree.add(Text(account["why"]))
-    if account["held"]:
+    if account["held"] and f"held: {account['held']}" not in account["why"]:
         tree.add(Text(f"held: {account['held']}"))
     if "file" in account:
-        tree.add(Text(f"delivered as {account['file']}"))
+        there = account["state"].startswith(("delivered", "rejected"))
+        tree.add(Text(f"{'delivered' if there else 'would be delivered'} as {account['file']}"))
         if account["declared"] and account["state"] != "absent":
             tree.add(Text(f"declared absent: {account['declared']}"))
     _add_live(tree, account["live"])
-    if account["provisional_for"]:
-        tree.add(Text(f"provisional: made without {', '.join(account['provisional_for'])}"))
+    _add_provisional(tree, account["provisional_for"], account["inputs"])
     _add_inputs(tree, account["inputs"])
     if account["gate"]:
         _add_gate(tree, "gate", account["gate"])
@@ -208,6 +208,21 @@ def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
         commit = (live["code"]["commit"] or "no commit")[:12]
         dirty = ", with uncommitted changes" if live["code"]["uncommitted_changes"] else ""
         node.add(Text(f"code {live['code']['version'][:12]} ({commit}{dirty})"))
+
+
+def _add_provisional(tree: Tree, lacking: Sequence[str], inputs: Sequence[Mapping[str, Any]]) -> None:
+    """Say what a head lacks: what it did not read, what it read a stand-in for, and what its inputs lack."""
+    upstreams = {read["asset"] for read in inputs}
+    there = {f"{read['asset']} {each['partition']}" for read in inputs for each in read["members"] if each["version"]}
+    without = [each for each in lacking if each.partition(" ")[0] in upstreams and each not in there]
+    instead = [each for each in lacking if each in there]
+    above = [each for each in lacking if each.partition(" ")[0] not in upstreams]
+    if without:
+        tree.add(Text(f"provisional: made without {', '.join(without)}"))
+    if instead:
+        tree.add(Text(f"provisional: the newest of {', '.join(instead)} is no good: its last good version stands in"))
+    if above:
+        tree.add(Text(f"provisional: what it reads is provisional for {', '.join(above)}"))
 
 
 def _add_inputs(tree: Tree, inputs: Sequence[Mapping[str, Any]]) -> None:

@@ -16,6 +16,9 @@ def absence(read: Read) -> str:
     if names:
         more = "" if len(read.roots) <= 3 else f" and {len(read.roots) - 3} more"
         missing = ", ".join(f"{asset} {key}" for asset, key in names)
+        if read.failed:
+            what = "failed or was rejected" if len(read.roots) == 1 else "is missing, failed or was rejected"
+            return f"{read.input.upstream} cannot be read: {missing}{more} {what}"
         return f"{read.input.upstream} is absent: {missing}{more} is missing"
     key = read.members[0].key if read.members else "any partition in reach"
     return f"{read.input.upstream} is absent: {key} was not delivered, was withdrawn or was declared absent"
