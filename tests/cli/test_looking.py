@@ -57,9 +57,7 @@ def test_a_file_is_of_the_format_that_its_name_says(
 
 
 @pytest.mark.parametrize("file", ["lines.foo", "lines.csv.gz", "lines.xlsx"])
-def test_a_name_that_says_no_format_that_there_is_is_an_error_of_usage(
-    look: Command, tmp_path: Path, file: str
-) -> None:
+def test_a_name_that_says_no_format_is_an_error_of_usage(look: Command, tmp_path: Path, file: str) -> None:
     done = look("read", "lines", DAYS[0], "-o", str(tmp_path / file))
     assert (done.code, done.out) == (2, "")
     assert "is no format: end the name with .csv, .parquet, .json, or say --format" in done.err

@@ -182,7 +182,8 @@ def rejected_since(connection: sa.Connection, asset_id: int, newest: Observation
     other = sa.or_(columns.outcome != REJECTED, columns.materialization_id != newest.materialization)
     before = sa.select(sa.func.coalesce(sa.func.max(columns.id), 0)).where(own, other).scalar_subquery()
     query = sa.select(columns.seen_at).where(own, columns.id > before).order_by(columns.id).limit(1)
-    return connection.execute(query).scalar_one()
+    since: datetime = connection.execute(query).scalar_one()
+    return since
 
 
 def declared(connection: sa.Connection, asset_id: int, partition_id: int) -> str | None:
