@@ -207,12 +207,13 @@ def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Fact
             for name, each in names.externals.items()
         }
         observed = [source.name for source in (*pipeline.sources, *externals.values()) if isinstance(source, Source)]
+        seen = {name: sources.seen(connection, deployment.environment, names.assets[name]) for name in observed}
         held = acts.holds(connection, deployment.environment)
         outcomes = {each: records.gate_outcomes(connection, each) for each in set(suites.values())}
         return Facts(
             heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
-            delivered={name: _delivered(connection, deployment, names, name) for name in observed},
-            absent={name: absent_of(connection, deployment, names, name) for name in observed},
+            delivered={name: _delivered(names, name, seen[name]) for name in observed},
+            absent={name: absent_of(connection, names, name, seen[name]) for name in observed},
             held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
             known=_known_reader(deployment, names, suites),
             codes=_codes(connection, pipeline),
@@ -272,9 +273,8 @@ def read_heads(connection: sa.Connection, deployment: Deployment, names: Names, 
     return {ordinals[number]: head for number, head in live.items() if number in ordinals}
 
 
-def _delivered(connection: sa.Connection, deployment: Deployment, names: Names, source: str) -> dict[int, Delivered]:
+def _delivered(names: Names, source: str, seen: Mapping[int, sources.Seen]) -> dict[int, Delivered]:
     ordinals = names.ordinals(source)
-    seen = sources.seen(connection, deployment.environment, names.assets[source])
     return {
         ordinals[number]: Delivered(
             each.newest.outcome != sources.WITHDRAWN,
@@ -285,11 +285,10 @@ def _delivered(connection: sa.Connection, deployment: Deployment, names: Names, 
     }
 
 
-def absent_of(connection: sa.Connection, deployment: Deployment, names: Names, source: str) -> frozenset[int]:
+def absent_of(connection: sa.Connection, names: Names, source: str, seen: Mapping[int, sources.Seen]) -> frozenset[int]:
     """Return the partitions that are declared absent; who did so has not known of a file that was rejected since."""
     asset_id, ordinals = names.assets[source], names.ordinals(source)
     declared = sources.declared_absent(connection, asset_id)
-    seen = sources.seen(connection, deployment.environment, asset_id) if declared else {}
 
     def stands(number: int) -> bool:
         newest = seen[number].newest if number in seen else None

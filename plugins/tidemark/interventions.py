@@ -13,6 +13,7 @@ from tidemark.explain import short
 from tidemark.facts import Names, absent_of, read_heads, register, suites_of
 from tidemark.gate import Outcome
 from tidemark.ledger import acts, events, heads, plans, records, sources
+from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.plan import apply_moves, make_plan
@@ -70,7 +71,9 @@ def declare_absent(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, source, key)
-        if pipeline.source(source).grain.ordinal(key) not in absent_of(connection, deployment, names, source):
+        take_turn(connection, Turn.HEADS)  # what is looked at here, nobody else changes meanwhile
+        seen = sources.seen(connection, deployment.environment, names.assets[source])
+        if pipeline.source(source).grain.ordinal(key) not in absent_of(connection, names, source, seen):
             # One that was made before a rejection does not stand against it: this one does.
             sources.withdraw_declaration(connection, names.assets[source], partition_id)
         news = sources.declare_absent(connection, names.assets[source], partition_id, why=reason, actor=actor)
@@ -133,13 +136,15 @@ def hold(
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, asset, key) if key is not None else None
-        where, asset_id = deployment.environment, names.assets[asset]
-        if not acts.place_hold(connection, where, asset_id, partition_id, why=reason, actor=actor):
-            return acts.holds(connection, where)[asset_id][partition_id]
-        detail = {"environment": where, "asset": asset, "partition": key, "why": reason}
-        heads.new_change(connection, run="hold", actor=actor)
-        acts.write_audit(connection, actor=actor, act="hold", detail=detail)
-    return None
+        news = acts.place_hold(
+            connection, deployment.environment, names.assets[asset], partition_id, why=reason, actor=actor
+        )
+        if news:
+            detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
+            heads.new_change(connection, run="hold", actor=actor)
+            acts.write_audit(connection, actor=actor, act="hold", detail=detail)
+        held = acts.holds(connection, deployment.environment)[names.assets[asset]]
+    return None if news else held[partition_id]
 
 
 @dataclass(frozen=True)
@@ -178,10 +183,10 @@ def release_hold(
             heads.new_change(connection, run="release", actor=actor)
             acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
         still = acts.holds(connection, deployment.environment).get(names.assets[asset], {})
-    ordinals = names.ordinals(asset)
-    held = sorted(ordinals[number] for number in still if number in ordinals) if key is None else []
-    grain = names.grains[asset]
-    return Released(lifted, still.get(None), tuple(grain.key(ordinal) for ordinal in held))
+    keys = (
+        {number: each for each, number in names.partitions[names.grains[asset].scheme].items()} if key is None else {}
+    )
+    return Released(lifted, still.get(None), tuple(sorted(keys[each] for each in still if each in keys)))
 
 
 @dataclass(frozen=True)

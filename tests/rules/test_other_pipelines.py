@@ -238,7 +238,7 @@ def test_what_needs_a_failed_input_waits_and_says_for_what(story: Story) -> None
     for _ in range(3):
         story.run()
         assert list(story.waiting) == [DAYS[1]]
-        assert f"lines {DAYS[1]} is missing" in story.waiting[DAYS[1]]
+        assert f"lines {DAYS[1]} failed or was rejected" in story.waiting[DAYS[1]]
 
 
 def test_a_blocked_first_candidate_counts_as_missing(story: Story) -> None:
