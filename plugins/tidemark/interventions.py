@@ -113,13 +113,13 @@ def is_delivered(deployment: Deployment, pipeline: Pipeline, source: str, key: s
     """Return whether a delivery is in use, whatever is declared.
 
     Raises:
-        UsageError: the asset is no source, or the key none of its grain.
+        UsageError: the asset is no source.
 
     """
-    ordinal = pipeline.source(source).grain.ordinal(key)
+    grain = pipeline.source(source).grain
     names = register(deployment, pipeline)
     with deployment.ledger.read() as connection:
-        return ordinal in read_heads(connection, deployment, names, source)
+        return key in map(grain.key, read_heads(connection, deployment, names, source))
 
 
 def hold(

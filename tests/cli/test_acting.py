@@ -251,3 +251,22 @@ def test_a_version_that_does_not_pass_the_gate_of_today_is_not_restored(
     assert done.code == 1
     assert "does not pass the gate 'lines' as it is now: nothing was changed" in done.err
     assert open_shop.versions("lines")[DAYS[2]] == corrected[1]
+
+
+def test_a_declaration_of_a_static_key_that_is_gone_can_be_taken_back(shop: Shop, tidemark: Command) -> None:
+    """The definition has lost the key; the ledger has not."""
+    text = """
+        lands = source("lands", files="lands/{partition}.txt", partitions=Static(%s))
+
+        @asset(partitions=Static(%s))
+        def named(lands: str) -> str:
+            return lands
+    """
+    shop.define(text % (["uk", "fr"], ["uk", "fr"]))
+    shop.deliver_days("lands", "uk")
+    shop.run()
+    tidemark("absent", "lands", "fr", "--why", "closed")
+    shop.define(text % (["uk"], ["uk"]))
+    undone = tidemark("absent", "lands", "fr", "--undo", "--why", "a slip")
+    assert undone.code == 0
+    assert undone.out.startswith("lands fr is no longer declared absent")
