@@ -165,7 +165,7 @@ head_log = sa.Table(
     _ref("asset_id", "asset"),
     _ref("partition_id", "partition"),
     _ref("materialization_id", "materialization", nullable=True),  # null: nothing is live any more
-    sa.Column("missing", Json),  # [[asset, partition key]]; null: final
+    sa.Column("missing", sa.JSON(none_as_null=True)),  # [[asset, partition key]]; null: final
     # A branch's marks on what it takes from prod: they count as long as that is live there.
     sa.Column("follows", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),

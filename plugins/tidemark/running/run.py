@@ -138,6 +138,8 @@ def run_plan(
 
     """
     plan, names = prepared.plan, prepared.names
+    if not plan.items:
+        return []
     facts = read_facts(deployment, pipeline, names)
     forced = frozenset((item.asset, item.key) for item in plan.items if item.forced)
     selection = plan.selection._replace(force=forced)
