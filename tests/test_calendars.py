@@ -25,13 +25,10 @@ def days(first: date, last: date) -> list[date]:
 
 @pytest.mark.parametrize(("source", "calendar"), [("orders", SHOP), ("fx_rates", TARGET)])
 def test_the_calendars_of_the_reference_product_fit_seven_months_of_real_deliveries(
-    source: str, calendar: Calendar
+    real_deliveries: Path, source: str, calendar: Calendar
 ) -> None:
     """Every expected day has a file, and every file's day is expected."""
-    data = os.environ.get("TIDEMARK_TEST_DATA")
-    if not data:
-        pytest.skip("set TIDEMARK_TEST_DATA to a folder of real deliveries to check the calendars against them")
-    delivered = {date.fromisoformat(file.stem) for file in (Path(data) / source).glob("*.csv")}
+    delivered = {date.fromisoformat(file.stem) for file in (real_deliveries / source).glob("*.csv")}
     period = days(date(2010, 12, 1), date(2011, 6, 30))
     assert {day for day in period if calendar.expects(day)} == delivered.intersection(period)
     assert len(delivered.intersection(period)) > 140

@@ -1,6 +1,5 @@
 """The suites of the project: what each lets through, what it stops, and on which real days it stays silent."""
 
-import os
 from datetime import date, datetime
 from pathlib import Path
 
@@ -57,14 +56,6 @@ def told(failures: tuple[Failure, ...]) -> str:
     return "\n".join(f"{failure.severity}: {failure.message}" for failure in failures)
 
 
-@pytest.fixture(scope="module")
-def deliveries() -> Path:
-    where = os.environ.get("TIDEMARK_TEST_DATA")
-    if not where:
-        pytest.skip("TIDEMARK_TEST_DATA names no folder of real deliveries")
-    return Path(where)
-
-
 def sampled(files: list[Path]) -> list[Path]:
     """Days spread over the whole time, the first and the last among them."""
     return sorted({files[round(n * (len(files) - 1) / (DAYS_TRIED - 1))] for n in range(DAYS_TRIED)})
@@ -84,15 +75,15 @@ def assert_silent(gate: Gate, suite: str, frame: pl.DataFrame, day: str) -> None
     assert not result.failures, f"{day}: {told(result.failures)}"
 
 
-def test_real_rates_pass(gate: Gate, deliveries: Path) -> None:
+def test_real_rates_pass(gate: Gate, real_deliveries: Path) -> None:
     """No day of the central bank's is even flagged."""
-    for file in sampled(sorted(deliveries.glob("fx_rates/*.csv"))):
+    for file in sampled(sorted(real_deliveries.glob("fx_rates/*.csv"))):
         assert_silent(gate, "fx_rates", rates_of(file), file.stem)
 
 
-def test_real_orders_and_lines_pass(gate: Gate, deliveries: Path) -> None:
+def test_real_orders_and_lines_pass(gate: Gate, real_deliveries: Path) -> None:
     """No day of the shop's is even flagged, as delivered and as cleaned; the days at the edges are among them."""
-    files = sorted(deliveries.glob("orders/*.csv"))
+    files = sorted(real_deliveries.glob("orders/*.csv"))
     by_size = sorted(files, key=lambda file: file.stat().st_size)
     for file in {*sampled(files), by_size[0], by_size[-1]}:
         orders = orders_of(file)
@@ -100,9 +91,9 @@ def test_real_orders_and_lines_pass(gate: Gate, deliveries: Path) -> None:
         assert_silent(gate, "order_lines", product.order_lines(orders), file.stem)
 
 
-def test_real_price_lists_pass(gate: Gate, deliveries: Path) -> None:
+def test_real_price_lists_pass(gate: Gate, real_deliveries: Path) -> None:
     """Prices made from four real weeks, and from the first day alone, are not even flagged."""
-    files = sorted(deliveries.glob("orders/*.csv"))
+    files = sorted(real_deliveries.glob("orders/*.csv"))
     for window in (files[:1], files[60:84]):
         days = [
             product.product_days(product.order_lines(orders_of(file)).lazy()).with_columns(partition=pl.lit(file.stem))
@@ -110,5 +101,5 @@ def test_real_price_lists_pass(gate: Gate, deliveries: Path) -> None:
         ]
         day = Partition(window[-1].stem, datetime.fromisoformat(window[-1].stem))
         base = product.base_prices(product.product_features(pl.concat(days).lazy(), day), None)
-        rates = rates_of(max(file for file in deliveries.glob("fx_rates/*.csv") if file.stem <= day.key))
+        rates = rates_of(max(file for file in real_deliveries.glob("fx_rates/*.csv") if file.stem <= day.key))
         assert_silent(gate, "price_list", product.price_list(base, rates), day.key)

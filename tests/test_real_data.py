@@ -1,7 +1,6 @@
 """Seven months of real deliveries: what can be computed is, and a change repairs exactly what it must."""
 
 import csv
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,13 +21,11 @@ from tidemark.running.run import prepare, run_plan
 from tidemark.verdict import Verdict, verdict
 
 ROOT = Path(__file__).parent.parent
-DATA = os.environ.get("TIDEMARK_TEST_DATA")
 AS_OF = parse_instant("2011-07-01T06:00 Europe/London")
 DAYS = [(date(2010, 12, 1) + timedelta(number)).isoformat() for number in range(212)]
 ASSETS = ("order_lines", "product_days", "product_features", "daily_revenue", "base_prices", "price_list")
 
 pytestmark = [
-    pytest.mark.skipif(DATA is None, reason="TIDEMARK_TEST_DATA names no folder of real deliveries"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
@@ -84,11 +81,11 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, Verdict]]:
+def first_run(tmp_path_factory: pytest.TempPathFactory, real_deliveries: Path) -> Iterator[tuple[Shop, Verdict]]:
     """The whole history, computed once for all tests of this file."""
     folder = tmp_path_factory.mktemp("shop")
     for source in ("orders", "fx_rates"):
-        shutil.copytree(Path(DATA or "") / source, folder / "landing" / source)
+        shutil.copytree(real_deliveries / source, folder / "landing" / source)
     given = settings({"TIDEMARK_HOME": str(folder), "TIDEMARK_LANDING_URL": str(folder / "landing")})
     with open_deployment(given) as deployment:
         shop = Shop(deployment, folder / "landing")

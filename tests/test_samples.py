@@ -269,14 +269,11 @@ def test_a_correction_changes_one_line(order_file: bytes, rate_file: bytes) -> N
     assert after.endswith(b"\r\n")
 
 
-def test_a_correction_of_a_real_file_changes_one_line() -> None:
+def test_a_correction_of_a_real_file_changes_one_line(real_deliveries: Path) -> None:
     """Quoted cells and all."""
-    data = os.environ.get("TIDEMARK_TEST_DATA")
-    if not data:
-        pytest.skip("set TIDEMARK_TEST_DATA to a folder of real deliveries to correct one of them")
-    real = (Path(data) / "orders" / "2011-06-20.csv").read_bytes()
+    real = (real_deliveries / "orders" / "2011-06-20.csv").read_bytes()
     assert len(changed_lines(real, unhappy.corrected_order(real))) == 1
-    real = (Path(data) / "fx_rates" / "2011-06-20.csv").read_bytes()
+    real = (real_deliveries / "fx_rates" / "2011-06-20.csv").read_bytes()
     assert len(changed_lines(real, unhappy.corrected_rate(real))) == 1
 
 

@@ -5,6 +5,7 @@ A mapping answers with a range of upstream ordinals, and says how the range is m
 (:class:`Newest` mappings). It knows grains, never the ledger.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -23,7 +24,7 @@ _LENGTHS = {"hours": timedelta(hours=1), "days": timedelta(days=1), "weeks": tim
 
 
 @dataclass(frozen=True)
-class Mapping:
+class Mapping(ABC):
     """What all mappings share.
 
     Attributes:
@@ -36,13 +37,13 @@ class Mapping:
     strict: bool = field(default=False, kw_only=True)
     early: bool = field(default=False, kw_only=True)
 
+    @abstractmethod
     def check(self, reader: Grain, upstream: Grain) -> str | None:
         """Return why the reader's grain cannot map to the upstream's, with the mend; None if it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ordinals(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return the upstream ordinals that the reader's partition may read, oldest first."""
-        raise NotImplementedError
 
     def canonical(self) -> tuple[object, ...]:
         """Return what identifies the mapping, as values that can be digested."""

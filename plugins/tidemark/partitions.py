@@ -6,6 +6,7 @@ every valid key, and ordinals of time grains rise with time.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -59,7 +60,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 @dataclass(frozen=True)
-class Grain:
+class Grain(ABC):
     """What all grains share: ordinals, keys, and (for time grains) periods in a zone."""
 
     name: ClassVar[str]
@@ -70,6 +71,7 @@ class Grain:
         """The name under which the ledger keeps this grain's keys; equal schemes have equal keys and periods."""
         return self.name
 
+    @abstractmethod
     def ordinal(self, key: str) -> int:
         """Return the number of a key.
 
@@ -77,11 +79,10 @@ class Grain:
             UsageError: when the key is not one of this grain; the message shows what one looks like.
 
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def key(self, ordinal: int) -> str:
         """Return the key of a number."""
-        raise NotImplementedError
 
     def partition(self, ordinal: int) -> Partition:
         """Return the partition with its period in the grain's zone."""
@@ -130,13 +131,13 @@ class TimeGrain(Grain):
         """Ordinal of ``start``, or None when the first delivery decides."""
         return None if self.start is None else self.ordinal(self.start)
 
+    @abstractmethod
     def _start_of(self, ordinal: int) -> datetime:
         """Return the wall-clock start of a period, without a zone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _containing(self, local: datetime) -> int:
         """Return the ordinal of the period that holds a wall-clock time of the grain's zone."""
-        raise NotImplementedError
 
     def ordinal(self, key: str) -> int:
         """Return the number of a key, counted from 1970 (months: from the year 0).

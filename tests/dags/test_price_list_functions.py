@@ -1,7 +1,6 @@
 """Claims about the price list: one a line of its definition, on small frames; and on real days where there are some."""
 
 import csv
-import os
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -332,24 +331,16 @@ def test_the_definitions_are_short_enough_to_be_read() -> None:
     assert len(Path(product.__file__).read_text().splitlines()) < 200
 
 
-def test_the_calendars_of_the_definition_expect_just_the_real_deliveries() -> None:
+def test_the_calendars_of_the_definition_expect_just_the_real_deliveries(real_deliveries: Path) -> None:
     """Over seven months."""
-    data = real_data()
     period = [date(2010, 12, 1) + timedelta(step) for step in range(212)]
     for each in (product.orders, product.fx_rates):
         assert each.expected is not None
-        delivered = {date.fromisoformat(file.stem) for file in (data / each.name).glob("*.csv")}
+        delivered = {date.fromisoformat(file.stem) for file in (real_deliveries / each.name).glob("*.csv")}
         assert [day for day in period if each.expected.expects(day) != (day in delivered)] == []
 
 
 # --- real days
-
-
-def real_data() -> Path:
-    folder = os.environ.get("TIDEMARK_TEST_DATA")
-    if not folder:
-        pytest.skip("set TIDEMARK_TEST_DATA to a folder of real deliveries to compute prices from them")
-    return Path(folder)
 
 
 def real_orders(file: Path) -> pl.DataFrame:
@@ -371,9 +362,11 @@ def revenue_by_hand(file: Path) -> dict[str, Decimal]:
     return found
 
 
-def test_the_revenue_of_every_real_day_agrees_to_the_penny_with_a_computation_by_hand() -> None:
+def test_the_revenue_of_every_real_day_agrees_to_the_penny_with_a_computation_by_hand(
+    real_deliveries: Path,
+) -> None:
     """167 days, every country."""
-    files = sorted((real_data() / "orders").glob("*.csv"))
+    files = sorted((real_deliveries / "orders").glob("*.csv"))
     for file in files:
         revenue = product.daily_revenue(product.order_lines(real_orders(file)), rates(GBP=0.8))
         by_hand = revenue_by_hand(file)
@@ -384,12 +377,14 @@ def test_the_revenue_of_every_real_day_agrees_to_the_penny_with_a_computation_by
     assert len(files) > 150
 
 
-def test_real_prices_move_at_most_five_per_cent_a_day_and_half_a_penny_of_rounding() -> None:
+def test_real_prices_move_at_most_five_per_cent_a_day_and_half_a_penny_of_rounding(
+    real_deliveries: Path,
+) -> None:
     """Over the first 40 days with deliveries, each with a window of at most 28 calendar days."""
     history: list[pl.DataFrame] = []
     before: pl.DataFrame | None = None
     moved = 0
-    for file in sorted((real_data() / "orders").glob("*.csv"))[:40]:
+    for file in sorted((real_deliveries / "orders").glob("*.csv"))[:40]:
         day = date.fromisoformat(file.stem)
         sold = product.product_days(product.order_lines(real_orders(file)).lazy())
         history.append(sold.with_columns(partition=pl.lit(file.stem)))

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import os
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -382,7 +381,6 @@ def test_large_cells_and_many_rows_are_blamed_correctly() -> None:
     assert refusal(many + b"q,x\n", {"b": int}).startswith("line 300002, column 'b'")
 
 
-REAL = os.environ.get("TIDEMARK_TEST_DATA")
 ORDERS = {
     "InvoiceNo": str,
     "StockCode": str,
@@ -396,12 +394,12 @@ ORDERS = {
 RATES = {"date": date, "currency": str, "eur_rate": Decimal}
 
 
-@pytest.mark.skipif(not REAL, reason="needs real deliveries: set TIDEMARK_TEST_DATA to the folder that holds them")
 @pytest.mark.parametrize(("source", "schema"), [("orders", ORDERS), ("fx_rates", RATES)])
-def test_real_deliveries_read_as_the_csv_module_reads_them(source: str, schema: dict[str, type]) -> None:
+def test_real_deliveries_read_as_the_csv_module_reads_them(
+    real_deliveries: Path, source: str, schema: dict[str, type]
+) -> None:
     """Every file of a real shop and a real bank: each cell the same, and typed without a loss."""
-    files = sorted(Path(REAL or "", source).glob("*.csv"))
-    assert files
+    files = sorted((real_deliveries / source).glob("*.csv"))
     numbers = [name for name, of in schema.items() if of in (int, Decimal)]
     totals, expected = dict.fromkeys(numbers, Decimal(0)), dict.fromkeys(numbers, Decimal(0))
     for file in files:

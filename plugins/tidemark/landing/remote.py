@@ -4,6 +4,7 @@ Servers disagree on what they tell of a folder that may not be read, so nothing 
 folder above it shows. The clock is the server's: what changed less than :data:`TICK` ago may change again unnoticed.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -164,6 +165,8 @@ class RemoteLanding:
                 except (TidemarkError, FileNotFoundError):
                     raise
                 except Exception:
+                    # A connection that broke while it was idle shows in whatever way its library comes to notice,
+                    # AttributeError among them; what is really wrong comes up again over the new one, and is told.
                     self._drop()
             tree = self._opened()
             try:
@@ -188,10 +191,8 @@ class RemoteLanding:
     def _drop(self) -> None:
         tree, self._tree = self._tree, None
         if tree is not None:
-            try:
+            with contextlib.suppress(Exception):  # it is given up, and may be broken in any way
                 tree.close()
-            except Exception:
-                return  # it is broken already
 
     def _words(self, error: Exception) -> str:
         words = scrub(" ".join(str(error).split()), self._hidden)
