@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tidemark.errors import DefinitionError
+from tidemark.partitions import known_zone
 
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _EASTER = "easter"
@@ -243,7 +244,7 @@ class Due:
                 "'1 day 02:00 Europe/London' (a day later), or a duration such as '90 minutes' or '2 days'"
             )
         if zone is not None:
-            _known_zone(zone, text)
+            known_zone(zone, f"due={text!r}")
         elapsed = timedelta(hours=counts.get("hour", 0), minutes=counts.get("minute", 0))
         return cls(counts.get("week", 0) * 7 + counts.get("day", 0), elapsed, clock, zone)
 
@@ -309,12 +310,3 @@ def _clock(text: str) -> time:
     raise DefinitionError(
         f"due: {text!r} is no time of day: write hours and minutes from 00:00 to 23:59, such as '02:00'"
     )
-
-
-def _known_zone(name: str, text: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as problem:
-        raise DefinitionError(
-            f"due={text!r}: {name!r} is no time zone: use a name such as 'Europe/London'"
-        ) from problem

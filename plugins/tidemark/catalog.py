@@ -73,7 +73,7 @@ def load_catalog(folder: Path) -> Catalog:
         sys.path.append(str(folder))  # as Airflow does, so that files can share modules
     found: dict[str, list[tuple[Path, Pipeline]]] = {}
     problems: dict[Path, str] = {}
-    for file in _pipeline_files(folder):
+    for file, _ in _pipeline_files(folder):
         try:
             for each in _import(file):
                 found.setdefault(each.name, []).append((file, each))
@@ -104,8 +104,9 @@ def check_alone(pipeline: Pipeline) -> None:
     if pipeline.file is None:
         return
     own = pipeline.file.resolve()
-    for file in _pipeline_files(_root(own)):
-        if file.resolve() != own and pipeline.name in _names_in(file):
+    for file, text in _pipeline_files(_root(own)):
+        # Only a text that holds the name is worth parsing: this is done for each file, again and again.
+        if pipeline.name in text and file.resolve() != own and pipeline.name in _names_in(text):
             raise DefinitionError(_twice(own, pipeline.name, file))
 
 
@@ -120,15 +121,16 @@ def _root(file: Path) -> Path:
     return next((folder for folder in file.parents if folder in named), file.parent)
 
 
-def _pipeline_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that mention tidemark; not the copies that editors and notebooks keep."""
+def _pipeline_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder that mention tidemark, with their text; not the copies that editors keep."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [each for each in folders if not each.startswith(".")]
         found += [Path(place, each) for each in files if each.endswith(".py") and not each.startswith(".")]
     for file in sorted(found):
-        if "tidemark" in _text(file):
-            yield file
+        text = _text(file)
+        if "tidemark" in text:
+            yield file, text
 
 
 def _text(file: Path) -> str:
@@ -138,9 +140,8 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _names_in(file: Path) -> set[str]:
+def _names_in(text: str) -> set[str]:
     """Return the names of the pipelines that a file's text defines, where it says them outright."""
-    text = _text(file)
     if "pipeline(" not in text:
         return set()
     try:

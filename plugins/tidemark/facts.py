@@ -66,7 +66,10 @@ class Names:
 
     def lost(self, asset: str) -> set[int]:
         """Return the ids of the keys that :meth:`ordinals` leaves out."""
-        return set(self.partitions[self.grains[asset].scheme].values()) - self.ordinals(asset).keys()
+        grain = self.grains[asset]
+        if not isinstance(grain, Static):
+            return set()
+        return set(self.partitions[grain.scheme].values()) - self.ordinals(asset).keys()
 
     def ensure(self, connection: sa.Connection, asset: str, keys: Iterable[str]) -> None:
         """Give ids to keys of an asset that have none."""

@@ -261,9 +261,8 @@ def _changes(
         for ordinal in sorted(look.files)
         if _may_differ(look.seen.get(ordinal), look.files[ordinal], declaration)
     ]
-    to_check = [
-        ordinal for ordinal in sorted(look.files) if ordinal not in set(to_read) and _suite_changed(look, ordinal)
-    ]
+    read = set(to_read)
+    to_check = [ordinal for ordinal in sorted(look.files) if ordinal not in read and _suite_changed(look, ordinal)]
     for done, ordinal in enumerate(to_read):
         progress(source.name, done, len(to_read) + len(to_check))
         change = _taken(deployment, pipeline, look, ordinal, declaration, warnings)

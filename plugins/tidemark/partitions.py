@@ -52,11 +52,23 @@ class Partition:
         return self.key
 
 
-def _zone(name: str) -> ZoneInfo:
+def known_zone(name: str, where: str) -> ZoneInfo:
+    """Return a time zone.
+
+    Args:
+        name: its name.
+        where: what gives it, for the message.
+
+    Raises:
+        DefinitionError: there is none of that name.
+
+    """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as problem:
-        raise DefinitionError(f"tz={name!r} is no time zone: use a name such as 'Europe/London' or 'UTC'") from problem
+        raise DefinitionError(
+            f"{where}: {name!r} is no time zone: use a name such as 'Europe/London' or 'UTC'"
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,7 @@ class TimeGrain(Grain):
     example: ClassVar[str]
 
     def __post_init__(self) -> None:
-        _zone(self.tz)
+        known_zone(self.tz, "tz")
         if self.start is not None:
             try:
                 self.ordinal(self.start)
@@ -119,7 +131,7 @@ class TimeGrain(Grain):
     @property
     def zone(self) -> ZoneInfo:
         """The zone whose clock decides when a period starts and ends."""
-        return _zone(self.tz)
+        return known_zone(self.tz, "tz")
 
     @property
     def scheme(self) -> str:
@@ -191,7 +203,7 @@ class TimeGrain(Grain):
 def _instant(local: datetime, tz: str) -> datetime:
     """Return a wall-clock time as an instant in UTC: the first of two; one that does not exist moves past the gap."""
     # Python reads a time within a gap with the offset from before it (PEP 495), which is just the move forward.
-    return local.replace(tzinfo=_zone(tz)).astimezone(UTC)
+    return local.replace(tzinfo=known_zone(tz, "tz")).astimezone(UTC)
 
 
 @dataclass(frozen=True)

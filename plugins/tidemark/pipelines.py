@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.errors import DefinitionError, close
 from tidemark.mappings import Previous
-from tidemark.partitions import Grain, TimeGrain
+from tidemark.partitions import Grain, TimeGrain, known_zone
 
 
 def pipeline(
@@ -38,12 +37,7 @@ def pipeline(
     where = f"{file.name if file else 'pipeline'}: pipeline({name!r})"
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise DefinitionError(f"{where}: use letters, digits, '_', '-' and '.' in the name: it becomes the DAG's")
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as problem:
-        raise DefinitionError(
-            f"{where}: timezone={timezone!r} is no time zone: use one such as 'Europe/London'"
-        ) from problem
+    known_zone(timezone, f"{where}: timezone")
     sources, assets = _members(members, where)
     known: dict[str, Grain] = {each.name: each.grain for each in sources}
     known.update((each.name, each.grain) for each in assets)

@@ -5,7 +5,7 @@ have ended, whatever became of them: what is not in the plan does not change.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
@@ -309,15 +309,17 @@ def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: 
     """Write down the changes of heads that need no run.
 
     Returns:
-        The plan whose changes were written: made again where others changed something since it was made.
+        The plan with the changes that were written: made again where others changed something since it was made, and
+        without any where a later run has taken over.
 
     Raises:
         Unavailable: others change something all the time; nothing was written.
 
     """
     for _ in range(PATIENCE):
-        if not plan.moves or _moved(deployment, names, plan, run, actor):
-            return plan
+        moved = _moved(deployment, names, plan, run, actor) if plan.moves else plan
+        if moved is not None:
+            return moved
         plan = make_plan(
             deployment,
             pipeline,
@@ -330,17 +332,20 @@ def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: 
     raise Unavailable(f"{pipeline.name}: other runs change its heads all the time: try again when they have ended")
 
 
-def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: str) -> bool:
-    """Make a plan's moves, unless something that it was made from has changed; returns whether they were made."""
+def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: str) -> Plan | None:
+    """Make a plan's moves; returns the plan with those that were made, None where it is to be made again."""
     mine = set(names.assets.values())
     seen = {heads.PROD, deployment.environment}
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
+        later = plans.newest_as_of(connection, deployment.environment, plan.pipeline)
+        if later is not None and later > plan.as_of:
+            return replace(plan, moves=())  # as-of never goes back: the later run's plan holds what is so by then
         if heads.changed_since(connection, plan.seq, (), lambda where, asset, _: where in seen and asset in mine):
-            return False
+            return None
         seq = heads.new_change(connection, run=run, actor=actor)
         heads.move(connection, deployment.environment, plan.moves, seq)
-    return True
+    return plan
 
 
 def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str) -> int:

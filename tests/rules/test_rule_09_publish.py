@@ -501,6 +501,34 @@ def test_a_run_that_planned_before_another_takes_nothing_away_from_it(
     assert shop.state() == before
 
 
+def test_the_moves_of_a_plan_are_left_out_where_a_later_run_has_taken_over(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its earlier instant a file was not due, so it would take away what the later run made without it."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": str},
+                        expected=Calendar("MON-SUN"), due="1 day 12:00 UTC")
+
+        @asset(partitions=DAYS, inputs={"orders": trailing(days=2)})
+        def window(orders: pl.DataFrame) -> str:
+            return "".join(orders["v"].to_list())
+    """)
+    for key in DAYS[:2]:
+        shop.deliver("orders", key, f"v\n{key[-1]}\n")
+    shop.now("2025-01-03 06:00")
+    shop.run()
+    shop.withdraw("orders", DAYS[1])
+
+    def later_run() -> None:
+        other = shop.twin()
+        other.now("2025-01-03 13:00")
+        other.run()
+
+    _between(monkeypatch, later_run)
+    shop.run()
+    assert shop.heads("window") == {DAYS[0]: "1", DAYS[1]: "1"}
+
+
 # -- a later run
 
 BOARD = """

@@ -11,7 +11,6 @@ from tidemark.explain import readable_parameters
 from tidemark.fingerprint.places import first_party
 from tidemark.gate import Outcome
 from tidemark.ledger import records
-from tidemark.ledger.heads import Missing
 from tidemark.ledger.leases import Lease
 from tidemark.running.batch import Batch, Checked, Done
 from tidemark.running.checks import Checks, summary
@@ -102,11 +101,11 @@ class Finisher:
 
     def _failed(self, judged: Judgement, lease: Lease, error: str, status: str = records.FAILED) -> Done:
         record = replace(self._record(judged, lease), status=status, error=error)
-        return Done(judged, lease, Result.FAILED, error, record=record, missing=_with_itself(judged))
+        return Done(judged, lease, Result.FAILED, error, record=record, missing=judged.roots_with_itself)
 
     def _blocked(self, judged: Judgement, lease: Lease, version: bytes, checked: Checked | None) -> Done:
         why = self._checks.why(version, checked)
-        return Done(judged, lease, Result.BLOCKED, why, checked=checked, missing=_with_itself(judged))
+        return Done(judged, lease, Result.BLOCKED, why, checked=checked, missing=judged.roots_with_itself)
 
     def _computed(self, judged: Judgement, lease: Lease) -> Done:
         """Read, compute, write the blob, gate: the result of one partition's function."""
@@ -174,7 +173,7 @@ class Finisher:
         """Bring a known result back without running; where its data is gone, run."""
         recorded = self._recorded(judged)
         if recorded is None and judged.known.failures >= ATTEMPTS:
-            return Done(judged, lease, Result.FAILED, judged.known.error or "", missing=_with_itself(judged))
+            return Done(judged, lease, Result.FAILED, judged.known.error or "", missing=judged.roots_with_itself)
         if recorded is None:
             return self._computed(judged, lease)
         return self._brought_back(judged, lease, recorded, Result.RESTORED, "computed before")
@@ -189,11 +188,6 @@ class Finisher:
         if outcome == Outcome.BLOCKED:
             return self._blocked(judged, lease, version, checked)
         return Done(judged, lease, result, detail, known=number, version=version, checked=checked, missing=judged.roots)
-
-
-def _with_itself(judged: Judgement) -> Missing:
-    """Return what a head lacks whose newer computation failed."""
-    return judged.roots | {(judged.asset, judged.key)}
 
 
 def in_a_line(problem: BaseException) -> str:

@@ -107,6 +107,7 @@ class Publisher:
     ) -> tuple[dict[int, int], int | None]:
         """Write a group down; returns the ids of its records by their numbers, and the number of the change, if any."""
         batch = self._batch
+        # From here on nobody else changes anything before this is written down: what is seen now stays so.
         take_turn(connection, Turn.HEADS)
         self._check_results(connection, group)
         real = self._write_records(connection, group)
@@ -172,11 +173,10 @@ class Publisher:
                 told.append((batch.asset_id, partition_id, state, reason, each.version))
         if not moves:
             return None
-        # From here on nobody else moves a head before this is written down, so what is seen now stays so.
-        seq = heads.new_change(connection, run=batch.run, actor=batch.actor)
         watch.check_current(connection)
-        if watch.sees_change(connection, own_only=own_only, ours=seq):
+        if watch.sees_change(connection, own_only=own_only):
             raise _OutdatedError
+        seq = heads.new_change(connection, run=batch.run, actor=batch.actor)
         heads.move(connection, batch.environment, moves, seq)
         events.write(connection, batch.environment, told, seq)
         return seq

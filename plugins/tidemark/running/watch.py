@@ -41,16 +41,14 @@ class Watch:
         """Take it that the survey has just read the ledger's answers anew."""
         self._seen = self._batch.survey.facts.seq
 
-    def sees_change(self, connection: sa.Connection, *, own_only: bool = False, ours: int | None = None) -> bool:
+    def sees_change(self, connection: sa.Connection, *, own_only: bool = False) -> bool:
         """Return whether somebody else has changed something that may concern the batch since the survey looked.
 
         Args:
             connection: a transaction that writes.
             own_only: whether only changes of the batch's own partitions count.
-            ours: number of the change that this transaction makes.
 
         """
-        own = self._batch.own if ours is None else {*self._batch.own, ours}
         watched = set() if own_only else self._above
         newest = heads.newest_change(connection)
 
@@ -60,7 +58,7 @@ class Watch:
             mine = asset_id == self._batch.asset_id and partition_id in self._partitions
             return mine or asset_id in watched
 
-        if heads.changed_since(connection, self._seen, own, concerns):
+        if heads.changed_since(connection, self._seen, self._batch.own, concerns):
             return True
         if not own_only:
             self._seen = newest

@@ -5,7 +5,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING
 
 from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
@@ -22,9 +21,6 @@ from tidemark.running.publish import Publisher
 from tidemark.running.results import BatchReport, Result
 from tidemark.running.watch import SupersededError, Watch
 from tidemark.survey import Judgement, State, Survey
-
-if TYPE_CHECKING:
-    pass
 
 # Partitions claimed in one transaction.
 CLAIM = 32
@@ -153,15 +149,10 @@ class Worker:
         batch = self._batch
         numbers = {self._id(ordinal): ordinal for ordinal in ordinals}
         self._commit()
+        wanted = {number: self._wanted_key(ordinal) for number, ordinal in numbers.items()}
         with batch.deployment.ledger.write() as connection:
             self._watch.check_current(connection)
-            taken = leases.acquire(
-                connection,
-                batch.environment,
-                batch.asset_id,
-                {number: self._wanted_key(ordinal) for number, ordinal in numbers.items()},
-                batch.holder,
-            )
+            taken = leases.acquire(connection, batch.environment, batch.asset_id, wanted, batch.holder)
             outdated = self._watch.sees_change(connection)
         self._keeper.keep(taken.leases)
         if outdated:
@@ -218,8 +209,8 @@ class Worker:
         if judged.action_key == done.judged.action_key and judged.state is done.judged.state:
             inputs = tuple(self._finisher.read_of(read) for read in judged.reads)
             record = done.record and replace(done.record, inputs=inputs)
-            own = {(judged.asset, judged.key)} if done.result in (Result.FAILED, Result.BLOCKED) else set()
-            missing = judged.roots | own if done.publishes or own else judged.marks
+            failed = done.result in (Result.FAILED, Result.BLOCKED)
+            missing = judged.roots_with_itself if failed else judged.roots if done.publishes else judged.marks
             return replace(done, judged=judged, record=record, missing=missing)
         pinned = (each.materialization for read in done.judged.reads for each in read.members)
         if (
@@ -288,7 +279,7 @@ class Worker:
         failed = done.result in (Result.FAILED, Result.BLOCKED)
         roots = done.missing if head is not None else judged.roots
         if failed:
-            roots = roots | {(judged.asset, judged.key)}
+            roots = roots | judged.itself
         self._survey.show(self._asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue)
 
 

@@ -125,10 +125,20 @@ class Judgement:
         return self.certainty is not None or (self.state in STANDING and self.unchecked)
 
     @property
+    def itself(self) -> Missing:
+        """What its readers lack where it has failed or was not made."""
+        return frozenset({(self.asset, self.key)})
+
+    @property
+    def roots_with_itself(self) -> Missing:
+        """What a head lacks whose newer computation failed."""
+        return self.roots | self.itself
+
+    @property
     def marks(self) -> Missing:
         """What the live head is provisional for."""
         if self.state in (State.BLOCKED, State.FAILED):
-            return self.roots | {(self.asset, self.key)}
+            return self.roots_with_itself
         if self.state in (State.HELD, State.CLOSED):
             return self.head.missing if self.head else FINAL
         return self.roots

@@ -276,7 +276,7 @@ class Survey:
         if judged.certainty is not None and not (self.planning and selected):
             # Nobody computes it before its readers: they use the head that is there, and know what it lacks. What was
             # asked for, and is still to be computed though it is not planned any more, failed or was never reached.
-            roots = judged.roots | {(asset.name, judged.key)}
+            roots = judged.roots_with_itself
             judged = judged if selected else replace(judged, certainty=None, roots=roots)
             self.show(asset, judged.ordinal, judged.head, roots, failed=selected)
             return judged
@@ -284,7 +284,7 @@ class Survey:
         failed = judged.state in (State.BLOCKED, State.FAILED)
         roots = judged.roots
         if failed or (judged.state is State.HELD and head is None):
-            roots = roots | {(asset.name, judged.key)}
+            roots = judged.roots_with_itself
         if judged.state is State.HELD and head is not None:
             roots = head.missing
         self.show(asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue, pending=judged.certainty)
