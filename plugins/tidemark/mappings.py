@@ -6,6 +6,7 @@ A mapping answers with a range of upstream ordinals, and says how the range is m
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -45,6 +46,14 @@ class Mapping(ABC):
     def ordinals(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return the upstream ordinals that the reader's partition may read, oldest first."""
 
+    @abstractmethod
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return the reader's ordinals that may read the upstream's partition: the inverse of :meth:`ordinals`.
+
+        For grains that :meth:`check` allows, a reader is in the range if and only if its ``ordinals`` hold the
+        upstream's ordinal.
+        """
+
     def canonical(self) -> tuple[object, ...]:
         """Return what identifies the mapping, as values that can be digested."""
         return (self.name,)
@@ -77,6 +86,15 @@ class Same(Mapping):
             ordinal = upstream.ordinal(reader.key(ordinal))
         return range(ordinal, ordinal + 1)
 
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return the one reader's ordinal with the same key; none where the reader has no such static key."""
+        if isinstance(reader, Static):
+            key = upstream.key(ordinal)
+            if key not in reader.keys:
+                return range(0)
+            ordinal = reader.ordinal(key)
+        return range(ordinal, ordinal + 1)
+
 
 def _anchor(reader: Grain, upstream: Grain, ordinal: int) -> int:
     """Return the newest upstream ordinal whose period has ended by the end of the reader's."""
@@ -85,6 +103,23 @@ def _anchor(reader: Grain, upstream: Grain, ordinal: int) -> int:
     if reader.scheme == upstream.scheme:
         return ordinal
     return upstream.last_ended(reader.ends(ordinal)) if isinstance(reader, TimeGrain) else END
+
+
+def _anchored_at(reader: TimeGrain, upstream: Grain, ordinal: int) -> int:
+    """Return the reader's first ordinal whose anchor is the upstream's ordinal or a newer one."""
+    if not isinstance(upstream, TimeGrain):
+        return BEGINNING
+    if reader.scheme == upstream.scheme:
+        return ordinal
+    try:
+        return reader.first_since(upstream.ends(ordinal)) - 1
+    except (OverflowError, ValueError):  # after the year 9999
+        return END
+
+
+def _every(reader: Grain) -> range:
+    """Return the ordinals of all partitions of a grain that is not one of time."""
+    return range(len(reader.keys) if isinstance(reader, Static) else 1)
 
 
 @dataclass(frozen=True)
@@ -125,12 +160,43 @@ class Trailing(Window):
             first = BEGINNING
         return range(first, last + 1)
 
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return the reader's ordinals whose windows hold the upstream's partition, oldest first."""
+        assert isinstance(reader, TimeGrain)
+        assert isinstance(upstream, TimeGrain)
+        first = _anchored_at(reader, upstream, ordinal)
+        if type(upstream) is _UNITS[self.unit]:
+            return range(first, _anchored_at(reader, upstream, ordinal + self.count))
+        try:
+            end = _wall_clock(upstream.ends(ordinal), reader.zone)
+            guess = reader.first_since((end + self.count * _LENGTHS[self.unit]).replace(tzinfo=reader.zone)) - 1
+        except OverflowError:  # after the year 9999
+            return range(first, END)
+        return range(first, _first_where(lambda each: self.ordinals(reader, upstream, each).start > ordinal, guess))
+
     def canonical(self) -> tuple[object, ...]:
         """Return name, width and unit."""
         return (self.name, self.count, self.unit)
 
     def __str__(self) -> str:
         return f"trailing({self.unit}={self.count})"
+
+
+def _first_where(reached: Callable[[int], bool], guess: int) -> int:
+    """Return the first ordinal from which on something is reached, near a guess; END where it never is."""
+    try:
+        low, step = guess - 1, 1
+        while reached(low):
+            low, step = low - step, 2 * step
+        high, step = max(guess, low + 1), 1
+        while not reached(high):
+            low, high, step = high, high + step, 2 * step
+    except (OverflowError, ValueError):  # after the year 9999
+        return END
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
 
 
 def _wall_clock(end: datetime, zone: ZoneInfo) -> datetime:
@@ -178,6 +244,14 @@ class Parts(Window):
         assert isinstance(upstream, TimeGrain)
         return range(upstream.containing(reader.begins(ordinal)), upstream.containing(reader.ends(ordinal)))
 
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return the one reader's ordinal whose period the upstream's is a part of."""
+        if not isinstance(reader, TimeGrain):
+            return _every(reader)
+        assert isinstance(upstream, TimeGrain)
+        whole = reader.first_since(upstream.ends(ordinal)) - 1
+        return range(whole, whole + 1)
+
 
 @dataclass(frozen=True)
 class Newest(Mapping):
@@ -197,6 +271,10 @@ class Latest(Newest):
     def ordinals(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return all candidates up to the end of the reader's period, oldest first."""
         return range(BEGINNING, _anchor(reader, upstream, ordinal) + 1)
+
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return all readers whose periods end with the upstream's or later; every one where either is not of time."""
+        return range(_anchored_at(reader, upstream, ordinal), END) if isinstance(reader, TimeGrain) else _every(reader)
 
 
 @dataclass(frozen=True)
@@ -220,6 +298,12 @@ class LastKnown(Newest):
         last = _anchor(reader, upstream, ordinal)
         return range(last - self.count, last + 1)
 
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return the reader's ordinals within whose limit the upstream's partition is, oldest first."""
+        assert isinstance(reader, TimeGrain)
+        newer = ordinal + self.count + 1
+        return range(_anchored_at(reader, upstream, ordinal), _anchored_at(reader, upstream, newer))
+
     def canonical(self) -> tuple[object, ...]:
         """Return name, limit and unit."""
         return (self.name, self.count, self.unit)
@@ -241,6 +325,10 @@ class Previous(Mapping):
     def ordinals(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return all earlier ordinals; the newest that exists is the one."""
         return range(BEGINNING, ordinal)
+
+    def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
+        """Return all later ordinals."""
+        return range(ordinal + 1, END)
 
 
 def _counted(what: str, units: dict[str, int | None]) -> tuple[int, str]:

@@ -193,6 +193,16 @@ class TimeGrain(Grain):
         """Return the ordinal of the newest period that has ended at an instant."""
         return self.containing(instant) - 1
 
+    def first_since(self, instant: datetime) -> int:
+        """Return the ordinal of the first period that begins at an instant or after it."""
+        ordinal = self.containing(instant)
+        if self.begins(ordinal) < instant:
+            return ordinal + 1
+        # A day that a zone left out begins at the same instant as the next.
+        while self.begins(ordinal - 1) == instant:
+            ordinal -= 1
+        return ordinal
+
     def partition(self, ordinal: int) -> Partition:
         """Return the partition with its period in the grain's zone."""
         return Partition(
