@@ -13,7 +13,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from tidemark.errors import DefinitionError
-from tidemark.partitions import Daily, Grain, Hourly, Monthly, Static, TimeGrain, Unpartitioned, Weekly
+from tidemark.partitions import Daily, Grain, Hourly, Monthly, Static, TimeGrain, Unpartitioned, Weekly, clock_reaches
 
 # Ranges without an end: far beyond any ordinal, and cut by the planner to the partitions that exist.
 BEGINNING = -(10**9)
@@ -160,7 +160,7 @@ class Trailing(Window):
 
     def _begins(self, reader: TimeGrain, upstream: TimeGrain, last: int) -> datetime:
         """Return where the window up to a last ordinal begins, counted on the wall clock of the reader's zone."""
-        return _wall_clock(upstream.ends(last), reader.zone) - self.count * _LENGTHS[self.unit]
+        return clock_reaches(_wall_clock(upstream.ends(last), reader.zone) - self.count * _LENGTHS[self.unit])
 
     def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return the reader's ordinals whose windows hold the upstream's partition, oldest first."""
@@ -176,7 +176,8 @@ class Trailing(Window):
 
         try:
             # Exact where no clock is set between the two ends of the window.
-            guess = reader.first_since(_wall_clock(end, reader.zone) + self.count * _LENGTHS[self.unit]) - 1
+            guessed = clock_reaches(_wall_clock(end, reader.zone) + self.count * _LENGTHS[self.unit])
+            guess = reader.first_since(guessed) - 1
             return range(first, _first_where(is_over, guess))
         except (OverflowError, ValueError):  # after the year 9999
             return range(first, END)

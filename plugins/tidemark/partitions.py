@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class TimeGrain(Grain):
         raise UsageError(f"{key!r} is no {self.name} partition{problem}: use a key such as {self.example!r}")
 
     def begins(self, ordinal: int) -> datetime:
-        """Return the first instant of a period, in UTC; a local midnight that does not exist moves forward."""
-        return _instant(self._start_of(ordinal), self.tz)
+        """Return the first instant of a period, in UTC; a local midnight that does not exist moves to the gap's end."""
+        return _started(self._start_of(ordinal), self.tz)
 
     def ends(self, ordinal: int) -> datetime:
         """Return the first instant after a period, in UTC."""
@@ -213,11 +214,29 @@ class TimeGrain(Grain):
         )
 
 
-def _instant(local: datetime, tz: str) -> datetime:
-    """Return a wall-clock time as an instant in UTC: the first of two; one that does not exist moves past the gap."""
-    # Python reads a time within a gap with the offset from before it (PEP 495), which is just the move forward.
-    # Planning lives on this; combine() takes a quarter of the time of local.replace(tzinfo=...).
-    return datetime.combine(local, local.time(), known_zone(tz, "tz")).astimezone(UTC)
+def clock_reaches(local: datetime) -> datetime:
+    """Return the first instant, in UTC, at which the clock of a time's zone shows that time or a later one.
+
+    The first of two, where the clock is set back; the end of the gap, where it is set forward over the time. So a
+    later time is never reached earlier.
+    """
+    instant = local.astimezone(UTC)
+    shown = instant.astimezone(local.tzinfo)
+    if shown == local:
+        return instant
+    # Python moves a time within a gap forward by the gap's length (PEP 495), past times that do exist.
+    before = instant - (shown - local)
+    while instant - before > _SECOND:
+        middle = before + (instant - before) // _SECOND // 2 * _SECOND
+        before, instant = (before, middle) if middle.astimezone(local.tzinfo) >= local else (middle, instant)
+    return instant
+
+
+@lru_cache(maxsize=2**13)  # some 20 years of days; a plan asks for the same ones over and over
+def _started(local: datetime, tz: str) -> datetime:
+    """Return the instant, in UTC, of a wall-clock time without a zone."""
+    # combine() takes a quarter of the time of local.replace(tzinfo=...).
+    return clock_reaches(datetime.combine(local, local.time(), known_zone(tz, "tz")))
 
 
 @dataclass(frozen=True)
