@@ -56,6 +56,7 @@ def measure(days: int, folder: Path) -> dict[str, Case]:
         middle = graph.days(days)[days // 2]
         case("cold", total)
         case("noop", 0)
+        cases["noop_full"] = _timed(lambda: _run(deployment, _pipeline(file), as_of, verify=True))
         (landing / "src0" / f"{middle}.txt").write_text(graph.delivery("src0", middle, 1))
         _age(landing / "src0" / f"{middle}.txt")
         case("late", 14)
@@ -84,8 +85,8 @@ def _pipeline(file: Path) -> Pipeline:
     return pipeline
 
 
-def _run(deployment: Deployment, pipeline: Pipeline, as_of: datetime) -> int:
-    prepared = prepare(deployment, pipeline, as_of=as_of, run="benchmark", actor="benchmark")
+def _run(deployment: Deployment, pipeline: Pipeline, as_of: datetime, verify: bool = False) -> int:
+    prepared = prepare(deployment, pipeline, as_of=as_of, run="benchmark", actor="benchmark", verify=verify)
     reports = run_plan(deployment, pipeline, prepared, run="benchmark", actor="benchmark")
     return sum(result is Result.COMPUTED for report in reports for result, _ in report.results.values())
 

@@ -414,10 +414,9 @@ class Shop:
         owner = self._owner(asset)
         names = register(deployment, owner)
         grain = names.grains[asset]
-        keys = {number: key for key, number in names.partitions[grain.scheme].items()}
         with deployment.ledger.read() as connection:
-            live = head_log.current(connection, deployment.environment, names.assets[asset])
-        return {keys[number]: live[number] for number in sorted(live, key=lambda each: grain.ordinal(keys[each]))}
+            live = names.by_ordinal(asset, head_log.current(connection, deployment.environment, names.assets[asset]))
+        return {grain.key(ordinal): live[ordinal] for ordinal in sorted(live)}
 
     def _owner(self, asset: str) -> Pipeline:
         return next(each for each in self.pipelines.values() if any(asset == one.name for one in each.members))

@@ -1,10 +1,11 @@
-"""Facts: the ledger's answers about one pipeline, read in bulk, in the survey's terms."""
+"""Facts: the ledger's answers about one pipeline, in the survey's terms; read when they are first asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cache
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -14,14 +15,15 @@ from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError, UsageError, close
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
-from tidemark.ledger import acts, heads, plans, records, registry, sources
+from tidemark.ledger import acts, gaps, heads, plans, records, registry, sources
+from tidemark.ledger.gaps import Gap
+from tidemark.ledger.registry import Ids
 from tidemark.ledger.schema import code_version
-from tidemark.partitions import Grain, Static
+from tidemark.partitions import Grain, Static, TimeGrain
 from tidemark.pipelines import check_mapping
-from tidemark.survey import Delivered, Facts, Gap, Upstream
+from tidemark.survey import Delivered, Stored, Upstream, survey
 
-# Outcomes of a plan's items after which a partition without a head lacks one; none is that of one never reached.
-_WITHOUT_RESULT = (None, "failed", "blocked", "waiting")
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,54 +33,101 @@ class Names:
     Attributes:
         assets: id of each asset.
         grains: grain of each asset.
-        partitions: id of each key, by the grain's scheme.
+        ids: ids of the partitions of each scheme.
         externals: what is read of other pipelines, as those have registered it.
 
     """
 
     assets: dict[str, int]
     grains: dict[str, Grain]
-    partitions: dict[str, dict[str, int]] = field(default_factory=dict)
+    ids: dict[str, Ids]
     externals: dict[str, registry.Registered] = field(default_factory=dict)
+    _met: set[int] = field(default_factory=set)
 
     def id_of(self, asset: str, key: str) -> int:
-        """Return the id of a partition that the ledger has met.
+        """Return the id of a partition.
 
         Raises:
-            UsageError: when it has not.
+            UsageError: it is no key of the asset's grain, nor has ever been one.
 
         """
-        try:
-            return self.partitions[self.grains[asset].scheme][key]
-        except KeyError:
-            raise UsageError(f"{asset} has no partition {key!r} in the ledger yet") from None
-
-    def ordinals(self, asset: str) -> dict[int, int]:
-        """Return the ordinal of each partition id of an asset; keys that its grain has lost are left out."""
         grain = self.grains[asset]
-        found = {}
-        for key, number in self.partitions[grain.scheme].items():
-            try:
-                found[number] = grain.ordinal(key)
-            except UsageError:
-                continue  # a static key that was taken out of the definition
+        ids = self.ids[grain.scheme]
+        if isinstance(grain, TimeGrain):
+            return ids.of_time(grain.ordinal(key))
+        if key not in ids.keys:
+            grain.ordinal(key)
+            raise UsageError(f"{asset} has no partition {key!r} in the ledger yet")
+        return ids.keys[key]
+
+    def id_at(self, asset: str, ordinal: int) -> int:
+        """Return the id of a partition by its number in its grain."""
+        grain = self.grains[asset]
+        ids = self.ids[grain.scheme]
+        return ids.of_time(ordinal) if isinstance(grain, TimeGrain) else ids.keys[grain.key(ordinal)]
+
+    def is_met(self, asset: str, ordinal: int) -> bool:
+        """Return whether a partition can have an id: those of grains of time are computed."""
+        grain = self.grains[asset]
+        return isinstance(grain, TimeGrain) or grain.key(ordinal) in self.ids[grain.scheme].keys
+
+    def by_ordinal(self, asset: str, found: Mapping[int, T]) -> dict[int, T]:
+        """Return what is by partition id by ordinal; keys that the grain has lost are left out."""
+        grain = self.grains[asset]
+        ids = self.ids[grain.scheme]
+        if isinstance(grain, TimeGrain):
+            ordinal = ids.ordinal
+            return {ordinal(number): each for number, each in found.items()}
+        ordinals = self._ordinals(grain, ids)
+        return {ordinals[number]: each for number, each in found.items() if number in ordinals}
+
+    def ordinal(self, asset: str, partition_id: int) -> int | None:
+        """Return the number of a partition in its grain, None of a key that the grain has lost."""
+        return next(iter(self.by_ordinal(asset, {partition_id: None})), None)
+
+    @staticmethod
+    def _ordinals(grain: Grain, ids: Ids) -> dict[int, int]:
+        keys = grain.keys if isinstance(grain, Static) else ("all",)
+        return {ids.keys[key]: place for place, key in enumerate(keys) if key in ids.keys}
+
+    def held(self, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:
+        """Return why an asset (None) or its partitions are held, by ordinal."""
+        parts = {number: why for number, why in held.items() if number is not None}
+        found: dict[int | None, str] = {ordinal: why for ordinal, why in self.by_ordinal(asset, parts).items()}
+        if None in held:
+            found[None] = held[None]
         return found
 
     def lost(self, asset: str) -> set[int]:
-        """Return the ids of the keys that :meth:`ordinals` leaves out."""
+        """Return the ids of keys that the asset's grain has lost."""
         grain = self.grains[asset]
         if not isinstance(grain, Static):
             return set()
-        return set(self.partitions[grain.scheme].values()) - self.ordinals(asset).keys()
+        ids = self.ids[grain.scheme]
+        return set(ids.keys.values()) - self._ordinals(grain, ids).keys()
+
+    def key_of(self, asset: str, partition_id: int) -> str | None:
+        """Return the key of a partition, also of one that its grain has lost."""
+        grain = self.grains[asset]
+        ids = self.ids[grain.scheme]
+        if isinstance(grain, TimeGrain):
+            return grain.key(ids.ordinal(partition_id))
+        return next((key for key, number in ids.keys.items() if number == partition_id), None)
 
     def ensure(self, connection: sa.Connection, asset: str, keys: Iterable[str]) -> None:
-        """Give ids to keys of an asset that have none."""
+        """Write keys of an asset down that the ledger has not met."""
         grain = self.grains[asset]
-        known = self.partitions.setdefault(grain.scheme, {})
-        new = [key for key in keys if key not in known]
+        new = [key for key in keys if not self._is_written(grain, key)]
         if new:
-            registry.ensure_partitions(connection, grain, new)
-            known.update(registry.partition_ids(connection, grain))
+            found = registry.ensure_partitions(connection, grain, new)
+            if isinstance(grain, TimeGrain):
+                self._met.update(found.values())
+            else:
+                self.ids[grain.scheme].keys.update(found)
+
+    def _is_written(self, grain: Grain, key: str) -> bool:
+        ids = self.ids[grain.scheme]
+        return ids.of_time(grain.ordinal(key)) in self._met if isinstance(grain, TimeGrain) else key in ids.keys
 
 
 def register(deployment: Deployment, pipeline: Pipeline) -> Names:
@@ -95,17 +144,23 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
         )
         for each in pipeline.members
     ]
-    with deployment.ledger.write() as connection:
-        ids = registry.register(connection, pipeline.name, members)
+    with deployment.ledger.read() as connection:
         known = registry.assets(connection)
-        grains = {each.name: each.grain for each in pipeline.members}
+    if not registry.is_registered(known, pipeline.name, members):
+        with deployment.ledger.write() as connection:
+            registry.register(connection, pipeline.name, members)
+            registry.ensure_schemes(connection, [each.grain for each in pipeline.members])
+            known = registry.assets(connection)
+            externals = {name: known[name] for name in _checked_externals(pipeline, known)}
+    else:
         externals = {name: known[name] for name in _checked_externals(pipeline, known)}
-        for name, each in externals.items():
-            ids[name], grains[name] = each.id, each.grain
-        names = Names(ids, grains, externals=externals)
-        for grain in grains.values():
-            names.partitions[grain.scheme] = registry.partition_ids(connection, grain)
-    return names
+    ids = {each.name: known[each.name].id for each in pipeline.members}
+    grains = {each.name: each.grain for each in pipeline.members}
+    for name, each in externals.items():
+        ids[name], grains[name] = each.id, each.grain
+    with deployment.ledger.read() as connection:
+        schemes = registry.scheme_ids(connection, grains.values())
+    return Names(ids, grains, schemes, externals)
 
 
 def _kind(member: Source | Asset) -> str:
@@ -171,13 +226,27 @@ def _path(start: str, goal: str, known: Mapping[str, registry.Registered]) -> li
     return []
 
 
-def definitions_digest(deployment: Deployment, pipeline: Pipeline) -> bytes:
-    """Return a digest of all that a person can change in the files: code, parameters, mappings, calendars, suites."""
+def definitions_digest(
+    deployment: Deployment, pipeline: Pipeline, externals: Mapping[str, registry.Registered] | None = None
+) -> bytes:
+    """Return a digest of all that a person can change in the files: code, parameters, mappings, calendars, suites.
+
+    Args:
+        deployment: where; its suites count.
+        pipeline: the definitions.
+        externals: what is read of other pipelines, as far as those have registered it.
+
+    """
     parts: list[object] = []
+    for name, registered in (externals or {}).items():
+        told = registered.definition
+        parts.append((name, registered.kind, registered.grain.canonical(), getattr(registered.grain, "start", None)))
+        parts.append(json.dumps([told.get(each) for each in ("files", "expected", "due", "closes_after")]))
     for source in pipeline.sources:
         expected = source.expected.canonical() if source.expected else None
         due = source.due.canonical() if source.due else None
         parts.append((source.name, declaration_of(source), source.grain.canonical(), expected, due))
+        parts.append(getattr(source.grain, "start", None))
     for each in pipeline.assets:
         reads = [
             (read.parameter, read.upstream, read.mapping.canonical(), read.mapping.strict, read.mapping.early)
@@ -186,7 +255,7 @@ def definitions_digest(deployment: Deployment, pipeline: Pipeline) -> bytes:
         parts.append((each.name, each.code.digest, dict(each.parameters), reads, each.grain.canonical()))
         parts.append((each.key, each.ordered, each.closes_after))
     suites = suites_of(deployment, pipeline)
-    return digest(parts, suites)
+    return digest(survey.SCHEME_VERSION, parts, suites)
 
 
 def declaration_of(source: Source) -> bytes:
@@ -201,31 +270,145 @@ def suites_of(deployment: Deployment, pipeline: Pipeline) -> dict[str, bytes]:
     return {name: suite_digest(deployment.suite(pipeline, gate)) for name, gate in gated}
 
 
-def read_facts(deployment: Deployment, pipeline: Pipeline, names: Names) -> Facts:
-    """Read everything that a survey of the pipeline needs, as of one moment."""
-    suites = suites_of(deployment, pipeline)
-    with deployment.ledger.read() as connection:
-        externals = {
-            name: _external_source(name, each) if each.kind == "source" else _upstream(connection, deployment, each)
-            for name, each in names.externals.items()
+class LedgerFacts:
+    """What a survey asks, answered by the ledger; see :class:`tidemark.survey.Facts`.
+
+    Args:
+        deployment: where; its environment is asked about.
+        pipeline: the definitions.
+        names: ids of the pipeline's members and keys.
+        connection: a transaction in which everything is read, so that all answers are of one moment; None: each answer
+            is of the moment at which it is asked for, and who asks makes sure that nothing has changed since.
+
+    """
+
+    def __init__(
+        self, deployment: Deployment, pipeline: Pipeline, names: Names, connection: sa.Connection | None = None
+    ) -> None:
+        self.environment = deployment.environment
+        self.pipeline = pipeline
+        self.names = names
+        self._ledger = deployment.ledger
+        self._connection = connection
+        self.suites: Mapping[str, bytes] = suites_of(deployment, pipeline)
+        self._known: dict[str, dict[tuple[int, bytes], records.Known]] = {}
+        self._expected: dict[str, set[int]] = {}
+        self._asked: dict[str, set[int]] = {}
+        self._outcomes: dict[str, dict[bytes, str]] = {}
+        self._absent: dict[str, frozenset[int]] = {}
+        self._spans: dict[str, range] = {}
+        with self._read() as reading:
+            self.seq = heads.newest_change(reading)
+            self.made = records.newest(reading)
+            self.externals: Mapping[str, Source | Upstream] = {
+                name: _external_source(name, each) if each.kind == "source" else _upstream(reading, deployment, each)
+                for name, each in names.externals.items()
+            }
+            self.codes: Mapping[str, int | None] = _codes(reading, pipeline)
+            held = acts.holds(reading, deployment.environment)
+        self.held: Mapping[str, Mapping[int | None, str]] = {
+            name: names.held(name, held[number]) for name, number in names.assets.items() if number in held
         }
-        observed = [source.name for source in (*pipeline.sources, *externals.values()) if isinstance(source, Source)]
-        seen = {name: sources.seen(connection, deployment.environment, names.assets[name]) for name in observed}
-        held = acts.holds(connection, deployment.environment)
-        outcomes = {each: records.gate_outcomes(connection, each) for each in set(suites.values())}
-        return Facts(
-            heads={name: read_heads(connection, deployment, names, name) for name in names.assets},
-            delivered={name: _delivered(names, name, seen[name]) for name in observed},
-            absent={name: absent_of(connection, names, name, seen[name]) for name in observed},
-            held={name: _held(names, name, held.get(number, {})) for name, number in names.assets.items()},
-            known=_known_reader(deployment, names, suites),
-            codes=_codes(connection, pipeline),
-            suites=suites,
-            outcomes=outcomes,
-            externals=externals,
-            seq=heads.newest_change(connection),
-            made=records.newest(connection),
+
+    def _read(self) -> AbstractContextManager[sa.Connection]:
+        return nullcontext(self._connection) if self._connection is not None else self._ledger.read()
+
+    def stored(self, asset: str, ordinals: range | None) -> Stored:
+        """Return what is kept of a range of an asset's partitions; None: of all."""
+        names, environment, number = self.names, self.environment, self.names.assets[asset]
+        limits = None if ordinals is None else self._limits(asset, ordinals)
+        between = limits or (None, None)
+        with self._read() as connection:
+            live = heads.current(connection, environment, number, *between)
+            lacking = gaps.read(connection, environment, self.pipeline.name, number, *between)
+        return Stored(names.by_ordinal(asset, live), names.by_ordinal(asset, lacking))
+
+    def _limits(self, asset: str, ordinals: range) -> tuple[int, int]:
+        ids = self.names.ids[self.names.grains[asset].scheme]
+        return ids.of_time(ordinals.start), ids.of_time(ordinals.stop - 1)
+
+    def span(self, asset: str) -> range:
+        """Return a range in which all partitions are of which something is kept."""
+        found = self._spans.get(asset)
+        if found is None:
+            grain, number = self.names.grains[asset], self.names.assets[asset]
+            if not isinstance(grain, TimeGrain):
+                found = range(len(getattr(grain, "keys", ("all",))))
+            else:
+                with self._read() as connection:
+                    ends = heads.ends(connection, self.environment, self.pipeline.name, number)
+                ids = self.names.ids[grain.scheme]
+                found = range(ids.ordinal(ends[0]), ids.ordinal(ends[1]) + 1) if ends else range(0)
+            self._spans[asset] = found
+        return found
+
+    def delivered(self, source: str, ordinals: Collection[int] | None) -> Mapping[int, Delivered]:
+        """Return what was observed of some partitions of a source; None: of all."""
+        number = self.names.assets[source]
+        names = self.names
+        ids = (
+            None if ordinals is None else [names.id_at(source, each) for each in ordinals if names.is_met(source, each)]
         )
+        with self._read() as connection:
+            said = sources.said(connection, self.environment, number, ids)
+        return {
+            ordinal: Delivered(
+                outcome != sources.WITHDRAWN, problem or "rejected" if outcome == sources.REJECTED else None
+            )
+            for ordinal, (outcome, problem) in self.names.by_ordinal(source, said).items()
+        }
+
+    def absent(self, source: str) -> frozenset[int]:
+        """Return which partitions of a source people declared absent."""
+        found = self._absent.get(source)
+        if found is None:
+            with self._read() as connection:
+                found = absent_of(connection, self.environment, self.names, source)
+            self._absent[source] = found
+        return found
+
+    def expect(self, asset: str, ordinals: Collection[int]) -> None:
+        """Hear which partitions of an asset will be asked about: what is known of them is read in one go."""
+        self._expected[asset] = set(ordinals)
+
+    def known(self, asset: str, ordinal: int, action_key: bytes) -> records.Known:
+        """Return what is known of an action key.
+
+        Each partition is read once: what is written down since is the asker's own, or a change that he notices.
+        """
+        found, asked = self._known.setdefault(asset, {}), self._asked.setdefault(asset, set())
+        if ordinal not in asked:
+            expected = self._expected.get(asset, set())
+            wanted = expected - asked if ordinal in expected else {ordinal}
+            found.update(self._read_known(asset, wanted))
+            asked |= wanted
+        return found.get((ordinal, action_key), records.UNKNOWN)
+
+    def _read_known(self, asset: str, ordinals: Collection[int]) -> dict[tuple[int, bytes], records.Known]:
+        suite, environment = self.suites.get(asset), self.environment
+        number, names = self.names.assets[asset], self.names
+        ordinals = [ordinal for ordinal in ordinals if names.is_met(asset, ordinal)]
+        ids = [names.id_at(asset, ordinal) for ordinal in ordinals]
+        with self._read() as connection:
+            said = records.known(connection, number, environment=environment, suite=suite, partition_ids=ids)
+        by_id = dict(zip(ids, ordinals, strict=True))
+        return {(by_id[partition_id], key): each for (partition_id, key), each in said.items()}
+
+    def outcome(self, asset: str, version: bytes) -> str | None:
+        """Return what the asset's suite said of a data version; None: it was not asked, or there is no suite."""
+        suite = self.suites.get(asset)
+        if suite is None:
+            return None
+        said = self._outcomes.get(asset)
+        if said is None:
+            with self._read() as connection:
+                said = records.gate_outcomes(connection, suite)
+            self._outcomes[asset] = said
+        return said.get(version)
+
+    def learn(self, asset: str, version: bytes, outcome: str) -> None:
+        """Hear what the asset's suite has just said."""
+        self._outcomes.setdefault(asset, {})[version] = outcome
 
 
 def _external_source(name: str, registered: registry.Registered) -> Source:
@@ -240,58 +423,39 @@ def _upstream(connection: sa.Connection, deployment: Deployment, registered: reg
     """Return an asset of another pipeline as that pipeline's newest plan here has left it, or else the one in prod."""
     seconds = registered.definition["closes_after"]
     closes_after = timedelta(seconds=seconds) if seconds is not None else None
-    plan = plans.newest(connection, deployment.environment, registered.pipeline) or plans.newest(
-        connection, heads.PROD, registered.pipeline
-    )
+    places = dict.fromkeys((deployment.environment, heads.PROD))
+    found = ((place, plans.newest(connection, place, registered.pipeline)) for place in places)
+    environment, plan = next(((place, plan) for place, plan in found if plan is not None), (heads.PROD, None))
     if plan is None:
         return Upstream(registered.grain, closes_after)
     name, grain = registered.name, registered.grain
-    lost = _lost(grain)
-    gaps: dict[int, Gap] = {}
-    unreached: set[int] = set()
-    for asset, key, missing, undue, failed in plan.context["gaps"]:
-        if asset == name and not lost(key):
-            due = datetime.fromisoformat(undue) if undue else None
-            gaps[grain.ordinal(key)] = Gap(frozenset((of, part) for of, part in missing), due, failed)
-    for item in plans.items(connection, plan.id, asset_id=registered.id):
-        if item.outcome not in _WITHOUT_RESULT or lost(item.partition):
-            continue
-        ordinal = grain.ordinal(item.partition)
-        gaps[ordinal] = Gap(frozenset({(name, item.partition)}), None, item.outcome in ("failed", "blocked"))
-        if item.outcome is None:
-            unreached.add(ordinal)
-    return Upstream(grain, closes_after, gaps, frozenset(unreached))
+    names = Names({name: registered.id}, {name: grain}, registry.scheme_ids(connection, [grain]))
+    kept = names.by_ordinal(name, gaps.read(connection, environment, registered.pipeline, registered.id))
+    left = {number: None for asset_id, number in plans.left_over(connection, plan.id) if asset_id == registered.id}
+    unreached = names.by_ordinal(name, left)
+    waits = {ordinal: Gap(frozenset({(name, grain.key(ordinal))})) for ordinal in unreached}
+    return Upstream(grain, closes_after, {**kept, **waits}, frozenset(unreached))
 
 
-def _lost(grain: Grain) -> Callable[[str], bool]:
-    """Return a function that says whether a key was taken out of the definition since it was written down."""
-    keys = _static_keys(grain)
-    return lambda key: bool(keys) and key not in keys
+def read_heads(
+    connection: sa.Connection, deployment: Deployment, names: Names, asset: str, ordinal: int | None = None
+) -> dict[int, heads.Head]:
+    """Return an asset's live heads by ordinal, or that of one of its partitions."""
+    between: tuple[int | None, int | None] = (None, None)
+    if ordinal is not None:
+        if not names.is_met(asset, ordinal):
+            return {}
+        between = (names.id_at(asset, ordinal),) * 2
+    return names.by_ordinal(asset, heads.current(connection, deployment.environment, names.assets[asset], *between))
 
 
-def read_heads(connection: sa.Connection, deployment: Deployment, names: Names, asset: str) -> dict[int, heads.Head]:
-    """Return an asset's live heads by ordinal."""
-    ordinals = names.ordinals(asset)
-    live = heads.current(connection, deployment.environment, names.assets[asset])
-    return {ordinals[number]: head for number, head in live.items() if number in ordinals}
-
-
-def _delivered(names: Names, source: str, seen: Mapping[int, sources.Seen]) -> dict[int, Delivered]:
-    ordinals = names.ordinals(source)
-    return {
-        ordinals[number]: Delivered(
-            each.newest.outcome != sources.WITHDRAWN,
-            each.newest.problem or "rejected" if each.newest.outcome == sources.REJECTED else None,
-        )
-        for number, each in seen.items()
-        if number in ordinals
-    }
-
-
-def absent_of(connection: sa.Connection, names: Names, source: str, seen: Mapping[int, sources.Seen]) -> frozenset[int]:
+def absent_of(connection: sa.Connection, environment: str, names: Names, source: str) -> frozenset[int]:
     """Return the partitions that are declared absent; who did so has not known of a file that was rejected since."""
-    asset_id, ordinals = names.assets[source], names.ordinals(source)
+    asset_id = names.assets[source]
     declared = sources.declared_absent(connection, asset_id)
+    if not declared:
+        return frozenset()
+    seen = sources.seen(connection, environment, asset_id, declared)
 
     def stands(number: int) -> bool:
         newest = seen[number].newest if number in seen else None
@@ -299,31 +463,7 @@ def absent_of(connection: sa.Connection, names: Names, source: str, seen: Mappin
             return True
         return sources.rejected_since(connection, asset_id, newest) <= declared[number]
 
-    return frozenset(ordinals[number] for number in declared if number in ordinals and stands(number))
-
-
-def _held(names: Names, asset: str, held: Mapping[int | None, str]) -> dict[int | None, str]:
-    ordinals = names.ordinals(asset) if any(number is not None for number in held) else {}
-    return {
-        None if number is None else ordinals[number]: why
-        for number, why in held.items()
-        if number is None or number in ordinals
-    }
-
-
-def _known_reader(deployment: Deployment, names: Names, suites: Mapping[str, bytes]) -> Any:
-    """Return a function that reads what is known of an asset's action keys, once an asset."""
-
-    @cache
-    def known(asset: str) -> dict[tuple[int, bytes], records.Known]:
-        ordinals = names.ordinals(asset)
-        with deployment.ledger.read() as connection:
-            found = records.known(
-                connection, names.assets[asset], environment=deployment.environment, suite=suites.get(asset)
-            )
-        return {(ordinals[number], key): each for (number, key), each in found.items() if number in ordinals}
-
-    return known
+    return frozenset(names.by_ordinal(source, {number: None for number in declared if stands(number)}))
 
 
 def _codes(connection: sa.Connection, pipeline: Pipeline) -> dict[str, int | None]:

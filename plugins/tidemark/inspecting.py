@@ -8,24 +8,36 @@ import sqlalchemy as sa
 from tidemark.assets import Asset, Pipeline, Source
 from tidemark.catalog import Catalog
 from tidemark.deployment import Deployment
-from tidemark.errors import DefinitionError
+from tidemark.errors import DefinitionError, UsageError
 from tidemark.explain import reason_of
-from tidemark.facts import Names, read_facts, register
+from tidemark.facts import LedgerFacts, Names, register
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import TimeGrain
-from tidemark.survey import Facts, Judgement, State, Survey
+from tidemark.survey import Facts, Judgement, State, Survey, Sweep
 
 
 def _survey(deployment: Deployment, pipeline: Pipeline, names: Names) -> tuple[Survey, dict[str, list[Judgement]]]:
     with deployment.ledger.read() as connection:
         as_of = plans.newest_as_of(connection, deployment.environment)
-    facts = read_facts(deployment, pipeline, names)
+    facts = LedgerFacts(deployment, pipeline, names)
     survey = Survey(pipeline, facts, as_of or deployment.settings.as_of or datetime.now(UTC))
     judgements: dict[str, list[Judgement]] = {}
-    for judged in survey.judge_all(pipeline.assets):
+    for judged in Sweep(survey, None).judge_all(pipeline.assets):
         judgements.setdefault(judged.asset, []).append(judged)
     return survey, judgements
+
+
+def _judgement(
+    survey: Survey, judgements: dict[str, list[Judgement]], member: Source | Asset, ordinal: int
+) -> Judgement | None:
+    """Return the judgement of one partition; what is plainly fresh was not judged with the others."""
+    if isinstance(member, Source):
+        return None
+    found = next((each for each in judgements.get(member.name, ()) if each.ordinal == ordinal), None)
+    if found is None and survey.exists(member, ordinal, survey.range_of(member)):
+        found = survey.judge(member, ordinal)
+    return found
 
 
 def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) -> dict[str, Any]:
@@ -39,10 +51,10 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     ordinal = member.grain.ordinal(key)
     names = register(deployment, pipeline)
     survey, judgements = _survey(deployment, pipeline, names)
-    judged = next((each for each in judgements.get(name, ()) if each.ordinal == ordinal), None)
-    head = survey.facts.heads.get(name, {}).get(ordinal)
+    judged = _judgement(survey, judgements, member, ordinal)
+    head = survey.tracks[name].head(ordinal)
     with deployment.ledger.read() as connection:
-        partition_id = names.partitions[member.grain.scheme].get(key)
+        partition_id = names.id_at(name, ordinal) if names.is_met(name, ordinal) else None
         made = records.made_for(connection, names.assets[name], partition_id) if partition_id is not None else []
         declared = None
         if isinstance(member, Source) and partition_id is not None:
@@ -90,11 +102,11 @@ def _state(
 
 
 def _source_state(source: Source, survey: Survey, ordinal: int, declared: str | None) -> tuple[str, str]:
-    view = survey.tracks[source.name].views.get(ordinal)
+    view = survey.tracks[source.name].view(ordinal)
     if view is None:
         return "does not exist", "neither delivered nor expected"
     if view.failed:
-        rejected = survey.facts.delivered[source.name][ordinal].rejected or ""
+        rejected = survey.rejected.get((source.name, ordinal), "")
         return "rejected" + (": the last good delivery stays live" if view.version else ""), rejected
     if view.version:
         return "delivered", ""
@@ -107,7 +119,7 @@ def _source_state(source: Source, survey: Survey, ordinal: int, declared: str | 
 
 def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
     """Say why an asset has no such partition, for one that the survey does not know."""
-    grain, begins = asset.grain, survey.tracks[asset.name].begins
+    grain, begins = asset.grain, survey.begins[asset.name]
     if isinstance(grain, TimeGrain):
         if grain.ends(ordinal) > survey.as_of:
             return f"its period ends {grain.ends(ordinal):%Y-%m-%d %H:%M} UTC, after {survey.as_of:%Y-%m-%d %H:%M} UTC"
@@ -176,7 +188,7 @@ def _quarantined(connection: sa.Connection, facts: Facts, name: str, made: list[
         return []
     found = {}
     for each in made:
-        if each.data_version and facts.outcomes.get(suite, {}).get(each.data_version) == "blocked":
+        if each.data_version and facts.outcome(name, each.data_version) == "blocked":
             details = records.gate_details(connection, suite, each.data_version)
             found[each.data_version] = {"version": each.data_version.hex(), "blob": each.blob, "gate": details}
     return list(found.values())
@@ -191,7 +203,10 @@ def history_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     """
     member = pipeline[name]
     names = register(deployment, pipeline)
-    partition_id = names.partitions[member.grain.scheme].get(key)
+    try:
+        partition_id = names.id_of(name, key)
+    except UsageError:  # not met: and not a key either, as the end of this says
+        partition_id = None
     entries: list[heads.HistoryEntry] = []
     if partition_id is not None:
         with deployment.ledger.read() as connection:
@@ -238,7 +253,7 @@ def _pipeline_status(deployment: Deployment, pipeline: Pipeline) -> dict[str, An
 
 def _source_status(survey: Survey, source: Source) -> dict[str, Any]:
     track = survey.tracks[source.name]
-    views = [(ordinal, track.views[ordinal]) for ordinal in track.existing]
+    views = [(ordinal, view) for ordinal in sorted(track.stored()) if (view := track.view(ordinal)) is not None]
     live = [ordinal for ordinal, view in views if view.version]
     return {
         "delivered": len(live),
@@ -249,11 +264,14 @@ def _source_status(survey: Survey, source: Source) -> dict[str, Any]:
 
 
 def _asset_status(survey: Survey, asset: Asset, judgements: list[Judgement]) -> dict[str, Any]:
+    track, held = survey.tracks[asset.name], survey.facts.held.get(asset.name, {})
     states = [judged.state for judged in judgements]
-    live, held = survey.facts.heads.get(asset.name, {}), survey.facts.held.get(asset.name, {})
+    live = track.kept()
+    states += [State.FRESH] * len(live - {judged.ordinal for judged in judgements})
+    missing = (head.missing for ordinal in live if (head := track.head(ordinal)) is not None)
     return {
         "live": len(live),
-        "provisional": sum(bool(head.missing) for head in live.values()),
+        "provisional": sum(map(bool, missing)),
         "newest": asset.grain.key(max(live)) if live else None,
         "held": held.get(None),
         "held_partitions": [asset.grain.key(ordinal) for ordinal in sorted(each for each in held if each is not None)],

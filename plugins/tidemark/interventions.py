@@ -14,7 +14,7 @@ from tidemark.facts import Names, absent_of, read_heads, register, suites_of
 from tidemark.gate import Outcome
 from tidemark.ledger import acts, events, heads, plans, records, sources
 from tidemark.ledger.database import Turn, take_turn
-from tidemark.ledger.heads import Move
+from tidemark.ledger.heads import Move, Touch
 from tidemark.observe import Observed
 from tidemark.plan import apply_moves, make_plan
 from tidemark.survey import EVERYTHING
@@ -36,7 +36,7 @@ def _known_partition(connection: sa.Connection, pipeline: Pipeline, names: Names
 
 def _met_partition(connection: sa.Connection, pipeline: Pipeline, names: Names, asset: str, key: str) -> int:
     """Return the id of a key to take something back from: also one that its definition has lost since."""
-    if key in names.partitions[names.grains[asset].scheme]:
+    if key in names.ids[names.grains[asset].scheme].keys:
         return names.id_of(asset, key)
     return _known_partition(connection, pipeline, names, asset, key)
 
@@ -72,14 +72,16 @@ def declare_absent(
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, source, key)
         take_turn(connection, Turn.HEADS)  # what is looked at here, nobody else changes meanwhile
-        seen = sources.seen(connection, deployment.environment, names.assets[source])
-        if pipeline.source(source).grain.ordinal(key) not in absent_of(connection, names, source, seen):
+        if pipeline.source(source).grain.ordinal(key) not in absent_of(
+            connection, deployment.environment, names, source
+        ):
             # One that was made before a rejection does not stand against it: this one does.
             sources.withdraw_declaration(connection, names.assets[source], partition_id)
         news = sources.declare_absent(connection, names.assets[source], partition_id, why=reason, actor=actor)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
-            heads.new_change(connection, run="absent", actor=actor)
+            touch = Touch(None, names.assets[source], partition_id)
+            heads.new_change(connection, run="absent", actor=actor, touches=[touch])
             acts.write_audit(connection, actor=actor, act="declare absent", detail=detail)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
@@ -104,7 +106,8 @@ def withdraw_declaration(
         news = sources.withdraw_declaration(connection, names.assets[source], partition_id)
         if news:
             detail = {"source": source, "partition": key, "why": reason}
-            heads.new_change(connection, run="absent", actor=actor)
+            touch = Touch(None, names.assets[source], partition_id)
+            heads.new_change(connection, run="absent", actor=actor, touches=[touch])
             acts.write_audit(connection, actor=actor, act="withdraw declaration", detail=detail)
     return news, settle_marks(deployment, pipeline, names, run="absent", actor=actor)
 
@@ -141,7 +144,8 @@ def hold(
         )
         if news:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
-            heads.new_change(connection, run="hold", actor=actor)
+            touch = Touch(deployment.environment, names.assets[asset], partition_id)
+            heads.new_change(connection, run="hold", actor=actor, touches=[touch])
             acts.write_audit(connection, actor=actor, act="hold", detail=detail)
         held = acts.holds(connection, deployment.environment)[names.assets[asset]]
     return None if news else held[partition_id]
@@ -180,13 +184,13 @@ def release_hold(
         lifted = acts.release_hold(connection, deployment.environment, names.assets[asset], partition_id)
         if lifted:
             detail = {"environment": deployment.environment, "asset": asset, "partition": key, "why": reason}
-            heads.new_change(connection, run="release", actor=actor)
+            touch = Touch(deployment.environment, names.assets[asset], partition_id)
+            heads.new_change(connection, run="release", actor=actor, touches=[touch])
             acts.write_audit(connection, actor=actor, act="release hold", detail=detail)
         still = acts.holds(connection, deployment.environment).get(names.assets[asset], {})
-    keys = (
-        {number: each for each, number in names.partitions[names.grains[asset].scheme].items()} if key is None else {}
-    )
-    return Released(lifted, still.get(None), tuple(sorted(keys[each] for each in still if each in keys)))
+    parts = [number for number in still if number is not None] if key is None else []
+    keys = sorted(each for number in parts if (each := names.key_of(asset, number)) is not None)
+    return Released(lifted, still.get(None), tuple(keys))
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,8 @@ def restore(
         raise Refused(f"{asset} {key}: the data of version {short(made.data_version)} is no longer in the store")
     flagged = _gated(deployment, pipeline, definition, key, made)
     with deployment.ledger.write() as connection:
-        seq = heads.new_change(connection, run="restore", actor=actor)
+        touch = Touch(deployment.environment, names.assets[asset], partition_id)  # it is held, too
+        seq = heads.new_change(connection, run="restore", actor=actor, touches=[touch])
         before = head.materialization if head else None
         # It still lacks what it lacked when it was live.
         missing = heads.newest_marks(connection, deployment.environment, names.assets[asset], partition_id, made.id)

@@ -3,6 +3,8 @@
 Invariants:
 
 * A file is hashed again only when its stat token changed, or when the token could hide a change.
+* A file that is listed as it was at the last look is not asked about: only listings are compared (see
+  :mod:`tidemark.ledger.listings`).
 * Nothing is read by an asset from the landing zone: an accepted delivery was copied into the store first.
 * Of two runs of an environment that look at once, the one that wrote down first stands; what is newer still is for the
   next run.
@@ -11,7 +13,7 @@ Invariants:
   nothing at all.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +22,13 @@ import sqlalchemy as sa
 from tidemark.assets import Pipeline, Source
 from tidemark.deployment import Deployment
 from tidemark.errors import DeliveryError, Refused
-from tidemark.facts import Names, declaration_of, read_heads
+from tidemark.facts import Names, declaration_of
 from tidemark.gate import GateResult, Outcome, suite_digest
 from tidemark.hashing import digest
 from tidemark.landing import File
-from tidemark.ledger import heads, records, sources
-from tidemark.ledger.heads import FINAL, Move
+from tidemark.ledger import heads, listings, records, sources
+from tidemark.ledger.heads import FINAL, Move, Touch
+from tidemark.ledger.listings import Listing, packed, unpacked
 from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
 from tidemark.partitions import TimeGrain
 
@@ -65,7 +68,8 @@ class Observed:
 class _Look:
     """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
 
-    ``seen`` is by ordinal; keys that the grain has lost are left out.
+    ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
+    ``partial`` look those that are not as they were. ``listed`` are all files as they are now, ``before`` as they were.
     """
 
     source: Source
@@ -76,6 +80,10 @@ class _Look:
     seen: Mapping[int, Seen]
     suite: bytes | None
     outcomes: Mapping[bytes, str]
+    listed: Sequence[File]
+    before: Listing | None
+    basis: bytes
+    partial: bool
 
     def newest(self, key: str) -> int | None:
         """Return the id of the newest observation of a partition, None if there was none."""
@@ -96,6 +104,7 @@ def observe(
     run: str,
     actor: str,
     confirmed: frozenset[str] = frozenset(),
+    verify: bool = False,
     progress: Progress = _silent,
 ) -> Observed:
     """Look at all sources of a pipeline and write down what changed.
@@ -108,6 +117,7 @@ def observe(
         run: the run that looks.
         actor: who started it.
         confirmed: sources of which a person has said that many files may be gone.
+        verify: look at every file's observation, not only at those of files that are not listed as they were.
         progress: called with a source's name, files done and files to do.
 
     Raises:
@@ -120,7 +130,7 @@ def observe(
     ignored: list[tuple[str, str, str]] = []
     looks = []
     for source in pipeline.sources:
-        look, strange = _look(deployment, pipeline, names, source, as_of)
+        look, strange = _look(deployment, pipeline, names, source, as_of, verify=verify)
         if strange:
             warnings.append(_ignored_text(source, strange))
         ignored += [(source.name, file, why) for file, why in strange.items()]
@@ -134,7 +144,9 @@ def observe(
                 for each in _write(deployment, look, names, group, run, actor)
                 if each.observation.outcome == REJECTED and not each.again
             ]
-        _adopt(deployment, look, names, run, actor)
+        if look.files or not look.partial:
+            _adopt(deployment, look, names, run, actor)
+        _keep_listing(deployment, look, names)
     return Observed(tuple(rejected), tuple(warnings), tuple(ignored))
 
 
@@ -147,13 +159,17 @@ def _matching(
     for file in files:
         key = source.key_of(file.name)
         if key is None:
-            strange[file.name] = f"matches no partition of {source.files!r}"
+            strange[file.name] = _no_partition(source)
         else:
             found[source.grain.ordinal(key)] = file
     left_out = frozenset(_outliers(source, sorted(found), standing, as_of))
     for ordinal in left_out:
         strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
     return found, left_out, dict(sorted(strange.items()))
+
+
+def _no_partition(source: Source) -> str:
+    return f"matches no partition of {source.files!r}"
 
 
 def _ignored_text(source: Source, strange: Mapping[str, str]) -> str:
@@ -197,23 +213,112 @@ def _look(
     names: Names,
     source: Source,
     as_of: datetime,
+    *,
+    verify: bool,
 ) -> tuple[_Look, dict[str, str]]:
     """Look at one source; returns also which files are ignored, and why."""
     suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
+    asset_id, environment = names.assets[source.name], deployment.environment
+    basis = digest(declaration_of(source), suite, source.grain.canonical(), getattr(source.grain, "start", None))
     with deployment.ledger.read() as connection:
-        ordinals = names.ordinals(source.name)
-        found = sources.seen(connection, deployment.environment, names.assets[source.name])
-        outcomes = records.gate_outcomes(connection, suite) if suite else {}
-    seen = {ordinals[number]: each for number, each in found.items() if number in ordinals}
+        before = listings.read(connection, environment, asset_id)
     listed = deployment.landing.files(source.folder)
-    files, left_out, strange = _matching(source, listed, frozenset(_standing(seen)), as_of)
-    keys = [source.grain.key(ordinal) for ordinal in files]
-    lacking = [key for key in keys if key not in names.partitions[source.grain.scheme]]
-    if lacking:
+    # What a branch has not seen itself is as in prod, and changes with it.
+    partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
+    found = _others(source, listed, before.files) if partial and before is not None else None
+    with deployment.ledger.read() as connection:
+        if found is not None and found[0] and not _fits(connection, names, source, found[0], as_of):
+            found = None
+        if found is None:
+            seen = names.by_ordinal(source.name, sources.seen(connection, environment, asset_id))
+            files, left_out, strange = _matching(source, listed, frozenset(_standing(seen)), as_of)
+        else:
+            files, strange = found
+            left_out, seen = frozenset(), _seen_of(connection, deployment, names, source, files)
+        outcomes = records.gate_outcomes(connection, suite) if suite and (files or found is None) else {}
+    partial = found is not None
+    look = _Look(source, environment, asset_id, files, left_out, seen, suite, outcomes, listed, before, basis, partial)
+    return look, strange
+
+
+def _seen_of(
+    connection: sa.Connection, deployment: Deployment, names: Names, source: Source, ordinals: Iterable[int]
+) -> dict[int, Seen]:
+    ids = [names.id_at(source.name, each) for each in ordinals if names.is_met(source.name, each)]
+    return names.by_ordinal(
+        source.name, sources.seen(connection, deployment.environment, names.assets[source.name], ids)
+    )
+
+
+def _others(source: Source, listed: Sequence[File], before: bytes) -> tuple[dict[int, File], dict[str, str]] | None:
+    """Return the files that are not listed as they were, by partition, and those that are ignored, and why.
+
+    None where a file is gone: that is for those who look at all of them.
+    """
+    if packed((file[0], file[1]) for file in listed) == before:
+        return {}, {}
+    was = unpacked(before)
+    others = [file for file in listed if (file.name, file.token) not in was]
+    names = {file.name for file in others}
+    if len(was) > len(listed) - len(others) and any(
+        name not in names for name, _ in was - {(file.name, file.token) for file in listed}
+    ):
+        return None
+    found: dict[int, File] = {}
+    strange: dict[str, str] = {}
+    for file in others:
+        key = source.key_of(file.name)
+        if key is None:
+            strange[file.name] = _no_partition(source)
+        else:
+            found[source.grain.ordinal(key)] = file
+    return found, dict(sorted(strange.items()))
+
+
+def _fits(connection: sa.Connection, names: Names, source: Source, ordinals: Iterable[int], as_of: datetime) -> bool:
+    """Return whether every partition lies near one that stands, so that none can be out of the source's range."""
+    grain = source.grain
+    if not isinstance(grain, TimeGrain):
+        return True
+    horizon = max(as_of, datetime.now(UTC)) + OUTLIER
+    for ordinal in ordinals:
+        begins = grain.begins(ordinal)
+        if begins > horizon or (grain.first is not None and ordinal < grain.first):
+            return False
+        near = range(grain.containing(begins - OUTLIER) + 1, grain.containing(begins + OUTLIER))
+        ids = names.id_at(source.name, near.start), names.id_at(source.name, near.stop)
+        if not sources.stands_within(connection, heads.PROD, names.assets[source.name], *ids):
+            return False
+    return True
+
+
+def _keep_listing(deployment: Deployment, look: _Look, names: Names) -> None:
+    """Write down which files need not be asked about again as long as they are listed as they are now."""
+    declaration = declaration_of(look.source)
+    with deployment.ledger.read() as connection:
+        if look.partial:
+            seen = _seen_of(connection, deployment, names, look.source, look.files)
+        else:
+            found = sources.seen(connection, look.environment, look.asset_id)
+            seen = names.by_ordinal(look.source.name, found)
+    well = {
+        (file.name, file.token)
+        for ordinal, file in look.files.items()
+        if ordinal in seen and _is_told(seen[ordinal].newest, file, declaration)
+    }
+    if look.partial and look.before is not None and look.before.files:
+        if not look.files:
+            return
+        well |= unpacked(look.before.files)
+    now = Listing(look.basis, packed((file[0], file[1]) for file in look.listed if (file.name, file.token) in well))
+    if now != look.before:
         with deployment.ledger.write() as connection:
-            names.ensure(connection, source.name, lacking)
-    asset_id = names.assets[source.name]
-    return _Look(source, deployment.environment, asset_id, files, left_out, seen, suite, outcomes), strange
+            listings.write(connection, look.environment, look.asset_id, look.before, now)
+
+
+def _is_told(newest: Observation, file: File, declaration: bytes) -> bool:
+    """Return whether an observation says all that there is to say of a file."""
+    return newest.outcome != WITHDRAWN and not _may_differ(Seen(newest, None), file, declaration)
 
 
 def _standing(seen: Mapping[int, Seen]) -> list[int]:
@@ -222,6 +327,8 @@ def _standing(seen: Mapping[int, Seen]) -> list[int]:
 
 
 def _check_vanished(look: _Look, confirmed: frozenset[str]) -> None:
+    if look.partial:
+        return  # nothing is gone
     there = _standing(look.seen)
     gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
     if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
@@ -469,7 +576,13 @@ def _write(
         numbers = {each.key: names.id_of(look.source.name, each.key) for each in changes}
         newest = sources.newest(connection, look.environment, look.asset_id, numbers.values())
         group = [each for each in changes if newest.get(numbers[each.key]) in (None, look.newest(each.key))]
-        known = records.known(connection, look.asset_id, environment=deployment.environment, suite=look.suite)
+        known = records.known(
+            connection,
+            look.asset_id,
+            environment=deployment.environment,
+            suite=look.suite,
+            partition_ids=numbers.values(),
+        )
         made: dict[str, int] = {}
         new: list[tuple[str, records.Record]] = []
         for each in group:
@@ -500,8 +613,9 @@ def _write(
                 for each in group
             ],
         )
-        if any(not each.again for each in group):
-            heads.new_change(connection, run=run, actor=actor)  # a rejection moves no head, but others have to know
+        touches = [Touch(look.environment, look.asset_id, numbers[each.key]) for each in group if not each.again]
+        if touches:  # a rejection moves no head, but others have to know
+            heads.new_change(connection, run=run, actor=actor, touches=touches)
     return group
 
 
@@ -525,14 +639,16 @@ def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: s
 
 def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, names: Names) -> list[Move]:
     """Return the moves from the heads that are live to the deliveries that stand."""
-    ordinals = names.ordinals(look.source.name)
-    seen = sources.seen(connection, look.environment, look.asset_id)
-    live = read_heads(connection, deployment, names, look.source.name)
+    ids = [names.id_at(look.source.name, each) for each in look.files] if look.partial else None
+    seen = sources.seen(connection, look.environment, look.asset_id, ids)
+    between = (min(ids), max(ids)) if ids else (None, None)
+    live = heads.current(connection, deployment.environment, look.asset_id, *between)
+    lost = names.lost(look.source.name)
     moves = []
     for number, each in seen.items():
-        if number not in ordinals:
+        if number in lost:
             continue
-        head = live.get(ordinals[number])
+        head = live.get(number)
         before = head.materialization if head else None
         wanted = each.accepted.materialization if each.accepted else None
         if before == wanted:

@@ -10,17 +10,22 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
+import sqlalchemy as sa
+
 from tidemark.assets import Asset, Pipeline
+from tidemark.changes import changes_since, edges_data, edges_from
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.explain import changed_inputs, reason_of, same_parameters
-from tidemark.facts import Names, definitions_digest, read_facts
-from tidemark.ledger import acts, heads, plans, records
+from tidemark.facts import LedgerFacts, Names, definitions_digest
+from tidemark.ledger import acts, gaps, heads, plans, records
 from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.gaps import Gap
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.selection import selection_data, selection_from
-from tidemark.survey import Certainty, Facts, Gap, Judgement, Selection, State, Survey
+from tidemark.survey import Certainty, Changes, EdgeMovedError, Edges, Facts, Judgement, Selection, State, Survey, Sweep
+from tidemark.survey.clock import next_tick
 
 # One lane is enough for what takes less than this: starting a second worker would cost more.
 LANE_SECONDS = 20.0
@@ -69,14 +74,18 @@ class Plan:
         seq: the newest change of the ledger that was read.
         definitions: digest of the definitions that were read.
         items: what runs or may run.
-        judgements: what the survey says of every partition, by asset.
+        judgements: what the survey says of each partition that had to be judged, by asset; others are as they were.
         moves: heads that change without a run: marks, and heads that must go.
         observed: what observing the sources found.
         selection: which partitions were asked for.
         slots: how many workers it was laid out for.
         made: id of the newest materialization by then: a later failure is one of this plan or of a later one.
         rejected: sources' newest deliveries that are rejected, now or since before, as (source, key, problem).
-        gaps: by asset and key, what has no head or failed, and is not going to run: for readers in other pipelines.
+        gaps: by asset and ordinal, what the ledger keeps besides heads, where that changes.
+        edges: where everything begins.
+        wakes_at: when the clock alone changes something, None: never.
+        whole: everything was looked at, not only what had changed.
+        verify: that was asked for.
 
     """
 
@@ -89,7 +98,11 @@ class Plan:
     moves: tuple[Move, ...]
     observed: Observed
     rejected: tuple[tuple[str, str, str], ...]
-    gaps: Mapping[tuple[str, str], Gap]
+    gaps: Mapping[str, Mapping[int, Gap | None]]
+    edges: Edges
+    wakes_at: datetime | None
+    whole: bool
+    verify: bool
     selection: Selection = field(default_factory=Selection)
     slots: int = 1
     made: int = 0
@@ -127,6 +140,7 @@ def make_plan(
     as_of: datetime,
     selection: Selection,
     slots: int = 1,
+    verify: bool = False,
 ) -> Plan:
     """Survey the pipeline and say what must run and why; writes nothing.
 
@@ -138,38 +152,73 @@ def make_plan(
         as_of: the instant that is taken for now.
         selection: which partitions were asked for.
         slots: how many workers can be used at once.
+        verify: look at everything, not only at what has changed since the newest plan.
 
     Raises:
         UsageError: a partition that does not exist is to be computed whatever is known of it.
 
     """
-    facts = read_facts(deployment, pipeline, names)
-    survey = Survey(pipeline, facts, as_of, selection)
-    judgements: dict[str, list[Judgement]] = {each.name: [] for each in pipeline.assets}
-    moves: list[Move] = []
-    for judged in survey.judge_all(pipeline.assets):
-        judgements[judged.asset].append(judged)
-        move = _move(names, judged)
-        if move is not None:
-            moves.append(move)
-    _check_forced(selection, judgements)
-    moves += _lost(deployment, pipeline, names)
-    items = _items(deployment, pipeline, names, facts, judgements, selection, slots)
+    definitions = definitions_digest(deployment, pipeline, names.externals)
+    with deployment.ledger.read() as connection:
+        facts = LedgerFacts(deployment, pipeline, names, connection)
+        base = None if verify else plans.newest(connection, deployment.environment, pipeline.name)
+        changes = changes_since(connection, facts, base, definitions=definitions, as_of=as_of, selection=selection)
+        survey, judgements, whole = _judged(pipeline, facts, as_of, selection, base, changes)
+        _check_forced(selection, judgements)
+        moves = [move for some in judgements.values() for each in some if (move := _move(names, each)) is not None]
+        moves += _lost(connection, deployment, pipeline, names)
+        due = gaps.next_due(connection, deployment.environment, pipeline.name, as_of)
+        changed = {name: found for name, track in survey.tracks.items() if (found := track.changed_gaps())}
+        items = _items(connection, pipeline, names, facts, judgements, selection, slots)
+    dues = [each.undue for found in changed.values() for each in found.values() if each is not None and each.undue]
+    ticks = [next_tick(pipeline, facts.externals, as_of), due, *dues]
     return Plan(
         pipeline=pipeline.name,
         as_of=as_of,
         seq=facts.seq,
-        definitions=definitions_digest(deployment, pipeline),
+        definitions=definitions,
         items=tuple(items),
         judgements=judgements,
         moves=tuple(moves),
         observed=observed,
-        rejected=rejections(pipeline, facts),
-        gaps=_gaps(pipeline, survey),
+        rejected=rejections(pipeline, survey),
+        gaps=changed,
+        edges=survey.edges,
+        wakes_at=min((each for each in ticks if each is not None), default=None),
+        whole=whole,
+        verify=verify,
         selection=selection,
         slots=slots,
         made=facts.made,
     )
+
+
+def _judged(
+    pipeline: Pipeline,
+    facts: Facts,
+    as_of: datetime,
+    selection: Selection,
+    base: plans.StoredPlan | None,
+    changes: Changes | None,
+) -> tuple[Survey, dict[str, list[Judgement]], bool]:
+    """Judge what has changed, or else everything; returns the survey, its judgements, and whether it was everything."""
+    if base is not None and changes is not None:
+        survey = Survey(pipeline, facts, as_of, selection, since=base.as_of, edges=edges_from(base.context["edges"]))
+        try:
+            sweep = Sweep(survey, changes)
+        except EdgeMovedError:
+            pass
+        else:
+            return survey, _by_asset(pipeline, sweep), False
+    survey = Survey(pipeline, facts, as_of, selection)
+    return survey, _by_asset(pipeline, Sweep(survey, None)), True
+
+
+def _by_asset(pipeline: Pipeline, sweep: Sweep) -> dict[str, list[Judgement]]:
+    found: dict[str, list[Judgement]] = {each.name: [] for each in pipeline.assets}
+    for judged in sweep.judge_all(pipeline.assets):
+        found[judged.asset].append(judged)
+    return found
 
 
 def _check_forced(selection: Selection, judgements: Mapping[str, list[Judgement]]) -> None:
@@ -196,32 +245,22 @@ def _move(names: Names, judged: Judgement) -> Move | None:
     return None
 
 
-def _gaps(pipeline: Pipeline, survey: Survey) -> dict[tuple[str, str], Gap]:
-    return {
-        (asset.name, asset.grain.key(ordinal)): Gap(view.roots, view.undue, view.failed)
-        for asset in pipeline.assets
-        for ordinal, view in survey.tracks[asset.name].views.items()
-        if view.pending is None and (view.version is None or view.failed)
-    }
-
-
-def _lost(deployment: Deployment, pipeline: Pipeline, names: Names) -> Iterable[Move]:
+def _lost(connection: sa.Connection, deployment: Deployment, pipeline: Pipeline, names: Names) -> Iterable[Move]:
     """Yield the end of each head whose static key was taken out of the definition, unless somebody holds it."""
     reason = "its key was taken out of the definition"
-    with deployment.ledger.read() as connection:
-        held = acts.holds(connection, deployment.environment)
-        for each in pipeline.members:
-            asset_id, lost = names.assets[each.name], names.lost(each.name)
-            stays = held.get(asset_id, {})
-            if not lost or None in stays:
-                continue
-            live = heads.current(connection, deployment.environment, asset_id)
-            for number in sorted(lost & live.keys() - stays.keys()):
-                yield Move(asset_id, number, live[number].materialization, None, heads.FINAL, reason)
+    losing = {names.assets[each.name]: lost for each in pipeline.members if (lost := names.lost(each.name))}
+    held = acts.holds(connection, deployment.environment) if losing else {}
+    for asset_id, lost in losing.items():
+        stays = held.get(asset_id, {})
+        if None in stays:
+            continue
+        live = heads.current(connection, deployment.environment, asset_id)
+        for number in sorted(lost & live.keys() - stays.keys()):
+            yield Move(asset_id, number, live[number].materialization, None, heads.FINAL, reason)
 
 
 def _items(
-    deployment: Deployment,
+    connection: sa.Connection,
     pipeline: Pipeline,
     names: Names,
     facts: Facts,
@@ -230,11 +269,10 @@ def _items(
     slots: int,
 ) -> list[Item]:
     planned = {name: [each for each in judged if each.planned] for name, judged in judgements.items()}
-    with deployment.ledger.read() as connection:
-        wanted = [each.head.materialization for judged in planned.values() for each in judged if each.head]
-        before = records.inputs_of(connection, wanted)
-        parameters = {number: made.parameters for number, made in records.made(connection, wanted).items()}
-        seconds = records.mean_seconds(connection, names.assets.values())
+    wanted = [each.head.materialization for judged in planned.values() for each in judged if each.head]
+    before = records.inputs_of(connection, wanted)
+    parameters = records.parameters_of(connection, wanted)
+    seconds = records.mean_seconds(connection, [names.assets[name] for name, judged in planned.items() if judged])
     items: list[Item] = []
     for each in pipeline.assets:
         cost = seconds.get(names.assets[each.name], FIRST_GUESS_SECONDS)
@@ -284,13 +322,13 @@ def _certainty(
     return Certainty.MAY if same and not changed_inputs(settled, inputs.get(number, [])) else Certainty.WILL
 
 
-def rejections(pipeline: Pipeline, facts: Facts) -> tuple[tuple[str, str, str], ...]:
+def rejections(pipeline: Pipeline, survey: Survey) -> tuple[tuple[str, str, str], ...]:
     """Return the newest deliveries that are rejected and not declared absent: (source, key, problem), in time order."""
     return tuple(
-        (source.name, source.grain.key(ordinal), each.rejected)
+        (source.name, source.grain.key(ordinal), problem)
         for source in pipeline.sources
-        for ordinal, each in sorted(facts.delivered.get(source.name, {}).items())
-        if each.rejected is not None and ordinal not in facts.absent.get(source.name, ())
+        for (name, ordinal), problem in sorted(survey.rejected.items())
+        if name == source.name
     )
 
 
@@ -328,6 +366,7 @@ def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: 
             as_of=plan.as_of,
             selection=plan.selection,
             slots=plan.slots,
+            verify=plan.verify,
         )
     raise Unavailable(f"{pipeline.name}: other runs change its heads all the time: try again when they have ended")
 
@@ -335,17 +374,18 @@ def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: 
 def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: str) -> Plan | None:
     """Make a plan's moves; returns the plan with those that were made, None where it is to be made again."""
     mine = set(names.assets.values())
-    seen = {heads.PROD, deployment.environment}
+    seen = {None, heads.PROD, deployment.environment}
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
-        later = plans.newest_as_of(connection, deployment.environment, plan.pipeline)
-        if later is not None and later > plan.as_of:
+        if plans.later_as_of(connection, deployment.environment, plan.pipeline, 0, plan.as_of) is not None:
             return replace(plan, moves=())  # as-of never goes back: the later run's plan holds what is so by then
-        if heads.changed_since(connection, plan.seq, (), lambda where, asset, _: where in seen and asset in mine):
+        if heads.changed_since(
+            connection, plan.seq, (), lambda each: each.environment in seen and each.asset_id in mine
+        ):
             return None
         seq = heads.new_change(connection, run=run, actor=actor)
         heads.move(connection, deployment.environment, plan.moves, seq)
-    return plan
+    return replace(plan, seq=seq)
 
 
 def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str) -> int:
@@ -353,9 +393,16 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
     keys: dict[str, list[str]] = {}
     for item in plan.items:
         keys.setdefault(item.asset, []).append(item.key)
+    for asset, found in plan.gaps.items():
+        keys.setdefault(asset, []).extend(names.grains[asset].key(each) for each, gap in found.items() if gap)
     with deployment.ledger.write() as connection:
         for asset, some in keys.items():
             names.ensure(connection, asset, some)
+        if plan.whole:
+            gaps.forget(connection, deployment.environment, plan.pipeline, names.assets.values())
+        for asset, found in plan.gaps.items():
+            by_id = {names.id_at(asset, ordinal): gap for ordinal, gap in found.items()}
+            gaps.write(connection, deployment.environment, plan.pipeline, names.assets[asset], by_id)
         return plans.write(
             connection,
             environment=deployment.environment,
@@ -364,15 +411,13 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
             run=run,
             actor=actor,
             seq=plan.seq,
+            wakes_at=plan.wakes_at,
             definitions=plan.definitions,
             context={
                 **selection_data(plan.selection),
                 "made": plan.made,
                 "rejected": [list(each) for each in plan.rejected],
-                "gaps": [
-                    [*of, sorted(map(list, gap.missing)), gap.undue.isoformat() if gap.undue else None, gap.failed]
-                    for of, gap in plan.gaps.items()
-                ],
+                "edges": edges_data(plan.edges),
             },
             items=[
                 (

@@ -26,11 +26,9 @@ def live_parts(deployment: Deployment, asset: str, partition: str | None = None)
     with deployment.ledger.read() as connection:
         registered = _registered(registry.assets(connection), asset)
         grain = registered.grain
-        keys = {grain.scheme: registry.partition_ids(connection, grain)}
-        live = read_heads(connection, deployment, Names({asset: registered.id}, {asset: grain}, keys), asset)
-        if partition is not None:
-            wanted = grain.ordinal(partition)
-            live = {ordinal: head for ordinal, head in live.items() if ordinal == wanted}
+        names = Names({asset: registered.id}, {asset: grain}, registry.scheme_ids(connection, [grain]))
+        wanted = grain.ordinal(partition) if partition is not None else None
+        live = read_heads(connection, deployment, names, asset, wanted)
         made = records.made(connection, [head.materialization for head in live.values()])
     if partition is not None and not live:
         raise UsageError(f"nothing is live for {asset} {partition}: 'tidemark explain {asset} {partition}' says why")

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from tidemark.assets import Asset, Pipeline
+from tidemark.changes import survey_since
 from tidemark.deployment import Deployment
 from tidemark.explain import short
-from tidemark.facts import Names, read_facts, register
-from tidemark.ledger import plans
+from tidemark.facts import Names, register
+from tidemark.ledger import heads, plans
+from tidemark.partitions import TimeGrain
 from tidemark.plan import rejections, selection_left
 from tidemark.running.results import Result
-from tidemark.survey import Facts, Judgement, State, Survey
+from tidemark.survey import Judgement, State, Survey, Sweep
 
 NEVER_REACHED = "was never reached: its worker died, or the run was stopped"
 
@@ -108,32 +112,71 @@ def verdict(deployment: Deployment, pipeline: Pipeline, plan_id: int, *, names: 
         stored = plans.read(connection, plan_id)
         items = {(item.asset, item.partition): item for item in plans.items(connection, plan_id)}
         before = plans.newest(connection, deployment.environment, pipeline.name, before=plan_id)
-    facts = read_facts(deployment, pipeline, names)
-    selection = selection_left(stored, items.values())
-    survey = Survey(pipeline, facts, stored.as_of, selection, planning=False)
-    counts = {
-        each.name: dict.fromkeys([*(result.value for result in Result), "provisional"], 0) for each in pipeline.assets
-    }
-    # What an earlier plan has not seen is news, also where somebody has only looked in between.
-    told = {tuple(each) for each in before.context["rejected"]} if before else set()
-    troubles = _rejected(pipeline, facts, told)
-    waiting: list[tuple[str, str, str]] = []
-    below = 0
-    for judged in survey.judge_all(pipeline.assets):
-        asset = pipeline.asset(judged.asset)
-        if not selection.holds(asset.grain, judged.ordinal):
-            continue
-        item = items.get((judged.asset, judged.key))
-        result, why = _result(judged, item)
-        counts[judged.asset][result] += 1
-        head = facts.heads.get(judged.asset, {}).get(judged.ordinal)
-        counts[judged.asset]["provisional"] += bool(head and head.missing)
-        if result in (Result.FAILED, Result.BLOCKED):
-            troubles.append(_trouble(asset, judged, result, why, item))
-        elif result is Result.WAITING:
-            waiting.append((judged.asset, judged.key, why))
-            below += _because(judged, troubles)
+        survey, sweep = survey_since(
+            deployment, pipeline, names, stored, selection_left(stored, items.values()), connection=connection
+        )
+        counts = {
+            each.name: dict.fromkeys([*(result.value for result in Result), "provisional"], 0)
+            for each in pipeline.assets
+        }
+        # What an earlier plan has not seen is news, also where somebody has only looked in between.
+        told = {tuple(each) for each in before.context["rejected"]} if before else set()
+        troubles = _rejected(pipeline, survey, told)
+        waiting: list[tuple[str, str, str]] = []
+        below = 0
+        for asset in pipeline.assets:
+            mine = {item.partition: item for item in items.values() if item.asset == asset.name}
+            judged = _judgements(survey, sweep, asset, mine)
+            for each in judged:
+                result, why = _result(each, mine.get(each.key))
+                counts[asset.name][result] += 1
+                if result in (Result.FAILED, Result.BLOCKED):
+                    troubles.append(_trouble(asset, each, result, why, mine.get(each.key)))
+                elif result is Result.WAITING:
+                    waiting.append((asset.name, each.key, why))
+                    below += _because(each, troubles)
+            _count_others(connection, deployment, names, survey, asset, judged, counts[asset.name])
     return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting))
+
+
+def _judgements(survey: Survey, sweep: Sweep, asset: Asset, items: Mapping[str, plans.StoredItem]) -> list[Judgement]:
+    """Judge what was planned of an asset, what has changed since, and what lacks a result; no others."""
+    track, within = survey.tracks[asset.name], None
+    planned = [asset.grain.ordinal(key) for key in items if _is_key(asset, key)]
+    found = []
+    for ordinal in sweep.turn(asset, [*planned, *track.gapped()]):
+        within = survey.range_of(asset) if within is None else within
+        judged = sweep.settled(asset, ordinal, within)
+        if judged is not None and survey.selection.holds(asset.grain, ordinal):
+            found.append(judged)
+    return found
+
+
+def _is_key(asset: Asset, key: str) -> bool:
+    """Return whether a planned key is still one of the asset's grain."""
+    return isinstance(asset.grain, TimeGrain) or key in getattr(asset.grain, "keys", ("all",))
+
+
+def _count_others(
+    connection: sa.Connection,
+    deployment: Deployment,
+    names: Names,
+    survey: Survey,
+    asset: Asset,
+    judged: list[Judgement],
+    counts: dict[str, int],
+) -> None:
+    """Count the heads of an asset that are as they were, and those that are provisional."""
+    selection = survey.selection
+    if selection.first is None and selection.last is None:
+        live, provisional = heads.counted(connection, deployment.environment, names.assets[asset.name])
+    else:
+        track = survey.tracks[asset.name]
+        kept = [ordinal for ordinal in track.kept() if selection.holds(asset.grain, ordinal)]
+        live = len(kept)
+        provisional = sum(bool((head := track.head(ordinal)) and head.missing) for ordinal in kept)
+    counts[Result.UNCHANGED.value] += live - sum(each.head is not None for each in judged)
+    counts["provisional"] = provisional
 
 
 def _result(judged: Judgement, item: plans.StoredItem | None) -> tuple[Result, str]:
@@ -158,10 +201,10 @@ def _trouble(asset: Asset, judged: Judgement, result: Result, why: str, item: pl
     return Trouble(asset.name, judged.key, result.value, why, instead, new)
 
 
-def _rejected(pipeline: Pipeline, facts: Facts, told: set[tuple[str, ...]]) -> list[Trouble]:
+def _rejected(pipeline: Pipeline, survey: Survey, told: set[tuple[str, ...]]) -> list[Trouble]:
     found = []
-    for source, key, problem in rejections(pipeline, facts):
-        head = facts.heads.get(source, {}).get(pipeline[source].grain.ordinal(key))
+    for source, key, problem in rejections(pipeline, survey):
+        head = survey.tracks[source].head(pipeline[source].grain.ordinal(key))
         instead = f"its last good delivery {short(head.data_version)}" if head else "nothing: it had none before"
         found.append(Trouble(source, key, "rejected", problem, instead, (source, key, problem) not in told))
     return found

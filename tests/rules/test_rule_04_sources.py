@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -60,7 +60,7 @@ class Watched:
             return file
         assert file.modified is not None
         minute = file.modified.replace(second=0, microsecond=0)
-        return replace(file, token=f"{file.size} {minute}", modified=minute, tick=timedelta(minutes=1))
+        return file._replace(token=f"{file.size} {minute}", changed=minute.timestamp(), tick=timedelta(minutes=1))
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ Invariants:
   finished, and passed over; folders too.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from tidemark.errors import UsageError
 from tidemark.places import local_folder, redact, scheme
@@ -19,32 +18,40 @@ from tidemark.places import local_folder, redact, scheme
 UNFINISHED = (".tmp", ".part", ".filepart", "~")
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A delivered file, as a listing shows it.
+class File(NamedTuple):
+    """A delivered file, as a listing shows it; a tuple, since a run with nothing to do makes one for each file.
 
     Attributes:
         name: its path relative to the landing zone, with ``/`` between folders.
         token: made of what the listing tells of the content (an ETag; else size and times).
-        modified: when the content last changed, in UTC; None if the server does not say.
+        changed: when the content last changed, in seconds since 1970; None if the server does not say.
         size: in bytes.
-        tick: how coarse the clock behind `modified` is and how far it may be from ours: two changes within it can leave
+        tick: how coarse the clock behind `changed` is and how far it may be from ours: two changes within it can leave
             one token. None if no clock is involved, as with an ETag.
 
     """
 
     name: str
     token: str
-    modified: datetime | None
+    changed: float | None
     size: int
     tick: timedelta | None
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the content last changed, in UTC; None if nobody says, or in a year that no calendar has."""
+        try:
+            return None if self.changed is None else datetime.fromtimestamp(self.changed, UTC)
+        except (ValueError, OverflowError):
+            return None
 
     def settled(self, seen_at: datetime) -> bool:
         """Whether the token, seen at an instant, stands for one content: equal token, equal content from then on.
 
         A file that is not settled is hashed again the next time, though its token has not changed.
         """
-        return self.tick is None or (self.modified is not None and seen_at - self.modified > self.tick)
+        modified = self.modified
+        return self.tick is None or (modified is not None and seen_at - modified > self.tick)
 
 
 class Landing(Protocol):

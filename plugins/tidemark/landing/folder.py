@@ -7,7 +7,7 @@ of them a symbolic link, and only if it is a regular file.
 import errno
 import os
 import stat
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def _scan(root: Path, folder: str, found: list[File]) -> list[str]:
     This loop is what a run with nothing to do spends its time in: calls are kept out of it.
     """
     inner = []
-    instant = datetime.fromtimestamp
+    is_file = stat.S_ISREG
     try:
         entries = os.scandir(f"{root}/{folder}")
     except FileNotFoundError:
@@ -145,12 +145,9 @@ def _scan(root: Path, folder: str, found: list[File]) -> list[str]:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if stat.S_ISREG(status.st_mode):
-                try:
-                    modified = instant(status.st_mtime, UTC)
-                except (ValueError, OverflowError):  # a year that no calendar has: anybody can set it
-                    modified = None
-                found.append(File(_printable(folder + name), _token(status), modified, status.st_size, TICK))
+            if is_file(status.st_mode):
+                name = folder + name if name.isascii() else _printable(folder + name)
+                found.append(File(name, _token(status), status.st_mtime, status.st_size, TICK))
     return inner
 
 
@@ -165,4 +162,4 @@ def _token(status: os.stat_result) -> str:
 
 def _printable(name: str) -> str:
     """Return a name with bytes that are not UTF-8 replaced, to be shown in a warning: no partition has such a name."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", "replace")
+    return os.fsencode(name).decode("utf-8", "replace")

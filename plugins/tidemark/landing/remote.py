@@ -117,7 +117,8 @@ class RemoteLanding:
                 if stat is None:
                     folders.append(inner)
                 else:
-                    yield File(inner, stat.token, stat.modified, stat.size, stat.tick)
+                    changed = stat.modified.timestamp() if stat.modified is not None else None
+                    yield File(inner, stat.token, changed, stat.size, stat.tick)
 
     def _kind(self, tree: Tree, name: str) -> Literal["file", "folder", "absent"]:
         """Return what the zone shows under this name, followed down from its root."""

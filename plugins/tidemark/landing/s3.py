@@ -45,7 +45,7 @@ class S3Landing:
                     name = entry["Key"].removeprefix(self._bucket.prefix)
                     if self._is_delivery(name):
                         token = entry["ETag"].strip('"')
-                        found.append(File(name, token, entry["LastModified"], entry["Size"], None))
+                        found.append(File(name, token, entry["LastModified"].timestamp(), entry["Size"], None))
         found.sort(key=lambda file: file.name)
         return found
 

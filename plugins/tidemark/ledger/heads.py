@@ -3,13 +3,14 @@
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.registry import chunks
-from tidemark.ledger.schema import change, head_log, materialization
+from tidemark.ledger.schema import change, gap, head_log, materialization, touch
 
 PROD = "prod"
 
@@ -58,74 +59,96 @@ class Move:
     reason: str
 
 
-def new_change(connection: sa.Connection, *, run: str, actor: str) -> int:
-    """Number a change; the number is this transaction's, and larger than any that is visible."""
+class Touch(NamedTuple):
+    """What a change that moves no head is about: a partition (None: all) of an asset, in an environment (None: all)."""
+
+    environment: str | None
+    asset_id: int
+    partition_id: int | None
+
+
+def new_change(connection: sa.Connection, *, run: str, actor: str, touches: Iterable[Touch] = ()) -> int:
+    """Number a change; the number is this transaction's, and larger than any that is visible.
+
+    Args:
+        connection: a transaction that writes.
+        run: the run that changes something.
+        actor: who started it.
+        touches: what the change is about, as far as it does not move that head.
+
+    """
     take_turn(connection, Turn.HEADS)
     values = {"at": datetime.now(UTC), "run": run, "actor": actor}
-    return int(connection.execute(sa.insert(change).values(**values).returning(change.c.seq)).scalar_one())
+    seq = int(connection.execute(sa.insert(change).values(**values).returning(change.c.seq)).scalar_one())
+    rows = [{"seq": seq, "position": place, **each._asdict()} for place, each in enumerate(touches)]
+    if rows:
+        connection.execute(sa.insert(touch), rows)
+    return seq
 
 
 def newest_change(connection: sa.Connection) -> int:
     """Return the number of the newest change, 0 before the first."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(change.c.seq), 0))).scalar_one())
+    return int(connection.execute(_NEWEST).scalar_one())
 
 
-def changes_since(connection: sa.Connection, seq: int) -> list[int]:
-    """Return the numbers of all changes after one, in order."""
-    return list(connection.execute(sa.select(change.c.seq).where(change.c.seq > seq).order_by(change.c.seq)).scalars())
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(change.c.seq), 0))
 
 
-def moved_by(connection: sa.Connection, seqs: Iterable[int]) -> dict[int, list[tuple[str, int, int]]]:
-    """Return which heads some changes moved, as (environment, asset id, partition id), by the change's number."""
-    found: dict[int, list[tuple[str, int, int]]] = {}
-    for some in chunks(seqs):
-        query = sa.select(
-            head_log.c.from_seq, head_log.c.environment, head_log.c.asset_id, head_log.c.partition_id
-        ).where(head_log.c.from_seq.in_(some))
-        for seq, environment, asset_id, partition_id in connection.execute(query):
-            found.setdefault(seq, []).append((environment, asset_id, partition_id))
-    return found
+class Changed(NamedTuple):
+    """What one change is about: a head that moved, or what a person or an observation has said of a partition."""
+
+    seq: int
+    run: str
+    environment: str | None
+    asset_id: int
+    partition_id: int | None
+
+
+def changes_since(connection: sa.Connection, seq: int) -> list[Changed]:
+    """Return what every change after one was about, in order."""
+    rows = [Changed(*row) for query in _SINCE for row in connection.execute(query, {"since": seq})]
+    return sorted(rows, key=lambda each: each.seq)
+
+
+def _since(about: sa.Table, seq: "sa.Column[int]") -> sa.Select[Any]:
+    columns = (change.c.seq, change.c.run, about.c.environment, about.c.asset_id, about.c.partition_id)
+    return sa.select(*columns).join(about, seq == change.c.seq).where(change.c.seq > sa.bindparam("since"))
+
+
+_SINCE = (_since(head_log, head_log.c.from_seq), _since(touch, touch.c.seq))
 
 
 def changed_since(
-    connection: sa.Connection, seq: int, own: Container[int], concerns: Callable[[str, int, int], bool]
+    connection: sa.Connection, seq: int, own: Container[int], concerns: Callable[[Changed], bool]
 ) -> bool:
-    """Return whether somebody else has changed something since a change that may concern the asker.
+    """Return whether somebody else has changed something since a change that concerns the asker.
 
     Args:
         connection: a transaction; where nobody else may change anything after the answer, one that has its turn.
         seq: number of the newest change that the asker knows.
         own: numbers of the asker's own changes.
-        concerns: whether a head matters that moved, by environment, asset id and partition id. A change that moved no
-            head is a person's word, or what was seen of a source: it always matters.
+        concerns: whether it matters to the asker what a change was about.
 
     """
-    others = [each for each in changes_since(connection, seq) if each not in own]
-    moved = moved_by(connection, others)
-    return any(each not in moved or any(concerns(*one) for one in moved[each]) for each in others)
+    if newest_change(connection) == seq:
+        return False
+    return any(each.seq not in own and concerns(each) for each in changes_since(connection, seq))
 
 
-def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Head]:
+def current(
+    connection: sa.Connection, environment: str, asset_id: int, first: int | None = None, last: int | None = None
+) -> dict[int, Head]:
     """Return the live heads of an asset by partition id; a branch falls back to ``prod`` for what it did not change.
+
+    If asked, those of a range of ids, in which both ends are.
 
     Marks alone are no such change: they are the branch's, and the materialization follows ``prod``.
     """
     found: dict[int, Head] = {}
+    between = {"first": first, "last": last} if first is not None else {}
     for name in dict.fromkeys((PROD, environment)):
-        query = (
-            sa.select(
-                head_log.c.partition_id,
-                head_log.c.materialization_id,
-                materialization.c.action_key,
-                materialization.c.data_version,
-                materialization.c.code_version_id,
-                head_log.c.missing,
-                head_log.c.follows,
-            )
-            .select_from(head_log.outerjoin(materialization, head_log.c.materialization_id == materialization.c.id))
-            .where(head_log.c.environment == name, head_log.c.asset_id == asset_id, head_log.c.to_seq.is_(None))
-        )
-        for partition_id, made, action_key, data_version, code, missing, follows in connection.execute(query):
+        rows = connection.execute(_live(bool(between)), {"environment": name, "asset_id": asset_id, **between})
+        for partition_id, made, action_key, data_version, code, missing, follows in rows:
             if follows and (partition_id not in found or found[partition_id].materialization != made):
                 continue  # prod has moved on, with marks of its own
             if made is None:
@@ -134,6 +157,60 @@ def current(connection: sa.Connection, environment: str, asset_id: int) -> dict[
                 marks = frozenset((asset, key) for asset, key in missing) if missing else FINAL
                 found[partition_id] = Head(made, action_key, data_version, code, marks)
     return found
+
+
+# Statements that every run makes many times over are built once: building one costs more than SQLite takes for it.
+@cache
+def _live(ranged: bool) -> sa.Select[Any]:
+    columns = head_log.c
+    query = (
+        sa.select(
+            columns.partition_id,
+            columns.materialization_id,
+            materialization.c.action_key,
+            materialization.c.data_version,
+            materialization.c.code_version_id,
+            columns.missing,
+            columns.follows,
+        )
+        .select_from(head_log.outerjoin(materialization, columns.materialization_id == materialization.c.id))
+        .where(
+            columns.environment == sa.bindparam("environment"),
+            columns.asset_id == sa.bindparam("asset_id"),
+            columns.to_seq.is_(None),
+        )
+    )
+    return query.where(columns.partition_id.between(sa.bindparam("first"), sa.bindparam("last"))) if ranged else query
+
+
+def counted(connection: sa.Connection, environment: str, asset_id: int) -> tuple[int, int]:
+    """Return how many partitions of an asset are live, and how many of these are provisional."""
+    if environment != PROD:  # what a branch has changed stands before what prod has
+        live = current(connection, environment, asset_id).values()
+        return len(live), sum(bool(head.missing) for head in live)
+    columns = head_log.c
+    query = sa.select(sa.func.count(columns.materialization_id), sa.func.count(columns.missing)).where(
+        columns.environment == environment, columns.asset_id == asset_id, columns.to_seq.is_(None)
+    )
+    row = connection.execute(query).one()
+    return int(row[0]), int(row[1])
+
+
+def ends(connection: sa.Connection, environment: str, pipeline: str, asset_id: int) -> tuple[int, int] | None:
+    """Return the least and the greatest id of an asset's partitions with a head or a gap; None where there are none."""
+    found: list[int] = []
+    for name in dict.fromkeys((PROD, environment)):
+        live = (head_log.c.environment == name, head_log.c.asset_id == asset_id, head_log.c.to_seq.is_(None))
+        found += _ends(connection, head_log.c.partition_id, live)
+    lacking = (gap.c.environment == environment, gap.c.pipeline == pipeline, gap.c.asset_id == asset_id)
+    found += _ends(connection, gap.c.partition_id, lacking)
+    return (min(found), max(found)) if found else None
+
+
+def _ends(connection: sa.Connection, column: "sa.Column[int]", where: tuple[sa.ColumnElement[bool], ...]) -> list[int]:
+    # Two queries: only then SQLite looks at both ends of the index and nowhere else.
+    asked = (sa.select(each(column)).where(*where) for each in (sa.func.min, sa.func.max))
+    return [number for query in asked if (number := connection.execute(query).scalar()) is not None]
 
 
 def current_ids(

@@ -23,6 +23,8 @@ class StoredPlan:
     run: str
     actor: str
     seq: int
+    settled: int
+    wakes_at: datetime | None
     definitions: bytes
     context: Mapping[str, Any]
 
@@ -49,6 +51,7 @@ def write(
     run: str,
     actor: str,
     seq: int,
+    wakes_at: datetime | None,
     definitions: bytes,
     context: Mapping[str, Any],
     items: Iterable[tuple[int, int, int, str, str, bool]],
@@ -62,6 +65,8 @@ def write(
         "run": run,
         "actor": actor,
         "seq": seq,
+        "settled": seq,
+        "wakes_at": wakes_at,
         "definitions": definitions,
         "context": dict(context),
     }
@@ -97,12 +102,42 @@ def newest(
     return StoredPlan(*row) if row else None
 
 
-def newest_as_of(connection: sa.Connection, environment: str, pipeline: str | None = None) -> datetime | None:
-    """Return the latest instant that a plan of an environment, or of one pipeline there, took for now."""
-    query = sa.select(sa.func.max(plan.c.as_of)).where(plan.c.environment == environment)
-    if pipeline is not None:
-        query = query.where(plan.c.pipeline == pipeline)
-    return connection.execute(query).scalar()
+def left_over(connection: sa.Connection, plan_id: int) -> list[tuple[int, int]]:
+    """Return the items of a plan that nobody has brought to a result, as (asset id, partition id)."""
+    query = sa.select(plan_item.c.asset_id, plan_item.c.partition_id).where(
+        plan_item.c.plan_id == plan_id, plan_item.c.outcome.is_(None)
+    )
+    return [(asset_id, number) for asset_id, number in connection.execute(query)]
+
+
+def settle(connection: sa.Connection, plan_id: int, seq: int) -> None:
+    """Note up to which change heads and gaps are what a plan's readers see."""
+    connection.execute(sa.update(plan).where(plan.c.id == plan_id).values(settled=seq))
+
+
+def newest_as_of(connection: sa.Connection, environment: str) -> datetime | None:
+    """Return the latest instant that a plan of an environment took for now."""
+    found: datetime | None = connection.execute(_NEWEST_AS_OF, {"environment": environment}).scalar()
+    return found
+
+
+def later_as_of(
+    connection: sa.Connection, environment: str, pipeline: str, after: int, as_of: datetime
+) -> datetime | None:
+    """Return the latest instant, later than one, that a pipeline's plans after one of them took for now, if any."""
+    asked = {"environment": environment, "pipeline": pipeline, "after": after, "as_of": as_of}
+    found: datetime | None = connection.execute(_LATER_AS_OF, asked).scalar()
+    return found
+
+
+# Built once: see heads.
+_NEWEST_AS_OF = sa.select(sa.func.max(plan.c.as_of)).where(plan.c.environment == sa.bindparam("environment"))
+_LATER_AS_OF = sa.select(sa.func.max(plan.c.as_of)).where(
+    plan.c.environment == sa.bindparam("environment"),
+    plan.c.pipeline == sa.bindparam("pipeline"),
+    plan.c.id > sa.bindparam("after"),
+    plan.c.as_of > sa.bindparam("as_of"),
+)
 
 
 def items(
@@ -148,13 +183,15 @@ def write_outcomes(
         for asset_id, partition_id, outcome, detail in outcomes
     ]
     if rows:
-        connection.execute(
-            sa.update(plan_item)
-            .where(
-                plan_item.c.plan_id == sa.bindparam("b_plan"),
-                plan_item.c.asset_id == sa.bindparam("b_asset"),
-                plan_item.c.partition_id == sa.bindparam("b_partition"),
-            )
-            .values(outcome=sa.bindparam("outcome"), detail=sa.bindparam("detail")),
-            rows,
-        )
+        connection.execute(_OUTCOME, rows)
+
+
+_OUTCOME = (
+    sa.update(plan_item)
+    .where(
+        plan_item.c.plan_id == sa.bindparam("b_plan"),
+        plan_item.c.asset_id == sa.bindparam("b_asset"),
+        plan_item.c.partition_id == sa.bindparam("b_partition"),
+    )
+    .values(outcome=sa.bindparam("outcome"), detail=sa.bindparam("detail"))
+)

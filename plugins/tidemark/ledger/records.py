@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from tidemark.ledger.registry import chunks, insert_new
-from tidemark.ledger.schema import asset, gate_result, materialization, materialization_input, partition
+from tidemark.ledger.schema import Digest, asset, gate_result, materialization, materialization_input, partition
 
 DELIVERED = "delivered"
 COMPUTED = "computed"
@@ -157,51 +157,60 @@ UNKNOWN = Known(None, None, None, 0, None)
 
 
 def known(
-    connection: sa.Connection, asset_id: int, *, environment: str, suite: bytes | None
+    connection: sa.Connection, asset_id: int, *, environment: str, suite: bytes | None, partition_ids: Iterable[int]
 ) -> dict[tuple[int, bytes], Known]:
-    """Return what is known of an asset's action keys, by (partition id, action key).
+    """Return what is known of the action keys of some partitions of an asset, by (partition id, action key).
 
     The result that was recorded for a key is the one that stays, whoever made it: there is another only where its data
     is gone. Failures count where they happened and under the suite that is in force: elsewhere, or under another, the
     key has not been tried.
     """
-    query = (
-        sa.select(
-            materialization.c.partition_id,
-            materialization.c.action_key,
-            materialization.c.id,
-            materialization.c.status,
-            materialization.c.data_version,
-            materialization.c.blob,
-            materialization.c.error,
-        )
-        .where(
-            materialization.c.asset_id == asset_id,
-            sa.or_(
-                materialization.c.status.not_in((FAILED, DIED)),
-                sa.and_(
-                    materialization.c.environment == environment,
-                    materialization.c.suite_digest.is_not_distinct_from(suite),
-                ),
-            ),
-        )
-        .order_by(materialization.c.id)
-    )
     found: dict[tuple[int, bytes], Known] = {}
-    for partition_id, action_key, made, status, data_version, blob, error in connection.execute(query):
-        before = found.get((partition_id, action_key), UNKNOWN)
-        if status in (FAILED, DIED):
-            died = before.died or status == DIED
-            failed = before._replace(failures=before.failures + 1, error=error, died=died, last_failure=made)
-            found[partition_id, action_key] = failed
-        else:
-            found[partition_id, action_key] = Known(made, data_version, blob, 0, None)
+    for some in chunks(partition_ids):
+        asked = {"asset_id": asset_id, "environment": environment, "suite": suite, "some": some}
+        rows = connection.execute(_KNOWN, asked)
+        for partition_id, action_key, made, status, version, blob, error in rows:
+            before = found.get((partition_id, action_key), UNKNOWN)
+            if status in (FAILED, DIED):
+                died = before.died or status == DIED
+                failed = before._replace(failures=before.failures + 1, error=error, died=died, last_failure=made)
+                found[partition_id, action_key] = failed
+            else:
+                found[partition_id, action_key] = Known(made, version, blob, 0, None)
     return found
+
+
+# Built once: see heads.
+_KNOWN = (
+    sa.select(
+        materialization.c.partition_id,
+        materialization.c.action_key,
+        materialization.c.id,
+        materialization.c.status,
+        materialization.c.data_version,
+        materialization.c.blob,
+        materialization.c.error,
+    )
+    .where(
+        materialization.c.asset_id == sa.bindparam("asset_id"),
+        materialization.c.partition_id.in_(sa.bindparam("some", expanding=True)),
+        sa.or_(
+            materialization.c.status.not_in((FAILED, DIED)),
+            sa.and_(
+                materialization.c.environment == sa.bindparam("environment"),
+                materialization.c.suite_digest.is_not_distinct_from(sa.bindparam("suite", type_=Digest)),
+            ),
+        ),
+    )
+    .order_by(materialization.c.id)
+)
+
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(materialization.c.id), 0))
 
 
 def newest(connection: sa.Connection) -> int:
     """Return the id of the newest materialization, 0 before the first."""
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(materialization.c.id), 0))).scalar_one())
+    return int(connection.execute(_NEWEST).scalar_one())
 
 
 def other_results(connection: sa.Connection, results: Iterable[Record]) -> list[str]:
@@ -394,11 +403,32 @@ def mark_nondeterministic(connection: sa.Connection, asset_id: int) -> None:
     connection.execute(sa.update(asset).where(asset.c.id == asset_id).values(nondeterministic=True))
 
 
+def parameters_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return with which parameters materializations were computed, by id."""
+    query = sa.select(materialization.c.id, materialization.c.parameters)
+    found: dict[int, dict[str, Any]] = {}
+    for some in chunks(sorted(set(ids))):
+        found.update((number, kept) for number, kept in connection.execute(query.where(materialization.c.id.in_(some))))
+    return found
+
+
+# How many computations of an asset its mean cost is taken over.
+_SAMPLE = 100
+
+
 def mean_seconds(connection: sa.Connection, asset_ids: Iterable[int]) -> dict[int, float]:
-    """Return the mean seconds that a partition of each asset has taken so far."""
-    query = (
-        sa.select(materialization.c.asset_id, sa.func.avg(materialization.c.seconds))
-        .where(materialization.c.asset_id.in_(list(asset_ids)), materialization.c.seconds.is_not(None))
-        .group_by(materialization.c.asset_id)
-    )
-    return {row[0]: float(row[1]) for row in connection.execute(query)}
+    """Return the mean seconds that a partition of each asset has taken, over its newest partitions."""
+    found: dict[int, float] = {}
+    columns = materialization.c
+    for asset_id in asset_ids:
+        newest = (
+            sa.select(columns.seconds)
+            .where(columns.asset_id == asset_id, columns.seconds.is_not(None))
+            .order_by(columns.partition_id.desc())
+            .limit(_SAMPLE)
+            .subquery()
+        )
+        mean = connection.execute(sa.select(sa.func.avg(newest.c.seconds))).scalar()
+        if mean is not None:
+            found[asset_id] = float(mean)
+    return found

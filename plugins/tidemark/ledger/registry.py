@@ -5,7 +5,7 @@ A name belongs to the pipeline that registered it first.
 
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tidemark.errors import DefinitionError
 from tidemark.fingerprint import Fingerprint
 from tidemark.ledger.database import Turn, take_turn
-from tidemark.ledger.schema import asset, code_version, partition
+from tidemark.ledger.schema import asset, code_version, partition, scheme
 from tidemark.partitions import Grain, TimeGrain, grain_of
 
 # SQLite takes 32,766 variables in a statement, PostgreSQL 65,535.
@@ -32,6 +32,15 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """Return an INSERT that leaves rows alone that are there already; both databases spell it alike."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table).on_conflict_do_nothing()
+
+
+def upsert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT that replaces what a row with the same primary key holds."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
 @dataclass(frozen=True)
@@ -116,28 +125,106 @@ def register(connection: sa.Connection, pipeline: str, members: Iterable[Registr
     return {each.name: names[each.name] for each in claims}
 
 
+def is_registered(known: Mapping[str, Registered], pipeline: str, members: Iterable[Registration]) -> bool:
+    """Return whether all members are written down just as they are now."""
+    return all(
+        each.name in known
+        and known[each.name].pipeline == pipeline
+        and known[each.name].kind == each.kind
+        and known[each.name].grain.scheme == each.grain.scheme
+        and known[each.name].definition == each.definition
+        and tuple(getattr(known[each.name].grain, "keys", ())) == each.static_keys
+        for each in members
+    )
+
+
+# An id holds the number of the grain's scheme above these bits and the partition's own below them, counted from their
+# middle: ordinals may be negative.
+_BITS = 40
+_MIDDLE = 1 << (_BITS - 1)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of one scheme's partitions: computed for grains of time, else as they were given out.
+
+    Attributes:
+        number: the scheme's number.
+        keys: id of each key of a grain that is not one of time.
+
+    """
+
+    number: int
+    keys: dict[str, int] = field(default_factory=dict)
+
+    def of_time(self, ordinal: int) -> int:
+        """Return the id of a partition of a grain of time; in a scheme, ids rise with time."""
+        return (self.number << _BITS) + _MIDDLE + ordinal
+
+    def ordinal(self, partition_id: int) -> int:
+        """Return the ordinal that an id of a grain of time stands for."""
+        return (partition_id & ((1 << _BITS) - 1)) - _MIDDLE
+
+
+def scheme_ids(connection: sa.Connection, grains: Iterable[Grain]) -> dict[str, Ids]:
+    """Return the ids of the grains' schemes that the ledger has met, by scheme."""
+    wanted = {grain.scheme: grain for grain in grains}
+    query = sa.select(scheme.c.name, scheme.c.id).where(scheme.c.name.in_(wanted))
+    return {
+        name: Ids(number, {} if isinstance(wanted[name], TimeGrain) else partition_ids(connection, wanted[name]))
+        for name, number in connection.execute(query)
+    }
+
+
+def ensure_schemes(connection: sa.Connection, grains: Iterable[Grain]) -> None:
+    """Give numbers to schemes that have none yet."""
+    rows = [{"name": name} for name in sorted({grain.scheme for grain in grains})]
+    connection.execute(insert_new(connection, scheme), rows)
+
+
 def partition_ids(connection: sa.Connection, grain: Grain) -> dict[str, int]:
     """Return the ids of all keys of a grain's scheme that the ledger has met."""
     query = sa.select(partition.c.key, partition.c.id).where(partition.c.scheme == grain.scheme)
     return {row.key: row.id for row in connection.execute(query)}
 
 
-def ensure_partitions(connection: sa.Connection, grain: Grain, keys: Iterable[str]) -> None:
-    """Give ids to keys that have none yet."""
-    rows = []
-    for key in keys:
-        ordinal = grain.ordinal(key)
-        timed = isinstance(grain, TimeGrain)
-        rows.append(
-            {
-                "scheme": grain.scheme,
-                "key": key,
-                "starts_at": grain.begins(ordinal) if timed else None,  # type: ignore[attr-defined]
-                "ends_at": grain.ends(ordinal) if timed else None,  # type: ignore[attr-defined]
-            }
-        )
+def ensure_partitions(connection: sa.Connection, grain: Grain, keys: Iterable[str]) -> dict[str, int]:
+    """Write keys down that the ledger has not met, and return the ids of all that were given."""
+    ids = scheme_ids(connection, [grain])
+    if grain.scheme not in ids:
+        ensure_schemes(connection, [grain])
+        ids = scheme_ids(connection, [grain])
+    mine = ids[grain.scheme]
+    if not isinstance(grain, TimeGrain):
+        return _ensure_keys(connection, grain, mine, keys)
+    ordinals = {key: grain.ordinal(key) for key in keys}
+    rows = [
+        {
+            "id": mine.of_time(ordinal),
+            "scheme": grain.scheme,
+            "key": key,
+            "starts_at": grain.begins(ordinal),
+            "ends_at": grain.ends(ordinal),
+        }
+        for key, ordinal in ordinals.items()
+    ]
     if rows:
         connection.execute(insert_new(connection, partition), rows)
+    return {key: mine.of_time(ordinal) for key, ordinal in ordinals.items()}
+
+
+def _ensure_keys(connection: sa.Connection, grain: Grain, ids: Ids, keys: Iterable[str]) -> dict[str, int]:
+    wanted = list(dict.fromkeys(keys))
+    if any(key not in ids.keys for key in wanted):
+        take_turn(connection, Turn.NAMES)
+        ids.keys.update(partition_ids(connection, grain))  # another may just have written them down
+        new = [key for key in wanted if key not in ids.keys]
+        found = {key: ids.of_time(len(ids.keys) + place) for place, key in enumerate(new)}
+        if found:
+            rows = [{"id": number, "scheme": grain.scheme, "key": key} for key, number in found.items()]
+            connection.execute(sa.insert(partition), rows)
+        ids.keys.update(found)
+    return {key: ids.keys[key] for key in wanted}
 
 
 def code_version_id(connection: sa.Connection, code: Fingerprint, commit: tuple[str | None, bool | None]) -> int:

@@ -70,10 +70,18 @@ asset = sa.Table(
     sa.Column("registered_at", Instant, nullable=False),
 )
 
+scheme = sa.Table(
+    "scheme",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+)
+
 partition = sa.Table(
     "partition",
     metadata,
-    _id(),
+    # Computed from scheme and ordinal (registry.partition_id), so that a range of ids is a range of time.
+    sa.Column("id", Identity, primary_key=True, autoincrement=False),
     sa.Column("scheme", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("starts_at", Instant),
@@ -184,6 +192,41 @@ head_log = sa.Table(
     sa.Index("ix_head_log_change", "from_seq"),
 )
 
+# What a change that moves no head is about: a hold, a declaration, a delivery that was rejected.
+touch = sa.Table(
+    "touch",
+    metadata,
+    sa.Column("seq", Identity, sa.ForeignKey("change.seq"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("environment", sa.Text),  # null: all of them
+    _ref("asset_id", "asset"),
+    _ref("partition_id", "partition", nullable=True),  # null: the whole asset
+)
+
+# What a pipeline's newest plan, and the workers since, know of partitions that a final head does not say all about.
+gap = sa.Table(
+    "gap",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, primary_key=True),
+    sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
+    sa.Column("partition_id", Identity, sa.ForeignKey("partition.id"), primary_key=True),
+    sa.Column("missing", sa.JSON(none_as_null=True)),  # [[asset, partition key]]; null: nothing is
+    sa.Column("undue", Instant),  # when what it waits for is due
+    sa.Column("failed", sa.Boolean, nullable=False),
+    sa.Column("again", sa.Boolean, nullable=False),  # the next plan judges it again, whatever has changed
+    sa.Index(
+        "ix_gap_again",
+        "environment",
+        "pipeline",
+        "asset_id",
+        sqlite_where=sa.text("again"),
+        postgresql_where=sa.text("again"),
+    ),
+    sa.Index("ix_gap_undue", "environment", "pipeline", "undue"),
+    sqlite_with_rowid=False,
+)
+
 observation = sa.Table(
     "observation",
     metadata,
@@ -229,6 +272,16 @@ hold = sa.Table(
     sa.Column("released_at", Instant),
 )
 
+# The files of a source as they were last seen, where each stands for what the newest observation says.
+listing = sa.Table(
+    "listing",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
+    sa.Column("basis", Digest, nullable=False),  # of the declaration and the suite that it was looked at with
+    sa.Column("files", sa.LargeBinary, nullable=False),
+)
+
 declaration = sa.Table(
     "declaration",
     metadata,
@@ -253,9 +306,12 @@ plan = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("seq", Identity, nullable=False),  # the newest change that the plan has read
+    sa.Column("settled", Identity, nullable=False),  # up to here heads and gaps say what its pipeline's readers see
+    sa.Column("wakes_at", Instant),  # when the clock alone changes something
     sa.Column("definitions", Digest, nullable=False),
     sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected; what lacks a head or failed
     sa.Index("ix_plan_pipeline", "environment", "pipeline", "id"),
+    sa.Index("ix_plan_as_of", "environment", "as_of"),
 )
 
 plan_item = sa.Table(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -58,15 +59,40 @@ class Seen(NamedTuple):
     accepted: Observation | None
 
 
-def seen(connection: sa.Connection, environment: str, asset_id: int) -> dict[int, Seen]:
+def said(
+    connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int] | None = None
+) -> dict[int, tuple[str, str | None]]:
+    """Return the newest observation of a source's partitions, as (outcome, problem) by id; if asked, of some only."""
+    columns = observation.c
+    found: dict[int, tuple[str, str | None]] = {}
+    for name in dict.fromkeys((PROD, environment)):
+        newest = (
+            sa.select(sa.func.max(columns.id).label("id"))
+            .where(columns.environment == name, columns.asset_id == asset_id)
+            .group_by(columns.partition_id)
+        )
+        for some in [None] if partition_ids is None else chunks(partition_ids):
+            wanted = (newest if some is None else newest.where(columns.partition_id.in_(some))).subquery()
+            query = sa.select(columns.partition_id, columns.outcome, columns.problem)
+            for number, *rest in connection.execute(query.join(wanted, wanted.c.id == columns.id)):
+                found[number] = tuple(rest)
+    return found
+
+
+def seen(
+    connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int] | None = None
+) -> dict[int, Seen]:
     """Return what is known of a source's partitions, by partition id; what a branch has not seen is as in ``prod``.
+
+    If asked, of some partitions only.
 
     Of what ``prod`` has accepted nothing stands in a branch that has rejected that very content.
     """
     newest: dict[int, Observation] = {}
     standing: dict[int, Observation] = {}
-    for name in dict.fromkeys((PROD, environment)):
-        for row in connection.execute(_newest_and_standing(name, asset_id, rejected_in=environment)):
+    asked = [None] if partition_ids is None else list(chunks(partition_ids))
+    for name, some in product(dict.fromkeys((PROD, environment)), asked):
+        for row in connection.execute(_newest_and_standing(name, asset_id, some, rejected_in=environment)):
             each = Observation(
                 row.partition_id,
                 row.outcome,
@@ -92,7 +118,9 @@ def seen(connection: sa.Connection, environment: str, asset_id: int) -> dict[int
     return found
 
 
-def _newest_and_standing(environment: str, asset_id: int, *, rejected_in: str) -> sa.Select[Any]:
+def _newest_and_standing(
+    environment: str, asset_id: int, partition_ids: list[int] | None, *, rejected_in: str
+) -> sa.Select[Any]:
     """Select an environment's newest observation of each partition, and its newest that is no rejection."""
     columns = observation.c
     stands: sa.ColumnElement[bool] = columns.outcome != REJECTED
@@ -105,20 +133,32 @@ def _newest_and_standing(environment: str, asset_id: int, *, rejected_in: str) -
             branch.c.outcome == REJECTED,
             branch.c.data_version == columns.data_version,
         )
-    numbered = (
-        sa.select(
-            columns.id,
-            sa.func.max(columns.id).over(partition_by=columns.partition_id).label("newest"),
-            sa.func.max(sa.case((stands, columns.id))).over(partition_by=columns.partition_id).label("standing"),
-        )
-        .where(columns.environment == environment, columns.asset_id == asset_id)
-        .subquery()
-    )
+    numbered = sa.select(
+        columns.id,
+        sa.func.max(columns.id).over(partition_by=columns.partition_id).label("newest"),
+        sa.func.max(sa.case((stands, columns.id))).over(partition_by=columns.partition_id).label("standing"),
+    ).where(columns.environment == environment, columns.asset_id == asset_id)
+    if partition_ids is not None:
+        numbered = numbered.where(columns.partition_id.in_(partition_ids))
+    newest = numbered.subquery()
     return (
-        sa.select(observation, numbered.c.newest, numbered.c.standing)
-        .join(numbered, numbered.c.id == columns.id)
-        .where(sa.or_(columns.id == numbered.c.newest, columns.id == numbered.c.standing))
+        sa.select(observation, newest.c.newest, newest.c.standing)
+        .join(newest, newest.c.id == columns.id)
+        .where(sa.or_(columns.id == newest.c.newest, columns.id == newest.c.standing))
     )
+
+
+def stands_within(connection: sa.Connection, environment: str, asset_id: int, first: int, last: int) -> bool:
+    """Return whether a file of a range of partition ids, ends included, was there when it was last looked at."""
+    columns = observation.c
+    newest = (
+        sa.select(sa.func.max(columns.id))
+        .where(columns.environment == environment, columns.asset_id == asset_id)
+        .where(columns.partition_id.between(first, last))
+        .group_by(columns.partition_id)
+    )
+    query = sa.select(columns.id).where(columns.id.in_(newest), columns.outcome != WITHDRAWN).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def newest(connection: sa.Connection, environment: str, asset_id: int, partition_ids: Iterable[int]) -> dict[int, int]:

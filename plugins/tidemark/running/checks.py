@@ -52,8 +52,8 @@ class Checks:
 
     def _known(self, version: bytes) -> str | None:
         facts = self._batch.survey.facts
-        suite = facts.suites.get(self._batch.asset.name)
-        return Outcome.PASSED if suite is None else facts.outcomes[suite].get(version)
+        name = self._batch.asset.name
+        return facts.outcome(name, version) if name in facts.suites else Outcome.PASSED
 
     def _ask(self, key: str, version: bytes, table: "pa.Table | None") -> tuple[str, Checked]:
         batch, asset = self._batch, self._batch.asset
@@ -63,8 +63,7 @@ class Checks:
         gate = batch.deployment.gate(batch.deployment.suite(batch.pipeline, asset.gate))
         label = f"{asset.name} {key} {version.hex()[:12]}"
         result = gate.check(asset.gate, table, label=label, pii=asset.pii)
-        facts = batch.survey.facts
-        facts.outcomes[facts.suites[asset.name]][version] = result.outcome.value
+        batch.survey.facts.learn(asset.name, version, result.outcome.value)
         return result.outcome, (version, result)
 
 

@@ -157,8 +157,8 @@ class Finisher:
     def _recorded(self, judged: Judgement) -> records.Known | None:
         """Return the result that was recorded for an action key, if its data is still there."""
         assert judged.action_key is not None
-        known = self._batch.survey.facts.known(self._asset.name).get((judged.ordinal, judged.action_key))
-        if known is None or known.blob is None or self._batch.deployment.store.missing([known.blob]):
+        known = self._batch.survey.facts.known(self._asset.name, judged.ordinal, judged.action_key)
+        if known.blob is None or self._batch.deployment.store.missing([known.blob]):
             return None
         return known
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from tidemark.ledger import events, heads, leases, plans, records
+from tidemark.ledger import events, gaps, heads, leases, plans, records
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
 from tidemark.running.batch import Batch, Done
@@ -116,6 +116,9 @@ class Publisher:
         seq = self._move_heads(connection, group, real, watch, own_only=own_only)
         outcomes = [(batch.asset_id, each.lease.partition_id, each.result.value, each.detail or None) for each in group]
         plans.write_outcomes(connection, batch.plan_id, outcomes)
+        track = batch.survey.tracks[batch.asset.name]
+        lacking = {each.lease.partition_id: track.gap(each.judged.ordinal) for each in group}
+        gaps.write(connection, batch.environment, batch.pipeline.name, batch.asset_id, lacking)
         leases.release(connection, batch.environment, batch.asset_id, [each.lease for each in group], batch.holder)
         return real, seq
 

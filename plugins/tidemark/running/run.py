@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidemark.assets import Pipeline
+from tidemark.changes import settle, survey_since
 from tidemark.deployment import Deployment
-from tidemark.facts import Names, read_facts, register
+from tidemark.facts import Names, register
 from tidemark.ledger import plans
 from tidemark.observe import Progress, observe
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_left, store_plan
 from tidemark.running.batch import above
 from tidemark.running.results import BatchReport, Result
 from tidemark.running.worker import Worker
-from tidemark.survey import EVERYTHING, Selection, State, Survey
+from tidemark.survey import EVERYTHING, Selection, State
 
 # What became of an item by this plan once and for all; what waits, or had nothing to do, is looked at again.
 SETTLED = frozenset({Result.COMPUTED, Result.RESTORED, Result.FAILED, Result.BLOCKED})
@@ -54,6 +55,7 @@ def prepare(
     slots: int = 1,
     selection: Selection = EVERYTHING,
     confirmed: frozenset[str] = frozenset(),
+    verify: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> Prepared:
     """Observe the sources, decide, write down what needs no run, and store the plan.
@@ -67,6 +69,7 @@ def prepare(
         slots: how many workers can be used at once.
         selection: which partitions were asked for.
         confirmed: sources of which a person has said that many files may be gone.
+        verify: look at everything, not only at what has changed since the newest plan.
         progress: called with a source's name, files done and files to do.
 
     Raises:
@@ -78,9 +81,19 @@ def prepare(
     check_as_of(deployment, as_of)
     names = register(deployment, pipeline)
     observed = observe(
-        deployment, pipeline, names, as_of=as_of, run=run, actor=actor, confirmed=confirmed, progress=progress
+        deployment,
+        pipeline,
+        names,
+        as_of=as_of,
+        run=run,
+        actor=actor,
+        confirmed=confirmed,
+        verify=verify,
+        progress=progress,
     )
-    plan = make_plan(deployment, pipeline, names, observed, as_of=as_of, selection=selection, slots=slots)
+    plan = make_plan(
+        deployment, pipeline, names, observed, as_of=as_of, selection=selection, slots=slots, verify=verify
+    )
     plan = apply_moves(deployment, pipeline, names, plan, run=run, actor=actor)
     return Prepared(store_plan(deployment, names, plan, run=run, actor=actor), plan, names)
 
@@ -109,13 +122,11 @@ def run_batch(
         stored = plans.read(connection, plan_id)
         items = plans.items(connection, plan_id, asset_id=names.assets[asset], lane=lane)
         forced = plans.items(connection, plan_id, forced=True)
-    selection = selection_left(stored, forced)
-    facts = read_facts(deployment, pipeline, names)
-    survey = Survey(pipeline, facts, stored.as_of, selection, planning=False, tried_after=stored.context["made"])
+    survey, sweep = survey_since(deployment, pipeline, names, stored, selection_left(stored, forced))
     definition = pipeline.asset(asset)
-    for _ in survey.judge_all(above(pipeline, definition)):
+    for _ in sweep.judge_all(above(pipeline, definition)):
         pass
-    worker = Worker(deployment, pipeline, names, survey, definition, plan_id=plan_id, run=run, actor=actor)
+    worker = Worker(deployment, pipeline, names, survey, sweep, definition, plan=stored, run=run, actor=actor)
     done = {item.partition: (Result(item.outcome), item.detail or "") for item in items if item.outcome in SETTLED}
     report = worker.work({item.partition: item.reason for item in items if item.partition not in done}, progress)
     results = {**done, **report.results}
@@ -140,10 +151,10 @@ def run_plan(
     plan, names = prepared.plan, prepared.names
     if not plan.items:
         return []
-    facts = read_facts(deployment, pipeline, names)
+    with deployment.ledger.read() as connection:
+        stored = plans.read(connection, prepared.plan_id)
     forced = frozenset((item.asset, item.key) for item in plan.items if item.forced)
-    selection = plan.selection._replace(force=forced)
-    survey = Survey(pipeline, facts, plan.as_of, selection, planning=False, tried_after=plan.made)
+    survey, sweep = survey_since(deployment, pipeline, names, stored, plan.selection._replace(force=forced))
     wanted: dict[str, dict[str, str]] = {}
     for item in plan.items:
         wanted.setdefault(item.asset, {})[item.key] = item.reason
@@ -151,11 +162,12 @@ def run_plan(
     own: set[int] = set()
     for asset in pipeline.assets:
         if asset.name not in wanted:
-            for _ in survey.judge_all([asset]):
+            for _ in sweep.judge_all([asset]):
                 pass
             continue
-        worker = Worker(
-            deployment, pipeline, names, survey, asset, plan_id=prepared.plan_id, run=run, actor=actor, own=own
-        )
+        worker = Worker(deployment, pipeline, names, survey, sweep, asset, plan=stored, run=run, actor=actor, own=own)
         reports.append(worker.work(wanted[asset.name], progress))
+        sweep = worker.sweep
+    if own:
+        settle(deployment, pipeline, names, prepared.plan_id, lambda each: each.seq in own)
     return reports

@@ -7,7 +7,7 @@ all, and asks under its leases whether a later one, not its own, concerns what i
 import sqlalchemy as sa
 
 from tidemark.ledger import heads, plans
-from tidemark.ledger.heads import PROD
+from tidemark.ledger.heads import PROD, Changed
 from tidemark.running.batch import Batch, above
 
 
@@ -52,11 +52,13 @@ class Watch:
         watched = set() if own_only else self._above
         newest = heads.newest_change(connection)
 
-        def concerns(environment: str, asset_id: int, partition_id: int) -> bool:
-            if environment not in (PROD, self._batch.environment):
+        def concerns(each: Changed) -> bool:
+            if each.environment not in (None, PROD, self._batch.environment):
                 return False
-            mine = asset_id == self._batch.asset_id and partition_id in self._partitions
-            return mine or asset_id in watched
+            mine = each.asset_id == self._batch.asset_id and (
+                each.partition_id is None or each.partition_id in self._partitions
+            )
+            return mine or each.asset_id in watched
 
         if heads.changed_since(connection, self._seen, self._batch.own, concerns):
             return True
@@ -72,6 +74,7 @@ class Watch:
 
         """
         batch = self._batch
-        newest = plans.newest_as_of(connection, batch.environment, batch.pipeline.name)
-        if newest is not None and newest > batch.survey.as_of:
+        as_of = batch.survey.as_of
+        newest = plans.later_as_of(connection, batch.environment, batch.pipeline.name, batch.plan_id, as_of)
+        if newest is not None:
             raise SupersededError(f"left to a later run, as of {newest:%Y-%m-%d %H:%M} UTC")

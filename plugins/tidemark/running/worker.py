@@ -1,26 +1,28 @@
 """A worker: brings the partitions of one asset's batch to their results, one after the other."""
 
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from tidemark.assets import Asset, Pipeline
+from tidemark.changes import survey_since
 from tidemark.deployment import Deployment
-from tidemark.facts import Names, read_facts
+from tidemark.facts import Names
 from tidemark.ledger import leases, plans
 from tidemark.ledger.heads import Head
 from tidemark.ledger.leases import Lease
+from tidemark.ledger.plans import StoredPlan
 from tidemark.observe import Progress
-from tidemark.running.batch import Batch, Done
+from tidemark.running.batch import Batch, Done, above
 from tidemark.running.compute import Computation
 from tidemark.running.finish import Finisher
 from tidemark.running.keeper import Keeper
 from tidemark.running.publish import Publisher
 from tidemark.running.results import BatchReport, Result
 from tidemark.running.watch import SupersededError, Watch
-from tidemark.survey import Judgement, State, Survey
+from tidemark.survey import Judgement, State, Survey, Sweep
 
 # Partitions claimed in one transaction.
 CLAIM = 32
@@ -44,16 +46,19 @@ class Worker:
         pipeline: Pipeline,
         names: Names,
         survey: Survey,
+        sweep: Sweep,
         asset: Asset,
         *,
-        plan_id: int,
+        plan: StoredPlan,
         run: str,
         actor: str,
         own: set[int] | None = None,
     ) -> None:
         holder = leases.new_holder()
         own = set() if own is None else own
-        self._batch = Batch(deployment, pipeline, names, survey, asset, plan_id, run, actor, holder, own)
+        self._batch = Batch(deployment, pipeline, names, survey, asset, plan.id, run, actor, holder, own)
+        self._plan = plan
+        self.sweep = sweep
         self._asset = asset
         self._survey = survey
         self._computation = Computation(self._batch)
@@ -61,6 +66,10 @@ class Worker:
         self._publisher = Publisher(self._batch)
         self._watch = Watch(self._batch)
         self._at: int | None = None
+        self._todo: Sequence[int] = ()
+        self._turn: Iterator[int] = iter(())
+        self._next: int | None = None
+        self._within = range(0)
         self._keeper = Keeper(deployment, self._batch.asset_id, self._batch.holder)
         self._results: dict[str, tuple[Result, str]] = {}
         self._reasons: Mapping[str, str] = {}
@@ -78,12 +87,11 @@ class Worker:
             Unavailable: the store or the ledger cannot be used; what was finished before is published.
 
         """
-        self._survey.open(self._asset)
         self._reasons = reasons
-        numbers = {key: self._batch.names.id_of(self._asset.name, key) for key in reasons}
-        ordinals = self._batch.names.ordinals(self._asset.name)
-        wanted = sorted(ordinals[number] for number in numbers.values() if number in ordinals)
-        self._watch.over({self._id(ordinal) for ordinal in wanted})
+        names, name = self._batch.names, self._asset.name
+        ids = {names.id_of(name, key) for key in reasons}
+        wanted = sorted(names.by_ordinal(name, dict.fromkeys(ids)))
+        self._watch.over(ids)
         with self._keeper:
             try:
                 try:
@@ -115,9 +123,11 @@ class Worker:
         mine, asked = set(todo), set[int]()
         held: dict[int, Lease] = {}
         later: list[int] = []
+        self._todo = todo
+        self._begin_turn()
         for ordinal in self._in_order():
             if ordinal not in mine:
-                self._survey.settle(self._asset, self._survey.judge(self._asset, ordinal))
+                self.sweep.settled(self._asset, ordinal, self._within)
                 continue
             if ordinal not in asked:
                 place = bisect_left(todo, ordinal)
@@ -132,17 +142,22 @@ class Worker:
             tell()
         for ordinal in later:
             self._bring_alone(ordinal)
+            self.sweep.note(self._asset, ordinal)
             tell()
 
+    def _begin_turn(self) -> None:
+        """Begin to go through what has to be judged of the asset, and what is planned."""
+        self._turn = self.sweep.turn(self._asset, self._todo)
+        self._next = next(self._turn, None)
+        self._within = self._survey.range_of(self._asset)
+
     def _in_order(self) -> Iterator[int]:
-        """Yield the partitions that exist in time order, as they are when it is their turn."""
-        while True:
-            existing = self._survey.tracks[self._asset.name].existing
-            place = 0 if self._at is None else bisect_right(existing, self._at)
-            if place == len(existing):
-                return
-            self._at = existing[place]
+        """Yield what has to be judged in time order, as it is when it is its turn."""
+        while self._next is not None:
+            self._at, turn = self._next, self._turn
             yield self._at
+            if self._turn is turn:  # else others changed something: the turn has begun anew, and got as far as this
+                self._next = next(self._turn, None)
 
     def _claim(self, ordinals: Sequence[int]) -> dict[int, Lease]:
         """Take leases, and make sure that the survey knows what is so under these leases."""
@@ -175,27 +190,32 @@ class Worker:
 
     def _catch_up(self) -> None:
         """Survey anew, since others changed something; what is finished and not yet written down is judged again."""
-        batch, survey = self._batch, self._survey
+        batch = self._batch
         waiting = {each.judged.ordinal: each for each in self._publisher.take()}
-        opened = [each for each in batch.pipeline.assets if each.name in survey.tracks and each is not self._asset]
-        survey.begin(read_facts(batch.deployment, batch.pipeline, batch.names))
+        fresh, self.sweep = survey_since(
+            batch.deployment, batch.pipeline, batch.names, self._plan, self._survey.selection
+        )
+        self._survey.become(fresh)
         self._watch.renew()
-        for _ in survey.judge_all(opened):
+        for _ in self.sweep.judge_all(above(batch.pipeline, self._asset)):
             pass
         numbers: set[int] = set()
-        for ordinal in survey.open(self._asset).existing:
-            if self._at is None or ordinal > self._at:
-                break
-            judged = survey.judge(self._asset, ordinal)
-            done = waiting.pop(ordinal, None)
-            if done is None:
-                survey.settle(self._asset, judged)
-                continue
-            again = self._still(judged, done, numbers)
-            numbers.update(() if again.number is None else (again.number,))
-            self._show(again)
-            self._publisher.add(again)
+        self._begin_turn()
+        while self._next is not None and self._at is not None and self._next <= self._at:
+            self._again(self._next, waiting, numbers)
+            self._next = next(self._turn, None)
         self._leave([self._asset.grain.key(ordinal) for ordinal in waiting], GONE)
+
+    def _again(self, ordinal: int, waiting: dict[int, Done], numbers: set[int]) -> None:
+        """Show a partition that had its turn before others changed something."""
+        done = waiting.pop(ordinal, None) if self._survey.exists(self._asset, ordinal, self._within) else None
+        if done is None:
+            self.sweep.settled(self._asset, ordinal, self._within)
+            return
+        again = self._still(self._survey.judge(self._asset, ordinal), done, numbers)
+        numbers.update(() if again.number is None else (again.number,))
+        self._show(again)
+        self._publisher.add(again)
 
     def _still(self, judged: Judgement, done: Done, numbers: Container[int]) -> Done:
         """Return a finished partition as it is to be published, now that others changed something.
@@ -222,7 +242,7 @@ class Worker:
         return replace(self._finisher.finish(judged, done.lease), reason=done.reason)
 
     def _id(self, ordinal: int) -> int:
-        return self._batch.names.id_of(self._asset.name, self._asset.grain.key(ordinal))
+        return self._batch.names.id_at(self._asset.name, ordinal)
 
     def _commit(self) -> None:
         """Write down what is finished, as it is to be now."""
@@ -248,22 +268,32 @@ class Worker:
             return
         made = real[done.number]
         self._computation.remember(made, self._computation.stored(done.number))
-        live, views = self._survey.facts.heads[self._asset.name], self._survey.tracks[self._asset.name].views
-        ordinal = done.judged.ordinal
-        if _materialization(live.get(ordinal)) == done.number:
-            live[ordinal] = live[ordinal]._replace(materialization=made)
-            views[ordinal] = views[ordinal]._replace(materialization=made)
+        track, ordinal = self._survey.tracks[self._asset.name], done.judged.ordinal
+        head = track.head(ordinal)
+        if head is not None and head.materialization == done.number:
+            track.replace(ordinal, made)
 
     # -- one partition
 
     def _bring(self, ordinal: int, lease: Lease) -> None:
         """Judge one partition anew, do what has to be done, and keep the result for the next commit."""
+        if not self._survey.exists(self._asset, ordinal, self._within):
+            self._survey.gone(self._asset, ordinal)
+            self._give_back(lease)
+            return
         self._publisher.begin()
         done = self._finisher.finish(self._survey.judge(self._asset, ordinal), lease)
         self._show(done)
         self._publisher.add(replace(done, reason=self._reasons[done.judged.key]))
         if self._publisher.due:
             self._commit()
+
+    def _give_back(self, lease: Lease) -> None:
+        """Release a partition that exists no longer."""
+        batch = self._batch
+        with batch.deployment.ledger.write() as connection:
+            leases.release(connection, batch.environment, batch.asset_id, [lease], batch.holder)
+        self._keeper.drop([lease])
 
     def _show(self, done: Done) -> None:
         """Let the partition's readers see the result; they are written down after it, or together with it."""
@@ -281,7 +311,3 @@ class Worker:
         if failed:
             roots = roots | judged.itself
         self._survey.show(self._asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue)
-
-
-def _materialization(head: Head | None) -> int | None:
-    return head.materialization if head else None

@@ -1,12 +1,13 @@
 """What a survey is given: the ledger's answers, and which partitions were asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tidemark.assets import Source
-from tidemark.ledger.heads import Head, Missing
+from tidemark.ledger.gaps import Gap
+from tidemark.ledger.heads import Head
 from tidemark.ledger.records import Known
 from tidemark.partitions import Grain, TimeGrain
 
@@ -18,17 +19,9 @@ class Delivered(NamedTuple):
     rejected: str | None
 
 
-class Gap(NamedTuple):
-    """A partition that its readers lack, or whose newest computation failed: what is missing, and when that is due."""
-
-    missing: Missing
-    undue: datetime | None = None
-    failed: bool = False
-
-
 @dataclass(frozen=True)
 class Upstream:
-    """An asset that another pipeline computes, as that pipeline's newest plan has left it.
+    """An asset that another pipeline computes, as that pipeline's newest plan and its workers have left it.
 
     Attributes:
         grain: how it is partitioned.
@@ -44,36 +37,56 @@ class Upstream:
     unreached: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The ledger's answers that a survey needs; all by asset name and ordinal.
+class Stored(NamedTuple):
+    """What the ledger keeps of some partitions of an asset, by ordinal; what is in neither does not exist."""
+
+    heads: dict[int, Head]
+    gaps: dict[int, Gap]
+
+
+class Facts(Protocol):
+    """The ledger's answers that a survey needs, by asset name and ordinal; read when first asked.
 
     Attributes:
-        heads: what is live.
-        delivered: what was observed of sources.
-        absent: what people declared absent.
         held: why assets (None) or partitions are held.
-        known: what is known of an asset's action keys, by (ordinal, action key); read when first asked.
         codes: id of each asset's present code version, None if the ledger has not met it.
         suites: digest of each gated asset's suite.
-        outcomes: what each suite said, by suite digest and data version.
         externals: the sources and assets of other pipelines that are read.
         seq: number of the ledger's newest change that is in these answers.
         made: id of the newest materialization that is in these answers.
 
     """
 
-    heads: dict[str, dict[int, Head]]
-    delivered: Mapping[str, Mapping[int, Delivered]] = field(default_factory=dict)
-    absent: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    held: Mapping[str, Mapping[int | None, str]] = field(default_factory=dict)
-    known: Callable[[str], Mapping[tuple[int, bytes], Known]] = lambda name: {}
-    codes: Mapping[str, int | None] = field(default_factory=dict)
-    suites: Mapping[str, bytes] = field(default_factory=dict)
-    outcomes: Mapping[bytes, dict[bytes, str]] = field(default_factory=dict)
-    externals: Mapping[str, Source | Upstream] = field(default_factory=dict)
-    seq: int = 0
-    made: int = 0
+    held: Mapping[str, Mapping[int | None, str]]
+    codes: Mapping[str, int | None]
+    suites: Mapping[str, bytes]
+    externals: Mapping[str, Source | Upstream]
+    seq: int
+    made: int
+
+    def stored(self, asset: str, ordinals: range | None) -> Stored:
+        """Return what is kept of a range of an asset's partitions; None: of all."""
+
+    def span(self, asset: str) -> range:
+        """Return a range in which all partitions are of which something is kept."""
+
+    def delivered(self, source: str, ordinals: Collection[int] | None) -> Mapping[int, Delivered]:
+        """Return what was observed of some partitions of a source; None: of all."""
+
+    def absent(self, source: str) -> frozenset[int]:
+        """Return which partitions of a source people declared absent."""
+
+    def known(self, asset: str, ordinal: int, action_key: bytes) -> Known:
+        """Return what is known of an action key."""
+
+    def expect(self, asset: str, ordinals: Collection[int]) -> None:
+        """Hear which partitions of an asset will be asked about: what is known of them is read in one go."""
+
+    def outcome(self, asset: str, version: bytes) -> str | None:
+        """Return what the asset's suite said of a data version; None: it was not asked, or there is no suite."""
+
+    def learn(self, asset: str, version: bytes, outcome: str) -> None:
+        """Hear what the asset's suite has just said."""
 
 
 class Selection(NamedTuple):
@@ -92,7 +105,7 @@ class Selection(NamedTuple):
 
     def forces(self, asset: str, key: str) -> bool:
         """Return whether a partition is to be computed whatever is known of it."""
-        return (asset, key) in self.force or (asset, None) in self.force
+        return bool(self.force) and ((asset, key) in self.force or (asset, None) in self.force)
 
 
 EVERYTHING = Selection()

@@ -1,5 +1,6 @@
 """What a survey says: of a partition as its readers see it, of what it reads, and of what is to be done with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +46,7 @@ class View(NamedTuple):
         undue: when what it waits for is due, or None.
         pending: whether it is still to be computed, and how surely.
         failed: its newest computation failed; the version is that of the last good head.
+        left: it is still to be computed, and nobody has asked for it.
 
     """
 
@@ -54,6 +56,7 @@ class View(NamedTuple):
     undue: datetime | None = None
     pending: Certainty | None = None
     failed: bool = False
+    left: bool = False
 
 
 class Member(NamedTuple):
@@ -64,22 +67,50 @@ class Member(NamedTuple):
     materialization: int | None
 
 
-@dataclass(frozen=True)
 class Read:
-    """What one input reads for one partition."""
+    """What one input reads for one partition.
 
-    input: Input
-    members: tuple[Member, ...]
-    digest: bytes
-    roots: Missing = FINAL
-    undue: datetime | None = None
-    pending: Certainty | None = None
-    failed: bool = False
+    Args:
+        input: the input.
+        members: what it reads, or a function that says so: a wide window is listed only where somebody asks,
+            which must be before anything that it reads is shown in another way.
+        digest: of what it reads, 32 bytes: what enters the action key.
+        present: whether there is any data.
+        roots: what is missing from it, at any depth.
+        undue: when what it waits for is due.
+        pending: whether something of it is still to be computed, and how surely.
+        failed: whether the newest computation or delivery of something of it failed.
+
+    """
+
+    __slots__ = ("_members", "digest", "failed", "input", "pending", "present", "roots", "undue")
+
+    def __init__(
+        self,
+        input: Input,
+        members: "tuple[Member, ...] | Callable[[], tuple[Member, ...]]",
+        digest: bytes,
+        present: bool,
+        roots: Missing = FINAL,
+        undue: datetime | None = None,
+        pending: Certainty | None = None,
+        failed: bool = False,
+    ) -> None:
+        self.input = input
+        self._members = members
+        self.digest = digest
+        self.present = present
+        self.roots = roots
+        self.undue = undue
+        self.pending = pending
+        self.failed = failed
 
     @property
-    def present(self) -> bool:
-        """Whether there is any data."""
-        return any(each.version is not None for each in self.members)
+    def members(self) -> tuple[Member, ...]:
+        """What is read, oldest first."""
+        if not isinstance(self._members, tuple):
+            self._members = self._members()
+        return self._members
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Reads: what one input reads for one partition, and the digest of it that enters the action key."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 
 from tidemark.assets import Input
-from tidemark.hashing import digest
-from tidemark.ledger.heads import Missing
+from tidemark.hashing import canonical, digest
+from tidemark.ledger.heads import FINAL, Missing
 from tidemark.survey.judgement import Certainty, Member, Read, View
 from tidemark.survey.tracks import Track
+
+ABSENT = digest("absent")
 
 
 def absence(read: Read) -> str:
@@ -24,52 +27,83 @@ def absence(read: Read) -> str:
     return f"{read.input.upstream} is absent: {key} was not delivered, was withdrawn or was declared absent"
 
 
+_ONE = canonical("one")
+
+
+def one_digest(key: str, version: bytes) -> bytes:
+    """Return the digest of a read of one partition with data: ``digest("one", key, version)``, for many of them."""
+    text = key.encode()
+    size = len(_ONE) + 9 + len(text) + 9 + len(version)
+    framed = b"Q%b%bS%b%bY%b%b" % (
+        size.to_bytes(8, "big"),
+        _ONE,
+        len(text).to_bytes(8, "big"),
+        text,
+        len(version).to_bytes(8, "big"),
+        version,
+    )
+    return hashlib.sha256(framed).digest()
+
+
 def read_one(read: Input, track: Track, ordinal: int | None) -> Read:
     """Read one partition; ``None``: there is none in reach."""
     if ordinal is None:
-        return Read(read, (), digest("absent"))
-    view = track.views.get(ordinal)
-    member = Member(track.grain.key(ordinal), view.version if view else None, view.materialization if view else None)
-    # Which partition has no data is no matter to the function: it gets None.
-    hashed = digest("absent") if member.version is None else digest("one", member.key, member.version)
+        return Read(read, (), ABSENT, False)
+    view, key = track.view(ordinal), track.grain.key(ordinal)
     if view is None:
-        return Read(read, (member,), hashed)
-    return Read(read, (member,), hashed, view.roots, view.undue, view.pending, view.failed)
+        return Read(read, (Member(key, None, None),), ABSENT, False)
+    members = (Member(key, view.version, view.materialization),)
+    # Which partition has no data is no matter to the function: it gets None.
+    hashed = ABSENT if view.version is None else one_digest(key, view.version)
+    return Read(read, members, hashed, view.version is not None, view.roots, view.undue, view.pending, view.failed)
 
 
-def _joined(views: list[View]) -> tuple[Missing, datetime | None, Certainty | None, bool]:
+def _joined(views: Iterable[View]) -> tuple[Missing, datetime | None, Certainty | None, bool]:
     """Return what holds for several views together: all roots, the last due time, the least certainty, any failure."""
-    roots = frozenset().union(*(view.roots for view in views if view.roots))
-    undue = max((view.undue for view in views if view.undue), default=None)
-    pendings = {view.pending for view in views if view.pending}
-    pending = None if not pendings else Certainty.MAY if Certainty.MAY in pendings else Certainty.WILL
-    return roots, undue, pending, any(view.failed for view in views)
+    roots: list[Missing] = []
+    undue, pending, failed = None, None, False
+    for view in views:
+        if view.roots:
+            roots.append(view.roots)
+        if view.undue is not None and (undue is None or view.undue > undue):
+            undue = view.undue
+        if view.pending is not None:
+            pending = Certainty.MAY if Certainty.MAY in (pending, view.pending) else Certainty.WILL
+        failed = failed or view.failed
+    return FINAL.union(*roots) if roots else FINAL, undue, pending, failed
 
 
 def read_window(read: Input, track: Track, ordinals: range, *, waits: bool) -> Read:
     """Read every partition of a range that exists, oldest first; those not yet due only if it waits for them."""
-    hashed = hashlib.sha256(b"window")
-    members: list[Member] = []
-    views: list[View] = []
-    for ordinal in track.within(ordinals):
-        view = track.views.get(ordinal)
-        if view is None or (view.undue is not None and not waits):
-            continue
-        views.append(view)
-        members.append(Member(track.grain.key(ordinal), view.version, view.materialization))
-        if view.version is not None:
-            # What is absent needs no entry: when it comes, it adds one.
-            hashed.update(track.member(ordinal, view.version))
-    roots, undue, pending, failed = _joined(views)
-    return Read(read, tuple(members), hashed.digest(), roots, undue, pending, failed)
+
+    def counts(view: View | None) -> bool:
+        return view is not None and (view.undue is None or waits)
+
+    def members() -> tuple[Member, ...]:
+        found = ((ordinal, track.view(ordinal)) for ordinal in track.within(ordinals))
+        return tuple(
+            Member(track.grain.key(ordinal), view.version, view.materialization)
+            for ordinal, view in found
+            if view is not None and counts(view)
+        )
+
+    odd = (track.view(ordinal) for ordinal in track.odd(ordinals))
+    roots, undue, pending, failed = _joined(view for view in odd if view is not None and counts(view))
+    ends = track.ends(ordinals)
+    # What is absent needs no entry: when it comes, it adds one.
+    hashed = track.digest(*ends) if ends else ABSENT_WINDOW
+    return Read(read, members, hashed, ends is not None, roots, undue, pending, failed)
+
+
+ABSENT_WINDOW = digest("window")
 
 
 def read_newest(read: Input, track: Track, ordinals: range, *, waits: bool) -> Read:
     """Read the newest partition with data; what is newer and should have been there stays known as missing."""
     views: list[View] = []
     chosen: Member | None = None
-    for ordinal in reversed(track.within(ordinals)):
-        view = track.views.get(ordinal)
+    for ordinal in track.backwards(ordinals):
+        view = track.view(ordinal)
         if view is None or (view.undue is not None and not waits):
             continue
         views.append(view)
@@ -77,5 +111,6 @@ def read_newest(read: Input, track: Track, ordinals: range, *, waits: bool) -> R
             chosen = Member(track.grain.key(ordinal), view.version, view.materialization)
             break
     roots, undue, pending, failed = _joined(views)
-    hashed = digest("one", chosen.key, chosen.version) if chosen else digest("absent")
-    return Read(read, (chosen,) if chosen else (), hashed, roots, undue, pending, failed)
+    if chosen is None or chosen.version is None:
+        return Read(read, (), ABSENT, False, roots, undue, pending, failed)
+    return Read(read, (chosen,), one_digest(chosen.key, chosen.version), True, roots, undue, pending, failed)

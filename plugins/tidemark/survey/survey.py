@@ -1,24 +1,23 @@
-"""Judging every partition of a pipeline, in an order in which no judgement has to be taken back."""
+"""Judging a partition of a pipeline from what its inputs are now, after all that it reads was judged."""
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.hashing import canonical
 from tidemark.ledger.heads import FINAL, Head, Missing
-from tidemark.ledger.records import UNKNOWN
 from tidemark.mappings import Newest, Previous, Window
 from tidemark.partitions import Grain, TimeGrain
-from tidemark.survey.given import EVERYTHING, Facts, Selection
+from tidemark.survey.given import EVERYTHING, Delivered, Facts, Selection, Upstream
 from tidemark.survey.judgement import STANDING, Certainty, Judgement, Read, State, View
 from tidemark.survey.reads import absence, read_newest, read_one, read_window
-from tidemark.survey.tracks import Track, external_track, is_closed, source_track
+from tidemark.survey.sources import external_view, is_closed, source_view
+from tidemark.survey.tracks import Track
 
 # Part of every action key: raised when keys must not be comparable with those of an earlier Tidemark.
-SCHEME_VERSION = 1
+SCHEME_VERSION = 2
 
 # A first exception may have been bad luck: the next plan tries the key once more, then only a person does.
 ATTEMPTS = 2
@@ -26,18 +25,34 @@ ATTEMPTS = 2
 BLOCKED = "blocked"  # the gate's word for a critical failure
 
 
+@dataclass(frozen=True)
+class Edges:
+    """Where everything begins, as a plan has found it: what a later plan takes as given while it is so.
+
+    Attributes:
+        first: ordinal of the first partition of each source, and of each asset of another pipeline; None: it has none.
+        begins: the instant before which no partition of an asset exists; None: none does.
+
+    """
+
+    first: Mapping[str, int | None] = field(default_factory=dict)
+    begins: Mapping[str, datetime | None] = field(default_factory=dict)
+
+
 class Survey:
-    """The state of a pipeline at one as-of instant; asked asset by asset, in the pipeline's order.
+    """The state of a pipeline at one as-of instant.
 
     Args:
         pipeline: the definitions.
-        facts: the ledger's answers; heads are kept up to date here as they are shown.
+        facts: the ledger's answers.
         as_of: the instant that is taken for now.
         selection: which partitions were asked for.
         planning: what is still to be computed will be, before its readers are; otherwise readers are computed now, so
             that it counts as missing.
         tried_after: id of the newest materialization when the plan that is worked off was made: what has failed since
             was tried for it, by whomever.
+        since: the instant of the plan that left heads and gaps as they are; None: as-of.
+        edges: where that plan found everything to begin; None: to be found out.
 
     """
 
@@ -50,61 +65,77 @@ class Survey:
         *,
         planning: bool = True,
         tried_after: int | None = None,
+        since: datetime | None = None,
+        edges: Edges | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.planning = planning
         self.tried_after = tried_after
         self.as_of = as_of
         self.selection = selection
-        self._prefixes: dict[str, hashlib._Hash] = {}
-        self.begin(facts)
+        self._prefixes: dict[str, bytes] = {}
+        self.begin(facts, since=since, edges=edges)
 
-    def begin(self, facts: Facts) -> None:
+    def begin(self, facts: Facts, *, since: datetime | None = None, edges: Edges | None = None) -> None:
         """Forget every judgement, and begin again from other answers of the ledger."""
         self.facts = facts
+        self.rejected: dict[tuple[str, int], str] = {}
+        self.first = dict(edges.first) if edges else {}
+        self.begins = dict(edges.begins) if edges else {}
         self.tracks: dict[str, Track] = {}
-        for source in self.pipeline.sources:
-            self.tracks[source.name] = source_track(source, facts, self.as_of)
-        for name, upstream in facts.externals.items():
-            if isinstance(upstream, Source):
-                self.tracks[name] = source_track(upstream, facts, self.as_of)
-            else:
-                self.tracks[name] = external_track(name, upstream, facts, self.as_of)
+        before = since or self.as_of
+        upstreams = {each.name: each for each in self.pipeline.sources} | dict(facts.externals)
+        for name, upstream in upstreams.items():
+            closes_after = upstream.closes_after if isinstance(upstream, Upstream) else None
+            self.tracks[name] = Track(name, upstream.grain, facts, _closedness(upstream.grain, closes_after, before))
+        for asset in self.pipeline.assets:
+            was_closed = _closedness(asset.grain, asset.closes_after, before)
+            self.tracks[asset.name] = Track(asset.name, asset.grain, facts, was_closed)
+        self.upstreams: Mapping[str, Source | Upstream] = upstreams
 
-    def judge_all(self, assets: Iterable[Asset]) -> Iterable[Judgement]:
-        """Judge every partition of some assets, given in the pipeline's order, each before what reads it.
+    def become(self, other: "Survey") -> None:
+        """Take over all that another survey of the same pipeline has seen."""
+        self.__dict__.update(other.__dict__)
 
-        These are the partitions that exist, and those that have a head and exist no longer.
-        """
-        for asset in assets:
-            self.open(asset)
-            for ordinal in self.tracks[asset.name].existing:
-                yield self.settle(asset, self.judge(asset, ordinal))
-            yield from self._gone(asset)
+    @property
+    def edges(self) -> Edges:
+        """Where everything begins."""
+        return Edges(self.first, self.begins)
 
-    def _gone(self, asset: Asset) -> Iterable[Judgement]:
-        """Judge heads of partitions that exist no longer, since what they read was withdrawn: they must go."""
-        live = self.facts.heads.get(asset.name, {})
-        for ordinal in sorted(live.keys() - self.tracks[asset.name].views.keys()):
-            key, head = asset.grain.key(ordinal), live.pop(ordinal)
-            reason = "the partition exists no longer: what it is made from was withdrawn"
-            yield Judgement(asset.name, ordinal, key, State.WAITING, None, (), FINAL, reason, head, void=True)
+    # -- what others deliver and compute
 
-    def open(self, asset: Asset) -> Track:
-        """Find out which partitions of an asset exist; its upstreams were opened before."""
-        track = Track(asset.grain)
-        track.begins = self._begins(asset)
-        track.existing = self._existing(asset, track)
-        if isinstance(asset.grain, TimeGrain) and track.existing:
-            first = asset.grain.begins(track.existing[0])
-            track.begins = min(track.begins or first, first)  # what is kept may be older than its inputs are by now
-        self.tracks[asset.name] = track
-        return track
+    def look(self, name: str, ordinal: int, delivered: Delivered | None) -> None:
+        """Show a partition of a source, or of another pipeline's asset, to its readers as it is now."""
+        track, upstream = self.tracks[name], self.upstreams[name]
+        head = track.head(ordinal)
+        if isinstance(upstream, Upstream):
+            track.show(ordinal, head, external_view(name, upstream, ordinal, head, self.as_of))
+            return
+        absent = ordinal in self.facts.absent(name)
+        if delivered is not None and delivered.there and delivered.rejected is not None and not absent:
+            self.rejected[name, ordinal] = delivered.rejected
+        there = delivered is not None and delivered.there
+        view = None
+        if there or self._expects(upstream, ordinal):
+            view = source_view(upstream, ordinal, head, delivered, absent, self.as_of)
+        track.show(ordinal, head, view)
 
-    def _begins(self, asset: Asset) -> datetime | None:
+    def _expects(self, source: Source, ordinal: int) -> bool:
+        """Return whether a partition is expected by now, from the source's first on."""
+        grain = source.grain
+        if source.expected is None or not isinstance(grain, TimeGrain):
+            return False
+        first = grain.first if grain.first is not None else self.first.get(source.name)
+        return (
+            first is not None and first <= ordinal and grain.begins(ordinal) <= self.as_of and source.expects(ordinal)
+        )
+
+    # -- which partitions exist
+
+    def begins_of(self, asset: Asset) -> datetime | None:
         """Return the latest start among an asset's inputs; what may be absent delays nothing."""
         timed = [
-            (self.tracks[read.upstream].begins, read.optional)
+            (self._begins_upstream(read.upstream), read.optional)
             for read in asset.inputs
             if read.upstream != asset.name and isinstance(self.tracks[read.upstream].grain, TimeGrain)
         ]
@@ -117,25 +148,15 @@ class Survey:
         # Where nothing is needed there is something to say from the first of what may be absent.
         return max(known, default=min((begins for begins, _ in timed if begins is not None), default=None))
 
-    def _existing(self, asset: Asset, track: Track) -> list[int]:
-        """Return the partitions that exist: in the asset's range, with each `same` input; and those that are kept."""
-        needed = [
-            (read.mapping, self.tracks[read.upstream])
-            for read in asset.inputs
-            if read.mapping.name == "same" and not read.optional
-        ]
-        found = {
-            ordinal
-            for ordinal in self._range(asset.grain, track.begins)
-            if all(
-                mapping.ordinals(asset.grain, upstream.grain, ordinal)[0] in upstream.views
-                for mapping, upstream in needed
-            )
-        }
-        return sorted(found | self._kept(asset))
+    def _begins_upstream(self, name: str) -> datetime | None:
+        if name not in self.first:
+            return self.begins.get(name)
+        first, grain = self.first[name], self.tracks[name].grain
+        return grain.begins(first) if first is not None and isinstance(grain, TimeGrain) else None
 
-    def _range(self, grain: Grain, begins: datetime | None) -> range:
-        """Return the partitions from a start to now; all there are, if the grain is not one of time."""
+    def range_of(self, asset: Asset) -> range:
+        """Return the partitions from an asset's start to now; all there are, if its grain is not one of time."""
+        grain, begins = asset.grain, self.begins.get(asset.name)
         if not isinstance(grain, TimeGrain):
             return range(len(getattr(grain, "keys", ("all",))))
         if begins is None:
@@ -145,19 +166,46 @@ class Survey:
             first += 1
         return range(first, grain.last_ended(self.as_of) + 1)
 
-    def _kept(self, asset: Asset) -> set[int]:
-        """Return the partitions whose heads are given, whatever becomes of what they were made from."""
+    def exists(self, asset: Asset, ordinal: int, within: range) -> bool:
+        """Return whether a partition exists: in its asset's range, with each `same` input; or because it is kept."""
+        if ordinal in within and all(
+            self.tracks[read.upstream].view(
+                read.mapping.ordinals(asset.grain, self.tracks[read.upstream].grain, ordinal)[0]
+            )
+            is not None
+            for read in asset.inputs
+            if read.mapping.name == "same" and not read.optional
+        ):
+            return True
+        return self.keeps(asset, ordinal)
+
+    def keeps(self, asset: Asset, ordinal: int) -> bool:
+        """Return whether a partition's head is given, whatever becomes of what it was made from."""
         if asset.closes_after is None and not self.facts.held.get(asset.name):
-            return set()
-        live = self.facts.heads.get(asset.name, {})
-        return {each for each in live if self.held(asset.name, each) is not None or self.closed(asset, each)}
+            return False
+        if self.tracks[asset.name].head(ordinal) is None:
+            return False
+        return self.held(asset.name, ordinal) is not None or self.closed(asset, ordinal)
+
+    def gone(self, asset: Asset, ordinal: int) -> Judgement | None:
+        """Judge the head of a partition that exists no longer, since what it read was withdrawn: it must go."""
+        track = self.tracks[asset.name]
+        head = track.head(ordinal)
+        track.show(ordinal, None, None)
+        if head is None:
+            return None
+        reason = "the partition exists no longer: what it is made from was withdrawn"
+        key = asset.grain.key(ordinal)
+        return Judgement(asset.name, ordinal, key, State.WAITING, None, (), FINAL, reason, head, void=True)
+
+    # -- one partition
 
     def judge(self, asset: Asset, ordinal: int) -> Judgement:
         """Judge one partition from what its inputs are now."""
         reads = tuple(self._read(asset, read, ordinal) for read in asset.inputs)
         key = asset.grain.key(ordinal)
-        head = self.facts.heads.get(asset.name, {}).get(ordinal)
-        roots = frozenset().union(*(read.roots for read in reads))
+        head = self.tracks[asset.name].head(ordinal)
+        roots = FINAL.union(*(read.roots for read in reads))
         judgement = Judgement(asset.name, ordinal, key, State.WAITING, None, reads, roots, head=head)
         judged = self._waits(asset, judgement) or self._decided(asset, judgement)
         if judged.state in STANDING and head is not None:
@@ -234,12 +282,10 @@ class Survey:
 
     def _changed(self, asset: Asset, judged: Judgement, action_key: bytes) -> Judgement:
         """Judge a partition whose action key is not its head's, by what is known of that key."""
-        known = self.facts.known(asset.name).get((judged.ordinal, action_key), UNKNOWN)
+        known = self.facts.known(asset.name, judged.ordinal, action_key)
         judged = replace(judged, known=known, certainty=Certainty.WILL)
         if known.data_version is not None:
-            suite = self.facts.suites.get(asset.name)
-            outcome = self.facts.outcomes.get(suite, {}).get(known.data_version) if suite else None
-            if outcome == BLOCKED:
+            if self.facts.outcome(asset.name, known.data_version) == BLOCKED:
                 reason = f"its candidate {known.data_version.hex()[:12]} did not pass the gate {asset.gate!r}"
                 return replace(judged, state=State.BLOCKED, reason=reason, certainty=None)
             return replace(judged, state=State.KNOWN, unchecked=self._unchecked(asset, known.data_version))
@@ -250,8 +296,7 @@ class Survey:
         return replace(judged, state=State.STALE)
 
     def _unchecked(self, asset: Asset, version: bytes) -> bool:
-        suite = self.facts.suites.get(asset.name)
-        return suite is not None and version not in self.facts.outcomes.get(suite, {})
+        return asset.name in self.facts.suites and self.facts.outcome(asset.name, version) is None
 
     def held(self, asset: str, ordinal: int) -> str | None:
         """Return why a partition, or all of its asset, is held; None if it is not."""
@@ -278,7 +323,7 @@ class Survey:
             # asked for, and is still to be computed though it is not planned any more, failed or was never reached.
             roots = judged.roots_with_itself
             judged = judged if selected else replace(judged, certainty=None, roots=roots)
-            self.show(asset, judged.ordinal, judged.head, roots, failed=selected)
+            self.show(asset, judged.ordinal, judged.head, roots, failed=selected, left=not selected)
             return judged
         head = None if judged.void else judged.head
         failed = judged.state in (State.BLOCKED, State.FAILED)
@@ -300,20 +345,23 @@ class Survey:
         failed: bool,
         undue: datetime | None = None,
         pending: Certainty | None = None,
+        left: bool = False,
     ) -> None:
         """Let readers of a partition see what it is now."""
-        heads = self.facts.heads.setdefault(asset.name, {})
-        if head is None:
-            heads.pop(ordinal, None)
-        else:
-            heads[ordinal] = head
-            if self.closed(asset, ordinal):
-                roots = FINAL  # what is closed counts as final for its readers
+        if head is not None and roots and self.closed(asset, ordinal):
+            roots = FINAL  # what is closed counts as final for its readers
         version, made = (head.data_version, head.materialization) if head else (None, None)
         undue = undue if head is None else None
-        self.tracks[asset.name].views[ordinal] = View(version, made, roots, undue, pending, failed)
+        view = View(version, made, roots, undue, pending, failed, left)
+        self.tracks[asset.name].show(ordinal, head, view)
 
     def _action_key(self, asset: Asset, key: str, reads: tuple[Read, ...]) -> bytes:
+        parts = [self.prefix(asset), canonical(key)]
+        parts += [canonical((read.input.parameter, read.input.upstream, read.digest)) for read in reads]
+        return hashlib.sha256(b"".join(parts)).digest()
+
+    def prefix(self, asset: Asset) -> bytes:
+        """Return what all action keys of an asset begin with: the recipe."""
         prefix = self._prefixes.get(asset.name)
         if prefix is None:
             # How rows are sorted before they are stored is part of what readers get, and so of the recipe.
@@ -325,12 +373,8 @@ class Survey:
                 asset.key,
                 asset.ordered,
             )
-            prefix = self._prefixes[asset.name] = hashlib.sha256(canonical(recipe))
-        hashed = prefix.copy()
-        hashed.update(canonical(key))
-        for read in reads:
-            hashed.update(canonical((read.input.parameter, read.input.upstream, read.digest)))
-        return hashed.digest()
+            prefix = self._prefixes[asset.name] = canonical(recipe)
+        return prefix
 
     def _read(self, asset: Asset, read: Input, ordinal: int) -> Read:
         track = self.tracks[read.upstream]
@@ -346,6 +390,9 @@ class Survey:
         if isinstance(read.mapping, Newest):
             return read_newest(read, track, ordinals, waits=not timeless)
         if isinstance(read.mapping, Previous):
-            place = bisect_left(track.existing, ordinals.stop)
-            return read_one(read, track, track.existing[place - 1] if place else None)
+            return read_one(read, track, track.before(ordinals.stop))
         return read_one(read, track, ordinals[0])
+
+
+def _closedness(grain: Grain, closes_after: timedelta | None, as_of: datetime) -> Callable[[int], bool]:
+    return lambda ordinal: is_closed(grain, closes_after, ordinal, as_of)

@@ -71,7 +71,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "partition",
-        sa.Column("id", Identity, autoincrement=True, nullable=False),
+        sa.Column("id", Identity, autoincrement=False, nullable=False),
         sa.Column("scheme", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("starts_at", Instant(), nullable=True),

@@ -1,0 +1,198 @@
+"""What has changed since a pipeline's newest plan, so that the next one looks at nothing else.
+
+What can change a decision: deliveries, heads, declarations and holds (numbered changes of the ledger), what that plan
+left to be done, what other pipelines lack by now, the definitions, and the clock. Where the definitions changed, or
+where everything begins, there is no such start, and everything is looked at.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from tidemark.assets import Pipeline
+from tidemark.deployment import Deployment
+from tidemark.facts import LedgerFacts, Names, definitions_digest
+from tidemark.ledger import gaps, heads, plans
+from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.plans import StoredPlan
+from tidemark.survey import Changes, EdgeMovedError, Edges, Selection, Survey, Sweep, Upstream
+from tidemark.survey.clock import ticked
+
+
+def edges_data(edges: Edges) -> dict[str, Any]:
+    """Return where everything begins as JSON keeps it."""
+    begins = {name: each.isoformat() if each else None for name, each in edges.begins.items()}
+    return {"first": dict(edges.first), "begins": begins}
+
+
+def edges_from(data: Mapping[str, Any]) -> Edges:
+    """Return what :func:`edges_data` wrote."""
+    begins = {name: datetime.fromisoformat(each) if each else None for name, each in data["begins"].items()}
+    return Edges(data["first"], begins)
+
+
+class _Found:
+    """Changes as they are collected."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._assets = {number: name for name, number in names.assets.items()}
+        self.changes = Changes({name: set() for name in names.assets}, {name: set() for name in names.assets})
+
+    def concerns(self, asset_id: int) -> bool:
+        """Return whether an asset is one of the pipeline's, or read by it."""
+        return asset_id in self._assets
+
+    def add(self, to: Mapping[str, set[int]], partitions: Iterable[tuple[int, int]]) -> None:
+        """Add partitions, as (asset id, partition id); lost keys and others' assets are left out."""
+        for asset_id, number in partitions:
+            name = self._assets.get(asset_id)
+            ordinal = self._names.ordinal(name, number) if name is not None else None
+            if name is not None and ordinal is not None:
+                to[name].add(ordinal)
+
+
+def changes_since(
+    connection: sa.Connection,
+    facts: LedgerFacts,
+    base: StoredPlan | None,
+    *,
+    definitions: bytes,
+    as_of: datetime,
+    selection: Selection,
+) -> Changes | None:
+    """Return what may be otherwise than a plan has left it; None: that plan is no start.
+
+    Args:
+        connection: the transaction in which facts are read.
+        facts: the ledger's answers.
+        base: the plan.
+        definitions: digest of the definitions as they are now.
+        as_of: the instant that is taken for now.
+        selection: which partitions were asked for.
+
+    """
+    if base is None or base.definitions != definitions or as_of < base.as_of:
+        return None
+    found = _Found(facts.names)
+    judge, tell = found.changes
+    environment, pipeline = facts.environment, facts.pipeline
+    changed = [
+        each
+        for each in heads.changes_since(connection, base.settled)
+        if found.concerns(each.asset_id) and each.environment in (None, heads.PROD, environment)
+    ]
+    if any(each.partition_id is None for each in changed):
+        return None  # all of an asset
+    found.add(tell, ((each.asset_id, each.partition_id) for each in changed if each.partition_id is not None))
+    found.add(judge, gaps.open_ones(connection, environment, pipeline.name, as_of))
+    found.add(judge, plans.left_over(connection, base.id))
+    for name, ordinals in _of_others(connection, facts):
+        judge[name].update(ordinals)
+    for name, ordinals in ticked(pipeline, facts.externals, base.as_of, as_of).items():
+        judge[name].update(ordinals)
+    for name, ordinals in _forced(facts, selection):
+        judge[name].update(ordinals)
+    return found.changes
+
+
+def _of_others(connection: sa.Connection, facts: LedgerFacts) -> Iterator[tuple[str, Iterable[int]]]:
+    """Yield what other pipelines lack by now of what is read of them, and what they have lacked."""
+    for name, upstream in facts.externals.items():
+        if isinstance(upstream, Upstream):
+            kept = gaps.read(connection, facts.environment, facts.pipeline.name, facts.names.assets[name])
+            yield name, {*upstream.gaps, *upstream.unreached, *facts.names.by_ordinal(name, kept)}
+
+
+def _forced(facts: LedgerFacts, selection: Selection) -> Iterator[tuple[str, Iterable[int]]]:
+    """Yield what a person wants to be computed whatever is known of it."""
+    for name, key in selection.force:
+        if key is not None:
+            yield name, {facts.pipeline[name].grain.ordinal(key)}
+        else:
+            stored = facts.stored(name, None)
+            yield name, {*stored.heads, *stored.gaps}
+
+
+def survey_since(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    stored: StoredPlan,
+    selection: Selection,
+    *,
+    connection: sa.Connection | None = None,
+) -> tuple[Survey, Sweep]:
+    """Return the survey of those who work off a stored plan, or look at what became of it, and the sweep over it.
+
+    Args:
+        deployment: where.
+        pipeline: the definitions.
+        names: ids.
+        stored: the plan.
+        selection: what was asked for, as far as it is still to be done.
+        connection: a transaction in which everything is read; None: each answer is read when it is asked for.
+
+    """
+    facts = LedgerFacts(deployment, pipeline, names, connection)
+    with nullcontext(connection) if connection is not None else deployment.ledger.read() as reading:
+        changes = changes_since(
+            reading,
+            facts,
+            stored,
+            definitions=definitions_digest(deployment, pipeline, names.externals),
+            as_of=stored.as_of,
+            selection=selection,
+        )
+    edges = edges_from(stored.context["edges"]) if changes is not None else None
+    survey = Survey(
+        pipeline,
+        facts,
+        stored.as_of,
+        selection,
+        planning=False,
+        tried_after=stored.context["made"],
+        since=stored.as_of,
+        edges=edges,
+    )
+    try:
+        return survey, Sweep(survey, changes)
+    except EdgeMovedError:
+        survey.begin(facts)
+        return survey, Sweep(survey, None)
+
+
+def settle(
+    deployment: Deployment, pipeline: Pipeline, names: Names, plan_id: int, is_own: Callable[[heads.Changed], bool]
+) -> bool:
+    """Note that a plan was worked off and nobody has changed anything meanwhile, so that nobody looks at it all again.
+
+    Args:
+        deployment: where.
+        pipeline: whose plan it is.
+        names: ids.
+        plan_id: the plan.
+        is_own: whether a change was made by who worked it off.
+
+    Returns:
+        Whether that is so.
+
+    """
+    environments, mine = (None, heads.PROD, deployment.environment), set(names.assets.values())
+    with deployment.ledger.write() as connection:
+        take_turn(connection, Turn.HEADS)
+        newest = plans.newest(connection, deployment.environment, pipeline.name)
+        if newest is None or newest.id != plan_id:
+            return False
+        if heads.changed_since(
+            connection,
+            newest.settled,
+            (),
+            lambda each: each.environment in environments and each.asset_id in mine and not is_own(each),
+        ):
+            return False
+        plans.settle(connection, plan_id, heads.newest_change(connection))
+    return True

@@ -1,0 +1,66 @@
+"""Listings: the files of a source as they were last looked at, so that the next look sees at once which are others.
+
+Invariant: a file in a listing has the token of its partition's newest observation, which is settled and was made with
+the listing's basis. So a file that is listed again with its token has nothing to tell.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.registry import upsert
+from tidemark.ledger.schema import listing
+
+# Neither is in a file's name, nor in a token.
+_WITHIN, _BETWEEN = "\0", "\0\0"
+
+
+class Listing(NamedTuple):
+    """The files of a source.
+
+    Attributes:
+        basis: digest of what decides what a file says: how it is read, and what it must pass.
+        files: names and tokens, as :func:`packed` makes them.
+
+    """
+
+    basis: bytes
+    files: bytes
+
+
+def packed(files: Iterable[tuple[str, str]]) -> bytes:
+    """Return names and tokens as a listing keeps them, in the order given."""
+    return _BETWEEN.join([f"{name}{_WITHIN}{token}" for name, token in files]).encode("utf-8", "surrogatepass")
+
+
+def unpacked(files: bytes) -> set[tuple[str, str]]:
+    """Return the names and tokens that :func:`packed` was given."""
+    if not files:
+        return set()
+    pairs = (each.partition(_WITHIN) for each in files.decode("utf-8", "surrogatepass").split(_BETWEEN))
+    return {(name, token) for name, _, token in pairs}
+
+
+def read(connection: sa.Connection, environment: str, asset_id: int) -> Listing | None:
+    """Return what was last listed of a source in an environment."""
+    query = sa.select(listing.c.basis, listing.c.files).where(
+        listing.c.environment == environment, listing.c.asset_id == asset_id
+    )
+    row = connection.execute(query).first()
+    return Listing(*row) if row else None
+
+
+def write(
+    connection: sa.Connection, environment: str, asset_id: int, before: Listing | None, now: Listing | None
+) -> None:
+    """Replace a listing; where another look has replaced it meanwhile, or None comes, there is none afterwards."""
+    take_turn(connection, Turn.OBSERVATIONS)
+    if now is not None and read(connection, environment, asset_id) == before:
+        values = {"environment": environment, "asset_id": asset_id, **now._asdict()}
+        connection.execute(upsert(connection, listing), [values])
+    else:
+        connection.execute(
+            sa.delete(listing).where(listing.c.environment == environment, listing.c.asset_id == asset_id)
+        )
