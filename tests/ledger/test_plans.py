@@ -21,6 +21,7 @@ def write(book: Book, *items: tuple[int, int, int, str, str, bool], **changed: A
         "run": "run 1",
         "actor": "ada",
         "seq": 7,
+        "wakes_at": AS_OF,
         "definitions": b"\x01" * 32,
         "context": {"force": [["lines", ""]], "first": None},
     }
@@ -103,3 +104,31 @@ def test_an_environment_has_come_as_far_as_its_latest_instant(book: Book) -> Non
 def test_a_plan_that_is_not_there_is_refused(book: Book) -> None:
     with pytest.raises(UsageError, match="holds no plan 4711"), book.ledger.read() as connection:
         plans.read(connection, 4711)
+
+
+def test_a_plan_has_left_over_what_nobody_has_brought_to_a_result(book: Book) -> None:
+    first, second = book.parts("2011-01-05", "2011-01-06")
+    number = write(book, *((book.lines, each, 0, "will", "new", False) for each in (first, second)))
+    with book.ledger.write() as connection:
+        plans.write_outcomes(connection, number, [(book.lines, first, "failed", None)])
+        assert plans.left_over(connection, number) == [(book.lines, second)]
+
+
+def test_a_plan_is_settled_up_to_what_it_has_read_until_somebody_says_more(book: Book) -> None:
+    number = write(book)
+    with book.ledger.write() as connection:
+        assert plans.read(connection, number).settled == 7
+        plans.settle(connection, number, 9)
+        settled = plans.read(connection, number)
+    assert (settled.seq, settled.settled, settled.wakes_at) == (7, 9, AS_OF)
+
+
+def test_a_later_plan_of_the_pipeline_is_noticed_by_its_instant(book: Book) -> None:
+    first = write(book)
+    write(book, as_of=AS_OF + timedelta(9), pipeline="other")
+    with book.ledger.read() as connection:
+        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF) is None
+    write(book, as_of=AS_OF + timedelta(1))
+    with book.ledger.read() as connection:
+        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF) == AS_OF + timedelta(1)
+        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF + timedelta(1)) is None

@@ -31,8 +31,9 @@ def record(book: Book, status: str = COMPUTED, content: str = "a", error: str | 
 
 
 def known(book: Book) -> dict[tuple[int, bytes], Known]:
+    part = book.part()
     with book.ledger.read() as connection:
-        return records.known(connection, book.lines, environment="prod", suite=None)
+        return records.known(connection, book.lines, environment="prod", suite=None, partition_ids=[part])
 
 
 def test_a_materialization_is_read_as_it_was_written(book: Book) -> None:
@@ -80,6 +81,7 @@ def test_failures_of_an_action_key_are_counted_and_the_last_error_is_kept(book: 
 
 def test_failures_count_where_they_happened_and_under_their_suite(book: Book) -> None:
     """The result of a key is known everywhere."""
+    part = book.part()
     [number] = book.write(record(book))
     failed = replace(record(book, FAILED, error="first"), suite_digest=digest("suite"))
     book.write(record(book, FAILED, error="none"), failed)
@@ -91,7 +93,8 @@ def test_failures_count_where_they_happened_and_under_their_suite(book: Book) ->
             ("prod", digest("new")),
             ("branch", None),
         ):
-            [found] = records.known(connection, book.lines, environment=environment, suite=suite).values()
+            asked = {"environment": environment, "suite": suite, "partition_ids": [part]}
+            [found] = records.known(connection, book.lines, **asked).values()
             assert found.materialization == number
             counted[environment, suite] = (found.failures, found.error)
     assert counted == {
