@@ -19,6 +19,7 @@ from tidemark.partitions import (
     TimeGrain,
     Unpartitioned,
     Weekly,
+    clock_reaches,
     grain_of,
 )
 
@@ -193,6 +194,39 @@ def test_every_instant_lies_in_the_one_period_that_holds_it(grain: TimeGrain, in
 def test_periods_follow_each_other_without_a_gap(grain: TimeGrain, instant: datetime) -> None:
     ordinal = grain.containing(instant)
     assert grain.begins(ordinal - 1) <= grain.ends(ordinal - 1) == grain.begins(ordinal) <= grain.begins(ordinal + 1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "reached"),
+    [
+        ("Europe/London", "2011-07-01T12:00", "2011-07-01T11:00"),
+        ("Europe/London", "2011-03-27T01:00", "2011-03-27T01:00"),  # from here on left out
+        ("Europe/London", "2011-03-27T01:30", "2011-03-27T01:00"),  # left out
+        ("Europe/London", "2011-03-27T02:00", "2011-03-27T01:00"),  # shown again
+        ("Europe/London", "2011-10-30T01:30", "2011-10-30T00:30"),  # shown twice
+        ("America/Toronto", "1919-03-31T00:00", "1919-03-31T04:30"),  # from 23:30 to 0:30 left out
+        ("Australia/Lord_Howe", "2011-10-02T02:29", "2011-10-01T15:30"),
+        ("Pacific/Apia", "2011-12-30T23:59", "2011-12-30T10:00"),  # a day left out
+        ("Africa/Monrovia", "1972-01-07T00:30", "1972-01-07T00:44:30"),  # a gap that is no whole number of minutes
+    ],
+)
+def test_a_time_that_a_clock_leaves_out_is_reached_when_the_gap_ends(zone: str, local: str, reached: str) -> None:
+    assert clock_reaches(at(local, zone)) == at(reached, "UTC")
+
+
+@given(grains, instants)
+def test_the_first_period_since_an_instant_is_the_one_before_which_all_begin_earlier(
+    grain: TimeGrain, instant: datetime
+) -> None:
+    for moment in (instant, grain.begins(grain.containing(instant))):
+        first = grain.first_since(moment)
+        assert grain.begins(first - 1) < moment <= grain.begins(first)
+
+
+def test_the_first_period_since_the_day_that_apia_left_out_is_that_day() -> None:
+    day = Daily(tz="Pacific/Apia")
+    assert day.key(day.first_since(datetime(2011, 12, 30, 10, tzinfo=UTC))) == "2011-12-30"
+    assert day.key(day.containing(datetime(2011, 12, 30, 10, tzinfo=UTC))) == "2011-12-31"
 
 
 @given(st.sampled_from(sorted(available_timezones())), st.dates(date(1972, 1, 1), date(2037, 12, 31)))

@@ -44,14 +44,19 @@ class Mapping(ABC):
 
     @abstractmethod
     def ordinals(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
-        """Return the upstream ordinals that the reader's partition may read, oldest first."""
+        """Return the upstream ordinals that the reader's partition may read, oldest first.
+
+        The range of a later partition begins no earlier and ends no earlier, in this direction and in that of
+        :meth:`feeds`; except between static keys, which meet by name.
+        """
 
     @abstractmethod
     def feeds(self, reader: Grain, upstream: Grain, ordinal: int) -> range:
         """Return the reader's ordinals that may read the upstream's partition: the inverse of :meth:`ordinals`.
 
-        For grains that :meth:`check` allows, a reader is in the range if and only if its ``ordinals`` hold the
-        upstream's ordinal.
+        For grains that :meth:`check` allows, and partitions that have keys, a reader is in the range if and only if its
+        ``ordinals`` hold the upstream's ordinal. The range is empty where nobody reads it, and ends with ``BEGINNING``
+        or ``END`` where nothing ends it. It costs the same for any width.
         """
 
     def canonical(self) -> tuple[object, ...]:
