@@ -17,6 +17,7 @@ from tidemark.deployment import Deployment
 from tidemark.facts import LedgerFacts, Names, definitions_digest
 from tidemark.ledger import gaps, heads, plans
 from tidemark.ledger.database import Turn, take_turn
+from tidemark.ledger.gaps import Gap
 from tidemark.ledger.plans import StoredPlan
 from tidemark.survey import Changes, EdgeMovedError, Edges, Selection, Survey, Sweep, Upstream
 from tidemark.survey.clock import ticked
@@ -82,14 +83,16 @@ def changes_since(
     environment, pipeline = facts.environment, facts.pipeline
     changed = [
         each
-        for each in heads.changes_since(connection, base.settled)
+        for each in heads.changes_since(connection, base.seq if base.settled is None else base.settled)
         if found.concerns(each.asset_id) and each.environment in (None, heads.PROD, environment)
     ]
     if any(each.partition_id is None for each in changed):
         return None  # all of an asset
     found.add(tell, ((each.asset_id, each.partition_id) for each in changed if each.partition_id is not None))
     found.add(judge, gaps.open_ones(connection, environment, pipeline.name, as_of))
-    found.add(judge, plans.left_over(connection, base.id))
+    # While a plan is not settled, all that it asked for may have come out in any way.
+    found.add(judge, plans.places(connection, base.id, left_over=True))
+    found.add(tell, plans.places(connection, base.id, left_over=False) if base.settled is None else ())
     for name, ordinals in _of_others(connection, facts):
         judge[name].update(ordinals)
     for name, ordinals in ticked(pipeline, facts.externals, base.as_of, as_of).items():
@@ -166,13 +169,13 @@ def survey_since(
 
 
 def settle(
-    deployment: Deployment, pipeline: Pipeline, names: Names, plan_id: int, is_own: Callable[[heads.Changed], bool]
+    deployment: Deployment, survey: Survey, names: Names, plan_id: int, is_own: Callable[[heads.Changed], bool]
 ) -> bool:
     """Note that a plan was worked off and nobody has changed anything meanwhile, so that nobody looks at it all again.
 
     Args:
         deployment: where.
-        pipeline: whose plan it is.
+        survey: which knows what became of everything.
         names: ids.
         plan_id: the plan.
         is_own: whether a change was made by who worked it off.
@@ -181,18 +184,40 @@ def settle(
         Whether that is so.
 
     """
-    environments, mine = (None, heads.PROD, deployment.environment), set(names.assets.values())
+    environment, pipeline = deployment.environment, survey.pipeline.name
+    environments, mine = (None, heads.PROD, environment), set(names.assets.values())
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
-        newest = plans.newest(connection, deployment.environment, pipeline.name)
+        newest = plans.newest(connection, environment, pipeline)
         if newest is None or newest.id != plan_id:
             return False
         if heads.changed_since(
             connection,
-            newest.settled,
+            newest.seq,
             (),
             lambda each: each.environment in environments and each.asset_id in mine and not is_own(each),
         ):
             return False
+        write_gaps(connection, environment, pipeline, names, changed_gaps(survey))
         plans.settle(connection, plan_id, heads.newest_change(connection))
     return True
+
+
+def changed_gaps(survey: Survey) -> dict[str, dict[int, Gap | None]]:
+    """Return what has to be kept besides heads, where that is not what is kept, by asset and ordinal."""
+    return {name: found for name, track in survey.tracks.items() if (found := track.changed_gaps())}
+
+
+def write_gaps(
+    connection: sa.Connection,
+    environment: str,
+    pipeline: str,
+    names: Names,
+    changed: Mapping[str, Mapping[int, Gap | None]],
+) -> None:
+    """Write down what has to be kept besides heads, by asset and ordinal."""
+    for asset, found in changed.items():
+        grain = names.grains[asset]
+        names.ensure(connection, asset, [grain.key(ordinal) for ordinal, each in found.items() if each is not None])
+        met = {names.id_at(asset, ordinal): each for ordinal, each in found.items() if names.is_met(asset, ordinal)}
+        gaps.write(connection, environment, pipeline, names.assets[asset], met)

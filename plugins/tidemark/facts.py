@@ -431,7 +431,11 @@ def _upstream(connection: sa.Connection, deployment: Deployment, registered: reg
     name, grain = registered.name, registered.grain
     names = Names({name: registered.id}, {name: grain}, registry.scheme_ids(connection, [grain]))
     kept = names.by_ordinal(name, gaps.read(connection, environment, registered.pipeline, registered.id))
-    left = {number: None for asset_id, number in plans.left_over(connection, plan.id) if asset_id == registered.id}
+    left = {
+        number: None
+        for asset_id, number in plans.places(connection, plan.id, left_over=True)
+        if asset_id == registered.id
+    }
     unreached = names.by_ordinal(name, left)
     waits = {ordinal: Gap(frozenset({(name, grain.key(ordinal))})) for ordinal in unreached}
     return Upstream(grain, closes_after, {**kept, **waits}, frozenset(unreached))

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline
-from tidemark.changes import changes_since, edges_data, edges_from
+from tidemark.changes import changed_gaps, changes_since, edges_data, edges_from, write_gaps
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.explain import changed_inputs, reason_of, same_parameters
@@ -168,7 +168,7 @@ def make_plan(
         moves = [move for some in judgements.values() for each in some if (move := _move(names, each)) is not None]
         moves += _lost(connection, deployment, pipeline, names)
         due = gaps.next_due(connection, deployment.environment, pipeline.name, as_of)
-        changed = {name: found for name, track in survey.tracks.items() if (found := track.changed_gaps())}
+        changed = changed_gaps(survey)
         items = _items(connection, pipeline, names, facts, judgements, selection, slots)
     dues = [each.undue for found in changed.values() for each in found.values() if each is not None and each.undue]
     ticks = [next_tick(pipeline, facts.externals, as_of), due, *dues]
@@ -393,16 +393,12 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
     keys: dict[str, list[str]] = {}
     for item in plan.items:
         keys.setdefault(item.asset, []).append(item.key)
-    for asset, found in plan.gaps.items():
-        keys.setdefault(asset, []).extend(names.grains[asset].key(each) for each, gap in found.items() if gap)
     with deployment.ledger.write() as connection:
         for asset, some in keys.items():
             names.ensure(connection, asset, some)
         if plan.whole:
             gaps.forget(connection, deployment.environment, plan.pipeline, names.assets.values())
-        for asset, found in plan.gaps.items():
-            by_id = {names.id_at(asset, ordinal): gap for ordinal, gap in found.items()}
-            gaps.write(connection, deployment.environment, plan.pipeline, names.assets[asset], by_id)
+        write_gaps(connection, deployment.environment, plan.pipeline, names, plan.gaps)
         return plans.write(
             connection,
             environment=deployment.environment,

@@ -111,13 +111,14 @@ def test_a_plan_has_left_over_what_nobody_has_brought_to_a_result(book: Book) ->
     number = write(book, *((book.lines, each, 0, "will", "new", False) for each in (first, second)))
     with book.ledger.write() as connection:
         plans.write_outcomes(connection, number, [(book.lines, first, "failed", None)])
-        assert plans.left_over(connection, number) == [(book.lines, second)]
+        assert plans.places(connection, number, left_over=False) == [(book.lines, first), (book.lines, second)]
+        assert plans.places(connection, number, left_over=True) == [(book.lines, second)]
 
 
-def test_a_plan_is_settled_up_to_what_it_has_read_until_somebody_says_more(book: Book) -> None:
+def test_a_plan_is_settled_once_somebody_says_up_to_where(book: Book) -> None:
     number = write(book)
     with book.ledger.write() as connection:
-        assert plans.read(connection, number).settled == 7
+        assert plans.read(connection, number).settled is None
         plans.settle(connection, number, 9)
         settled = plans.read(connection, number)
     assert (settled.seq, settled.settled, settled.wakes_at) == (7, 9, AS_OF)

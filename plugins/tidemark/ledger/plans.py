@@ -23,7 +23,7 @@ class StoredPlan:
     run: str
     actor: str
     seq: int
-    settled: int
+    settled: int | None
     wakes_at: datetime | None
     definitions: bytes
     context: Mapping[str, Any]
@@ -65,7 +65,6 @@ def write(
         "run": run,
         "actor": actor,
         "seq": seq,
-        "settled": seq,
         "wakes_at": wakes_at,
         "definitions": definitions,
         "context": dict(context),
@@ -102,16 +101,16 @@ def newest(
     return StoredPlan(*row) if row else None
 
 
-def left_over(connection: sa.Connection, plan_id: int) -> list[tuple[int, int]]:
-    """Return the items of a plan that nobody has brought to a result, as (asset id, partition id)."""
-    query = sa.select(plan_item.c.asset_id, plan_item.c.partition_id).where(
-        plan_item.c.plan_id == plan_id, plan_item.c.outcome.is_(None)
-    )
+def places(connection: sa.Connection, plan_id: int, *, left_over: bool) -> list[tuple[int, int]]:
+    """Return the items of a plan as (asset id, partition id): all, or those that nobody has brought to a result."""
+    query = sa.select(plan_item.c.asset_id, plan_item.c.partition_id).where(plan_item.c.plan_id == plan_id)
+    if left_over:
+        query = query.where(plan_item.c.outcome.is_(None))
     return [(asset_id, number) for asset_id, number in connection.execute(query)]
 
 
 def settle(connection: sa.Connection, plan_id: int, seq: int) -> None:
-    """Note up to which change heads and gaps are what a plan's readers see."""
+    """Note that a plan is worked off, and that up to a change heads and gaps are what readers see."""
     connection.execute(sa.update(plan).where(plan.c.id == plan_id).values(settled=seq))
 
 

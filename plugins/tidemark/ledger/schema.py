@@ -306,7 +306,7 @@ plan = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("seq", Identity, nullable=False),  # the newest change that the plan has read
-    sa.Column("settled", Identity, nullable=False),  # up to here heads and gaps say what its pipeline's readers see
+    sa.Column("settled", Identity),  # worked off; up to here heads and gaps say what readers see
     sa.Column("wakes_at", Instant),  # when the clock alone changes something
     sa.Column("definitions", Digest, nullable=False),
     sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected; what lacks a head or failed

@@ -168,6 +168,5 @@ def run_plan(
         worker = Worker(deployment, pipeline, names, survey, sweep, asset, plan=stored, run=run, actor=actor, own=own)
         reports.append(worker.work(wanted[asset.name], progress))
         sweep = worker.sweep
-    if own:
-        settle(deployment, pipeline, names, prepared.plan_id, lambda each: each.seq in own)
+    settle(deployment, survey, names, prepared.plan_id, lambda each: each.seq in own)
     return reports

@@ -253,9 +253,11 @@ class Worker:
             finished = {(self._asset.name, done.judged.key) for done in made.published}
             selection = self._survey.selection
             self._survey.selection = selection._replace(force=selection.force - finished)
+            track = self._survey.tracks[self._asset.name]
             for done in made.published:
                 self._results[done.judged.key] = (done.result, done.detail)
                 self._remember(done, made.ids)
+                track.keep(done.judged.ordinal, track.gap(done.judged.ordinal))
             for done in made.dropped:
                 self._results[done.judged.key] = (Result.UNCHANGED, "another worker took it over")
             if not made.outdated:

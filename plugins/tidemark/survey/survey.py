@@ -323,9 +323,9 @@ class Survey:
             # asked for, and is still to be computed though it is not planned any more, failed or was never reached.
             roots = judged.roots_with_itself
             judged = judged if selected else replace(judged, certainty=None, roots=roots)
-            self.show(asset, judged.ordinal, judged.head, roots, failed=selected, left=not selected)
+            self.show(asset, judged.ordinal, self._to_be(judged), roots, failed=selected, left=not selected)
             return judged
-        head = None if judged.void else judged.head
+        head = self._to_be(judged)
         failed = judged.state in (State.BLOCKED, State.FAILED)
         roots = judged.roots
         if failed or (judged.state is State.HELD and head is None):
@@ -334,6 +334,13 @@ class Survey:
             roots = head.missing
         self.show(asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue, pending=judged.certainty)
         return judged
+
+    def _to_be(self, judged: Judgement) -> Head | None:
+        """Return a head as it is once the plan's moves are made."""
+        head = None if judged.void else judged.head
+        if head is None or judged.certainty is not None or not self.planning:
+            return head
+        return head._replace(missing=judged.marks)
 
     def show(
         self,

@@ -17,6 +17,9 @@ from tidemark.survey.judgement import Judgement
 from tidemark.survey.survey import Survey
 from tidemark.survey.verification import unverified
 
+# From so many readers on it is worth asking where there can be any.
+_MANY = 1000
+
 
 class EdgeMovedError(Exception):
     """Something begins earlier or later than the last plan has found: everything has to be looked at."""
@@ -70,7 +73,10 @@ class Sweep:
             survey.look(name, ordinal, delivered.get(ordinal))
         changed.update(ordinal for ordinal in ordinals if track.view(ordinal) != before[ordinal])
         if self._changes is not None:
-            self._check_edge(name, changed)
+            gone = {
+                ordinal for ordinal in ordinals if source and not (ordinal in delivered and delivered[ordinal].there)
+            }
+            self._check_edge(name, changed, gone)
 
     def _everything(self, name: str) -> set[int]:
         """Find out where a source begins, and return those of its partitions that are not plainly delivered."""
@@ -99,13 +105,16 @@ class Sweep:
         plain = {ordinal for ordinal in track.kept() & well if track.plain(ordinal) is not None}
         return (stored | there | expected) - plain
 
-    def _check_edge(self, name: str, changed: set[int]) -> None:
-        """Give up where a source begins elsewhere by now: the ranges of its readers hang on that."""
-        survey = self._survey
-        if not isinstance(survey.tracks[name].grain, TimeGrain):
+    def _check_edge(self, name: str, changed: set[int], gone: set[int]) -> None:
+        """Give up where a source begins elsewhere by now: the ranges of its readers hang on that.
+
+        A source is expected from its first file on, so it begins elsewhere too where only that file is gone.
+        """
+        first, track = self._survey.first.get(name), self._survey.tracks[name]
+        if not isinstance(track.grain, TimeGrain) or not changed:
             return
-        first, track = survey.first.get(name), survey.tracks[name]
-        if changed and (first is None or min(changed) < first or track.view(first) is None):
+        by_delivery = track.grain.first is None
+        if first is None or min(changed) < first or track.view(first) is None or (by_delivery and first in gone):
             raise EdgeMovedError(name)
 
     # -- assets
@@ -195,9 +204,15 @@ class Sweep:
             readers = read.mapping.feeds(asset.grain, track.grain, ordinal)
             if isinstance(read.mapping, Newest):
                 readers = self._up_to_next(asset.grain, read, ordinal, readers, last)
-            stop = readers.stop if last is None else min(readers.stop, last)
-            found.update(range(readers.start, stop))
+            if last is not None:
+                readers = range(readers.start, min(readers.stop, last))
+            found.update(self._reachable(asset, readers, within) if len(readers) > _MANY else readers)
         return found
+
+    def _reachable(self, asset: Asset, readers: range, within: range) -> range:
+        """Cut many partitions to where there can be any: in the asset's range, or where something is kept of it."""
+        starts = [each.start for each in (within, self._survey.facts.span(asset.name)) if each]
+        return range(max(readers.start, min(starts, default=readers.stop)), readers.stop)
 
     def _up_to_next(self, reader: Grain, read: Input, ordinal: int, readers: range, last: int | None) -> range:
         """Cut the readers of a newest partition to those that find no newer one with data.

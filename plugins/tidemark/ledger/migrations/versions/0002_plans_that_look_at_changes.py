@@ -76,6 +76,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_listing_asset_id_asset")),
         sa.PrimaryKeyConstraint("environment", "asset_id", name=op.f("pk_listing")),
     )
-    op.add_column("plan", sa.Column("settled", Identity, nullable=False, server_default="0"))
+    op.add_column("plan", sa.Column("settled", Identity, nullable=True))
     op.add_column("plan", sa.Column("wakes_at", Instant(), nullable=True))
     op.create_index("ix_plan_as_of", "plan", ["environment", "as_of"], unique=False)
