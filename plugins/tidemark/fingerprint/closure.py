@@ -3,17 +3,20 @@
 Invariants: the digest depends on what the code says and on which name stands for what, not on the order in which
 anything is defined, nor on where it stands. What is reached by ways that no link shows enters too: what a registry
 holds, what was bound to a name afterwards, and what statements with an effect of their own do when they are imported.
+What a local variable is called counts only where something in the closure could tell: a text that has its name as a
+word, or code that looks into frames.
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import FunctionType
 
-from tidemark.fingerprint.forms import Nested, form_of
+from tidemark.fingerprint.forms import Form, Nested, form_of, sees_names
 from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain
 from tidemark.fingerprint.modules import Link, Module, Name, StaleError, Statement, Whole, import_closure
-from tidemark.fingerprint.syntax import normal_form
+from tidemark.fingerprint.normal import normal_form
 from tidemark.fingerprint.texts import file_token
 from tidemark.hashing import digest
 
@@ -57,16 +60,23 @@ class Held:
 Node = Statement | Nested | Whole | Value | Held
 
 
+_Walk = list[tuple[Node, list[list[int]]]]  # nodes, each with the places in this list that its links lead to
+
+
 class Closure:
-    """The closure of one function, as it is walked.
+    """The closure of one function.
 
     Attributes:
-        nodes: the code that was reached, in the order in which it was.
+        nodes: the code that is reached, in the order in which it is.
         externals: full names of what it uses from outside the first-party code.
+
+    Args:
+        function: the function.
+        texts: what it reads as it runs, as far as it is known: names of variables may stand in it.
 
     """
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    def __init__(self, function: Callable[..., object], texts: Iterable[bytes] = ()) -> None:
         self.nodes: dict[Node, None] = {}
         encoder = Encoder()
         what = getattr(function, "__qualname__", type(function).__qualname__)
@@ -79,15 +89,48 @@ class Closure:
         self._loaded = set(import_closure(encoder.modules))
         self._named: dict[Name, list[Node]] = {}
         self._behind: dict[Name, list[Statement | Whole]] = {}
+        self._main = self._walk_from(self._root)
+        self._more: list[_Walk] = []
+        while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
+            # All of them are taken before any is marked, so that their order has no part in which are.
+            self._more += [self._walk_from(node) for node in pending]
+        self._texts = [*texts, *(node.encoded for node in self.nodes if isinstance(node, (Value, Held)))]
 
     def digest(self) -> bytes:
         """Return the digest of everything that the function can reach."""
-        main = self._digest_from(self._root)
-        more: set[bytes] = set()
-        while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
-            # All of them are taken before any is marked, so that their order has no part in which are.
-            more.update([self._digest_from(node) for node in pending])
-        return digest(main, more)
+        return digest(self._digest_of(self._main), {self._digest_of(walk) for walk in self._more})
+
+    def digest_of(self, node: Node) -> bytes:
+        """Return the digest of what one node of the closure says, whatever its links lead to."""
+        if isinstance(node, (Value, Held)):
+            return digest(node.encoded)
+        form = form_of(node)
+        return digest(form.digest, [name if self._shows(name) else None for name in form.locals])
+
+    def _digest_of(self, walk: _Walk) -> bytes:
+        return digest(*([self.digest_of(node), below] for node, below in walk))
+
+    def _shows(self, name: str) -> bool:
+        """Return whether something in the closure could tell that a local variable has this name."""
+        if name not in self._shown:
+            self._shown[name] = (
+                self._sees_names
+                or any(name in form.words for form in self._forms)
+                or any(name.encode() in text for text in self._texts)
+            )
+        return self._shown[name]
+
+    @cached_property
+    def _shown(self) -> dict[str, bool]:
+        return {}
+
+    @cached_property
+    def _forms(self) -> list[Form]:
+        return [form_of(node) for node in self.nodes if not isinstance(node, (Value, Held))]
+
+    @cached_property
+    def _sees_names(self) -> bool:
+        return any(form.sees_names for form in self._forms) or any(map(sees_names, self.externals))
 
     def _hidden(self) -> Iterator[Node]:
         """Yield the code that hangs on loaded objects which the closure names."""
@@ -104,20 +147,20 @@ class Closure:
         for module in import_closure(modules):
             yield from module.effects
 
-    def _digest_from(self, root: Node) -> bytes:
-        """Digest the graph below a node: each node's form, and the numbers of the nodes that its links lead to."""
+    def _walk_from(self, root: Node) -> _Walk:
+        """Walk the graph below a node: every node, with the numbers of those that its links lead to."""
         numbers: dict[Node, int] = {root: 0}
         walked: list[Node] = [root]
-        parts: list[object] = []
+        walk: _Walk = []
         for node in walked:
             below = [self._nodes_of(link) for link in self._links_of(node)]
             for each in (each for group in below for each in group):
                 if each not in numbers:
                     numbers[each] = len(walked)
                     walked.append(each)
-            parts.append([_own_digest(node), [[numbers[each] for each in group] for group in below]])
+            walk.append((node, [[numbers[each] for each in group] for group in below]))
         self.nodes.update(dict.fromkeys(walked))
-        return digest(*parts)
+        return walk
 
     def _links_of(self, node: Node) -> tuple[Link | Statement | Nested, ...]:
         if isinstance(node, Value):
@@ -146,10 +189,6 @@ class Closure:
                 value = _value_of(name)
                 nodes += [] if value is None else [value]
         return nodes
-
-
-def _own_digest(node: Node) -> bytes:
-    return digest(node.encoded) if isinstance(node, (Value, Held)) else form_of(node).digest
 
 
 # -- values
@@ -192,7 +231,7 @@ def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:
             return value, None
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or located.node is not node:
             # One of several: which of them may depend on the environment.
-            return normal_form(located.node, {}, keep_docstrings=False), None
+            return normal_form(located.node, {}, {}, keep_docstrings=False)[0], None
         written = [each for each in (*node.args.defaults, *node.args.kw_defaults) if each is not None]
         given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         if any(isinstance(each, (dict, list, set)) for each in given):
