@@ -10,11 +10,10 @@ word, or code that looks into frames.
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import FunctionType
 
-from tidemark.fingerprint.forms import Form, Nested, form_of, sees_names
-from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain
+from tidemark.fingerprint.forms import Nested, form_of, sees_names
+from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain, words_of
 from tidemark.fingerprint.modules import Link, Module, Name, StaleError, Statement, Whole, import_closure
 from tidemark.fingerprint.normal import normal_form
 from tidemark.fingerprint.texts import file_token
@@ -35,6 +34,7 @@ class Value:
     """What a name stands for as loaded, where its text does not tell; ``what`` and ``module`` are for people."""
 
     encoded: bytes
+    words: frozenset[str] = field(compare=False)
     what: str = field(compare=False)
     module: Module = field(compare=False)
 
@@ -48,6 +48,7 @@ class Held:
         code: what the numbers stand for.
         what: the function's name, for people.
         has_values: there is more to it than code.
+        words: every word of the texts in it.
 
     """
 
@@ -55,6 +56,7 @@ class Held:
     code: tuple[Link | Statement | Nested, ...]
     what: str = field(compare=False)
     has_values: bool = field(compare=False)
+    words: frozenset[str] = field(compare=False)
 
 
 Node = Statement | Nested | Whole | Value | Held
@@ -72,17 +74,18 @@ class Closure:
 
     Args:
         function: the function.
-        texts: what it reads as it runs, as far as it is known: names of variables may stand in it.
+        files: content of files that it reads as it runs.
 
     """
 
-    def __init__(self, function: Callable[..., object], texts: Iterable[bytes] = ()) -> None:
+    def __init__(self, function: Callable[..., object], files: Iterable[bytes] = ()) -> None:
         self.nodes: dict[Node, None] = {}
         encoder = Encoder()
         what = getattr(function, "__qualname__", type(function).__qualname__)
         encoder.write(function, what)
         self.externals: set[str] = set(encoder.externals)
-        self._root = Held(b"".join(encoder.parts), tuple(encoder.code), what, encoder.holds_values)
+        words = frozenset(encoder.words)
+        self._root = Held(b"".join(encoder.parts), tuple(encoder.code), what, encoder.holds_values, words)
         # What these modules import when they are loaded is loaded in every process that has the function, so what
         # names stand for there may count. What a function imports while it runs is loaded in some only: there, the
         # text alone counts.
@@ -94,7 +97,9 @@ class Closure:
         while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
             # All of them are taken before any is marked, so that their order has no part in which are.
             self._more += [self._walk_from(node) for node in pending]
-        self._texts = [*texts, *(node.encoded for node in self.nodes if isinstance(node, (Value, Held)))]
+        self._words = frozenset(words_of(list(files))).union(*map(_words_of, self.nodes))
+        seeing = any(form_of(node).sees_names for node in self.nodes if not isinstance(node, (Value, Held)))
+        self._sees_names = seeing or any(map(sees_names, self.externals))
 
     def digest(self) -> bytes:
         """Return the digest of everything that the function can reach."""
@@ -112,25 +117,7 @@ class Closure:
 
     def _shows(self, name: str) -> bool:
         """Return whether something in the closure could tell that a local variable has this name."""
-        if name not in self._shown:
-            self._shown[name] = (
-                self._sees_names
-                or any(name in form.words for form in self._forms)
-                or any(name.encode() in text for text in self._texts)
-            )
-        return self._shown[name]
-
-    @cached_property
-    def _shown(self) -> dict[str, bool]:
-        return {}
-
-    @cached_property
-    def _forms(self) -> list[Form]:
-        return [form_of(node) for node in self.nodes if not isinstance(node, (Value, Held))]
-
-    @cached_property
-    def _sees_names(self) -> bool:
-        return any(form.sees_names for form in self._forms) or any(map(sees_names, self.externals))
+        return self._sees_names or name in self._words
 
     def _hidden(self) -> Iterator[Node]:
         """Yield the code that hangs on loaded objects which the closure names."""
@@ -191,6 +178,10 @@ class Closure:
         return nodes
 
 
+def _words_of(node: Node) -> frozenset[str]:
+    return node.words if isinstance(node, (Value, Held)) else form_of(node).words
+
+
 # -- values
 
 
@@ -217,7 +208,7 @@ def _value_of(name: Name) -> Value | None:
     identifiers, homes = _behind(name)
     if literal is None and not _UNREPEATABLE.isdisjoint(identifiers):
         return None
-    return Value(plain(value, homes), name.name, module)
+    return Value(plain(value, homes), frozenset(words_of(value)), name.name, module)
 
 
 def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:

@@ -18,6 +18,7 @@ from tidemark.errors import DefinitionError
 from tidemark.fingerprint.forms import Nested, form_of
 from tidemark.fingerprint.modules import Located, Module, Name, Statement, Whole, module_of
 from tidemark.fingerprint.places import is_first_party
+from tidemark.fingerprint.syntax import words_in
 from tidemark.hashing import canonical
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, bytes, Decimal, datetime, date, timedelta})
@@ -53,6 +54,17 @@ def plain(value: object, homes: Sequence[Module] = ()) -> bytes:
         # A dictionary's order can become that of columns.
         return b"dict" + canonical([(plain(key, homes), plain(item, homes)) for key, item in value.items()])
     raise TypeError(f"{kind.__name__} is no plain value")
+
+
+def words_of(value: object) -> Iterator[str]:
+    """Yield every word of every text in a plain value."""
+    if isinstance(value, str | bytes | PurePath):
+        yield from words_in(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+    elif isinstance(value, dict):
+        yield from words_of([*value, *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from words_of(each)
 
 
 def without_places(text: str, homes: Sequence[Module]) -> str:
@@ -163,10 +175,12 @@ class Encoder:
         code: the first-party code that the object holds, in the order in which it was met.
         externals: full names of what it holds from elsewhere.
         modules: first-party modules that the object's functions come from.
+        words: every word of the texts that it holds.
 
     """
 
     def __init__(self) -> None:
+        self.words: set[str] = set()
         self.parts: list[bytes] = []
         self.code: dict[Found, int] = {}
         self.externals: set[str] = set()
@@ -192,6 +206,7 @@ class Encoder:
         """
         try:
             self.parts.append(b"P" + plain(value, list(self.modules)))
+            self.words.update(words_of(value))
         except TypeError:
             known = self._known.get(id(value))
             if known is not None:

@@ -36,6 +36,11 @@ _SEEING_NAMES |= {"currentframe", "settrace", "setprofile", "f_locals", "tb_fram
 _SEEING_NAMES |= {"__traceback__", "__code__", "__closure__", "co_varnames", "co_freevars", "co_cellvars", "__doc__"}
 
 
+def words_in(text: str) -> list[str]:
+    """Return whatever in a text could be a variable's name."""
+    return _WORD.findall(text)
+
+
 @dataclass(frozen=True)
 class Imported:
     """What a name stands for after an import: a module, or something taken out of one.
@@ -483,7 +488,7 @@ class _Scanner(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, str):
             return
-        words = _WORD.findall(node.value)
+        words = words_in(node.value)
         self.found.words.update(words)
         if self._queries:
             for word in words:
