@@ -12,7 +12,7 @@ from tests.fingerprint.bundles import Bundle, Files, MakeBundle
 from tests.fingerprint.edited import SHOP
 from tests.fingerprint.mutants import kinds_in, mutants_of, names_bound
 from tests.fingerprint.rich import PACKAGE
-from tidemark.fingerprint import closure, fingerprint, normal
+from tidemark.fingerprint import fingerprint, normal
 from tidemark.fingerprint.modules import Module
 
 ASSETS = ("left", "right")

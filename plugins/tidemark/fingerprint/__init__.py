@@ -19,7 +19,8 @@ What changes it and what does not:
   set), as each process would have a version of its own, nor if functions change it while they run.
 - A decorator that is tidemark's, and its arguments, do not count: they are definitions, which are compared elsewhere.
 - Where the text does not tell what is reached (``getattr`` with a computed name, ``importlib``, ``exec``,
-  ``globals()``, a star import), the whole module counts and all that it imports.
+  ``globals()``, a star import), the whole module counts and all that it imports; where code looks around in the
+  process (``sys.modules``, ``__subclasses__()``, frames of callers), that of the function does too.
 - Statements that a module runs for their effect (``pandas.set_option(...)``) count for everything in that module and
   in those that import it; an installed package that is imported and never named is imported for its effect.
 

@@ -92,9 +92,10 @@ class Closure:
         self._loaded = set(import_closure(encoder.modules))
         self._named: dict[Name, list[Node]] = {}
         self._behind: dict[Name, list[Statement | Whole]] = {}
+        self._homes = list(encoder.modules)
         self._main = self._walk_from(self._root)
         self._more: list[_Walk] = []
-        while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
+        while pending := [node for node in self._unlinked() if node not in self.nodes]:
             # All of them are taken before any is marked, so that their order has no part in which are.
             self._more += [self._walk_from(node) for node in pending]
         self._words = frozenset(words_of(list(files))).union(*map(_words_of, self.nodes))
@@ -118,6 +119,14 @@ class Closure:
     def _shows(self, name: str) -> bool:
         """Return whether something in the closure could tell that a local variable has this name."""
         return self._sees_names or name in self._words
+
+    def _unlinked(self) -> Iterator[Node]:
+        """Yield the code that is reached by ways that no link shows."""
+        yield from self._hidden()
+        yield from self._effects()
+        if any(form_of(node).looks_around for node in self.nodes if not isinstance(node, (Value, Held))):
+            # Of what is loaded, only that can be meant on purpose which the function's own files load.
+            yield from map(Whole, self._homes)
 
     def _hidden(self) -> Iterator[Node]:
         """Yield the code that hangs on loaded objects which the closure names."""

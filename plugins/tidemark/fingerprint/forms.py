@@ -7,7 +7,7 @@ reached.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from tidemark.fingerprint.modules import External, Link, Module, Statement, Whole, modules_around
@@ -56,6 +56,7 @@ class Form:
         locals: what the local variables are called, in the order of their numbers.
         words: every word of its texts.
         sees_names: it may see what local variables are called, its own or those of who calls it.
+        looks_around: it may reach whatever is loaded.
 
     """
 
@@ -68,6 +69,7 @@ class Form:
     locals: tuple[str, ...] = ()
     words: frozenset[str] = frozenset()
     sees_names: bool = False
+    looks_around: bool = False
 
 
 def form_of(code: Statement | Nested | Whole) -> Form:
@@ -133,7 +135,13 @@ def _form_of_code(code: Statement | Nested) -> Form:
         names,
         frozenset(seen.words),
         seen.sees_names or links.unclear or any(map(sees_names, links.externals)),
+        _looks_around(seen.identifiers, links.externals),
     )
+
+
+def _looks_around(identifiers: Set[str], externals: Iterable[str]) -> bool:
+    found = not identifiers.isdisjoint({"__subclasses__", "f_back", "f_globals"})
+    return found or any(External(path).looks_around for path in externals)
 
 
 def _marks(module: Module, seen: Scan) -> list[str]:
@@ -175,4 +183,5 @@ def _form_of_whole(module: Module) -> Form:
         identifiers,
         words=frozenset().union(*(each.scan.words for each in module.statements)),
         sees_names=any(each.scan.sees_names for each in module.statements) or any(map(sees_names, links.externals)),
+        looks_around=_looks_around(identifiers, links.externals),
     )

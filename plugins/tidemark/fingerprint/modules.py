@@ -27,6 +27,9 @@ from tidemark.fingerprint.texts import Text, captured, cells_of, file_token, for
 # Reaching one of these means that the text does not tell what is reached.
 _SEARCHING = frozenset({"importlib", "runpy", "pkgutil", "imp", "zipimport"})
 _UNCLEAR = _SEARCHING | {"inspect", "gc", "builtins", "sys.modules", "sys._getframe", "operator.attrgetter"}
+# Of these, what leads from anywhere to whatever the process has loaded, such as the code of who calls.
+_LOOKING_AROUND = frozenset({"gc", "sys.modules", "sys._getframe", "sys._current_frames"})
+_LOOKING_AROUND |= {"inspect.stack", "inspect.currentframe"}
 _HARMLESS = frozenset({"importlib.metadata", "importlib.resources"})
 
 # Changing what these make acts on nothing else.
@@ -105,6 +108,11 @@ class External:
     def searches(self) -> bool:
         """Whether this can import modules that no text names."""
         return self._is_one_of(_SEARCHING)
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether this leads to what neither its module nor what that imports has to do with."""
+        return self._is_one_of(_LOOKING_AROUND)
 
     def _is_one_of(self, names: frozenset[str]) -> bool:
         first, _, rest = self.path.partition(".")
