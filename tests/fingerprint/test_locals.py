@@ -17,17 +17,6 @@ from tidemark.fingerprint.texts import Text
 
 LIBRARY = Path(ast.__file__).parent
 FILES = ["calendar", "csv", "difflib", "fractions", "heapq", "textwrap"]
-    "argparse",
-    "calendar",
-    "configparser",
-    "csv",
-    "difflib",
-    "fractions",
-    "heapq",
-    "shlex",
-    "statistics",
-    "textwrap",
-]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
