@@ -60,7 +60,7 @@ EDITS = [
         "prices.py",
         "[«first, *others]:\n            return first|a, *b]:\n            return a»",
     ),
-    keeps("one that a pattern of a dictionary binds", "prices.py", "**«rest|more»}"),
+    keeps("one that a pattern of a dictionary binds", "prices.py", "**«rest|remaining»}"),
     keeps("that of an exception", "prices.py", "as «problem:|p:»", ("prices.py", "from «problem\n|p\n»")),
     keeps(
         "a local's name into that of a constant",

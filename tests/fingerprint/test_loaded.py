@@ -35,6 +35,23 @@ def test_versions_of_a_bundle_that_are_loaded_at_once_are_told_apart(bundle: Mak
     assert digests == (bundle(SHOP).fingerprint().digest, bundle(HELPER.of(SHOP)).fingerprint().digest)
 
 
+def test_what_is_worked_out_in_a_version_that_was_loaded_before_counts_all_the_same(bundle: MakeBundle) -> None:
+    """Whether another version of the bundle was loaded since makes no difference."""
+    files = {
+        "prices.py": "import helper\nfrom shop import rates\ndef prices(x): return helper.RATE, rates.RATE",
+        "helper.py": "RATE = 1 + 1",
+        "shop/__init__.py": "",
+        "shop/rates.py": "RATE = 2 + 2",
+    }
+    old, new = bundle(files), bundle({**files, "shop/rates.py": "RATE = 3 + 3"})
+    with old.on_the_path():
+        first = old.load().prices
+        capture(first.__globals__)
+    with new.on_the_path():
+        new.load()
+        assert fingerprint(first).digest == bundle(files).fingerprint().digest
+
+
 def test_a_zip_of_dag_files_gives_the_same_fingerprint(bundle: MakeBundle, tmp_path: Path) -> None:
     """Its text comes from what loads it, also that of what a function imports as it runs."""
     files = program("def prices(x):\n    from helper import RATE\n    return RATE", helper="RATE = 1")

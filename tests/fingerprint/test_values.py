@@ -16,6 +16,32 @@ def test_the_environment_counts_where_a_constant_reads_it(bundle: MakeBundle, mo
     assert digests[0] == digests[2] != digests[1]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A:\n    rate = float(RATE)\ndef prices(x): return A.rate",
+        "class A:\n    def get(self, rate=RATE): return rate\ndef prices(x): return A().get()",
+        "import enum\nclass A(enum.Enum):\n    RATE = RATE\ndef prices(x): return A.RATE",
+        "import dataclasses\n@dataclasses.dataclass\nclass A:\n    rate: str\nX = A(RATE)\ndef prices(x): return X.rate",
+        "import typing\nclass A(typing.NamedTuple):\n    rate: str\nX = A(RATE)\ndef prices(x): return X.rate",
+        "import types\nX = {1: types.SimpleNamespace(rate=RATE)}\ndef prices(x): return X[1].rate",
+        "import functools\ndef f(y, x): return y\nX = functools.partial(f, RATE)\ndef prices(x): return X(x)",
+        "def prices(x, rate=RATE): return rate",
+    ],
+)
+def test_the_environment_counts_wherever_the_value_is_held(
+    text: str, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a class, a dataclass, a namespace, a partial, a default."""
+    made = bundle(program(text.replace("RATE)", "os.environ['RATE'])").replace("= RATE\n", "= os.environ['RATE']\n")))
+    made.write("prices.py", "import os\n" + (made.folder / "prices.py").read_text())
+    digests = []
+    for rate in ("1", "2", "1"):
+        monkeypatch.setenv("RATE", rate)
+        digests.append(made.fingerprint().digest)
+    assert digests[0] == digests[2] != digests[1]
+
+
 def test_the_environment_counts_where_it_chooses_a_function(
     bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +87,8 @@ def test_what_differs_between_processes_by_itself_does_not_count(constant: str, 
         "def make():\n    seen = {}\n    def made(x):\n        seen[x] = 1\n    return made\nprices = make()",
         "def make():\n    n = 0\n    def run(x):\n        nonlocal n\n        n += 1\n    return run\nprices = make()",
         "from functools import lru_cache\n@lru_cache\ndef prices(x): return x",
+        "class A:\n    runs = 0\n    def run(self): type(self).runs += 1\ndef prices(x): return A().run()",
+        "class A:\n    def __init__(self): self.seen = []\nX = A()\ndef prices(x): return X.seen.append(x)",
     ],
 )
 def test_what_ran_before_does_not_count(text: str, bundle: MakeBundle) -> None:

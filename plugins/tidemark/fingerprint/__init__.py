@@ -15,7 +15,7 @@ What changes it and what does not:
   and classes always count: callers and results show them.
 - Names stand for what they lead to. A constant counts by its text and what that leads to. Its loaded value counts
   where the text does not tell it: a literal that was bound anew from elsewhere, or something worked out at import,
-  from the environment or from a file, say. It does not count if it cannot be repeated (clock, chance, the order of a
+  from the environment or from a file, say; also in a partial, a default, a class or a dataclass. It does not count if it cannot be repeated (clock, chance, the order of a
   set), as each process would have a version of its own, nor if functions change it while they run.
 - A decorator that is tidemark's, and its arguments, do not count: they are definitions, which are compared elsewhere.
 - Where the text does not tell what is reached (``getattr`` with a computed name, ``importlib``, ``exec``,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 
 from tidemark.fingerprint.forms import Nested, form_of, sees_names
-from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain, words_of
+from tidemark.fingerprint.live import Encoder, code_behind, held, located_function, plain, words_of
 from tidemark.fingerprint.modules import Link, Module, Name, StaleError, Statement, Whole, import_closure
 from tidemark.fingerprint.normal import normal_form
 from tidemark.fingerprint.texts import file_token
@@ -208,7 +208,10 @@ def _value_of(name: Name) -> Value | None:
     try:
         encoded = plain(value)
     except TypeError:
-        return None
+        value, written = held(value), None
+        if not value:
+            return None
+        encoded = plain(value)
     literal = _literal(written)
     if encoded == literal:
         return None
@@ -237,11 +240,29 @@ def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:
         if any(isinstance(each, (dict, list, set)) for each in given):
             return value, None  # one that the function fills, like as not
         return given, written
+    if isinstance(value, type) and isinstance(node, ast.ClassDef):
+        return _worked_out(value, node), None
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if all(isinstance(each, ast.Name) for each in targets):
             return [value], [node.value]
     return value, None
+
+
+def _worked_out(kind: type, node: ast.ClassDef) -> list[tuple[str, object]] | None:
+    """Return the attributes of a class, and the defaults of its methods, that its text does not tell."""
+    found: list[tuple[str, object]] = []
+    for each in node.body:
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = getattr(vars(kind).get(each.name), "__func__", vars(kind).get(each.name))
+            if isinstance(function, FunctionType) and _literal(each.args.defaults) is None:
+                found.append((each.name, function.__defaults__))
+        elif isinstance(each, (ast.Assign, ast.AnnAssign)) and each.value and _literal([each.value]) is None:
+            names = [
+                name.id for name in ast.walk(each) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+            ]
+            found += [(name, vars(kind).get(name)) for name in names]
+    return found or None
 
 
 def _literal(written: list[ast.expr] | None) -> bytes | None:
