@@ -15,8 +15,9 @@ What changes it and what does not:
   and classes always count: callers and results show them.
 - Names stand for what they lead to. A constant counts by its text and what that leads to. Its loaded value counts
   where the text does not tell it: a literal that was bound anew from elsewhere, or something worked out at import,
-  from the environment or from a file, say; also in a partial, a default, a class or a dataclass. It does not count if it cannot be repeated (clock, chance, the order of a
-  set), as each process would have a version of its own, nor if functions change it while they run.
+  from the environment or from a file, say, also inside a partial, a default, a class or a dataclass. It does not count
+  if it cannot be repeated (clock, chance, the order of a set), as each process would have a version of its own, nor if
+  functions change it while they run.
 - A decorator that is tidemark's, and its arguments, do not count: they are definitions, which are compared elsewhere.
 - Where the text does not tell what is reached (``getattr`` with a computed name, ``importlib``, ``exec``,
   ``globals()``, a star import), the whole module counts and all that it imports; where code looks around in the
@@ -26,8 +27,9 @@ What changes it and what does not:
 
 Not seen: local variables' names that an installed package finds out without being told any, unless it is known to
 (``forms.py``); modules imported by a computed name from outside the folder of the module that does so; what a function
-does beside its result where that is bound to a name at import; data files that are not declared; state that other
-assets leave in the process; the Python version; C libraries outside distributions.
+does beside its result where that is bound to a name at import; what objects of ordinary classes, and helpers made by
+functions, were given from the environment; data files that are not declared; state that other assets leave in the
+process; the Python version; C libraries outside distributions.
 """
 
 import hashlib

@@ -90,7 +90,7 @@ def _is_our_record(value: object) -> bool:
 def _leaf(value: object, depth: int) -> object:
     if _is_plain(value):
         return value
-    return held(value, depth + 1) if depth < _DEEPEST else None
+    return held(value, depth + 1) or None if depth < _DEEPEST else None
 
 
 def _is_plain(value: object) -> bool:
