@@ -38,12 +38,12 @@ def test_versions_of_a_bundle_that_are_loaded_at_once_are_told_apart(bundle: Mak
 def test_what_is_worked_out_in_a_version_that_was_loaded_before_counts_all_the_same(bundle: MakeBundle) -> None:
     """Whether another version of the bundle was loaded since makes no difference."""
     files = {
-        "prices.py": "import helper\nfrom shop import rates\ndef prices(x): return helper.RATE, rates.RATE",
+        "prices.py": "import helper\nfrom rated import rates\ndef prices(x): return helper.RATE, rates.RATE",
         "helper.py": "RATE = 1 + 1",
-        "shop/__init__.py": "",
-        "shop/rates.py": "RATE = 2 + 2",
+        "rated/__init__.py": "",
+        "rated/rates.py": "RATE = 2 + 2",
     }
-    old, new = bundle(files), bundle({**files, "shop/rates.py": "RATE = 3 + 3"})
+    old, new = bundle(files), bundle({**files, "rated/rates.py": "RATE = 3 + 3"})
     with old.on_the_path():
         first = old.load().prices
         capture(first.__globals__)

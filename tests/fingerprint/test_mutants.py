@@ -10,8 +10,8 @@ import pytest
 
 from tests.fingerprint.bundles import Bundle, Files, MakeBundle
 from tests.fingerprint.edited import SHOP
+from tests.fingerprint.every_syntax import PACKAGE
 from tests.fingerprint.mutants import kinds_in, mutants_of, names_bound
-from tests.fingerprint.rich import PACKAGE
 from tidemark.fingerprint import fingerprint, normal
 from tidemark.fingerprint.modules import Module
 
