@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = (
     ("what knowing costs", ["-m", "benchmarks.incremental", "--days", "365"]),
+    ("code edits", ["-m", "benchmarks.code_matrix"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
 )
 

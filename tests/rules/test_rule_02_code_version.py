@@ -1,10 +1,11 @@
-"""Rule 2: which edits run something again. What a fingerprint is made of is tested in test_fingerprint.py."""
+"""Rule 2: which edits run something again. What a fingerprint is made of is tested in tests/fingerprint/."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import code_matrix
 from tests.scenario import Shop
 from tidemark.catalog import load_catalog
 from tidemark.errors import DefinitionError
@@ -72,6 +73,37 @@ def test_comments_docstrings_and_layout_change_nothing(helped: Shop) -> None:
     helped.edit("return gross - taxes.RATE", "return (gross\n        - taxes.RATE)", "pricing.py")
     helped.run()
     assert helped.ran == {}
+
+
+def test_another_name_of_a_local_variable_runs_nothing(helped: Shop) -> None:
+    """Nobody can see it in a result; where somebody could, by ``locals()`` say, it is an edit like any other."""
+    helped.edit("return gross - taxes.RATE", "net = gross - taxes.RATE\n    return net", "pricing.py")
+    helped.run()
+    assert helped.ran == {"prices": DAYS}
+    helped.edit("net = gross - taxes.RATE\n    return net", "left = gross - taxes.RATE\n    return left", "pricing.py")
+    helped.run()
+    assert helped.ran == {}
+    helped.edit("return left", "return locals()['left']", "pricing.py")
+    helped.run()
+    assert helped.ran == {"prices": DAYS}
+    helped.edit("left", "kept", "pricing.py")
+    helped.run()
+    assert helped.ran == {"prices": DAYS}
+
+
+def test_the_benchmark_of_edits_has_the_right_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the five edits that docs/benchmarks.md shows, each runs the step if the result changes, and not otherwise."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("BENCHMARK_RAN", "")
+    told = code_matrix.measure()["tidemark"]
+    assert {edit.what: told[edit.what].ran for edit in code_matrix.EDITS} == {
+        "comment in the step": False,
+        "docstring in the step": False,
+        "body of the step": True,
+        "constant in the same module": True,
+        "helper in another module": True,
+    }
+    assert {each.verdict for each in told.values()} == {"right"}
 
 
 def test_moving_the_files_changes_nothing(helped: Shop, tmp_path: Path) -> None:

@@ -8,21 +8,28 @@ installed versions of the distributions that these import, and the content of de
 What changes it and what does not:
 
 - Comments, docstrings, layout, the order of definitions, the file and folder they stand in, how they are imported,
-  and the names of modules do not. A local name does: it can be seen (``locals()``, a column named after it), and
-  telling when it cannot is not worth an error. A docstring does in files that speak of ``__doc__``.
+  and the names of modules do not. A docstring does in files that speak of ``__doc__``.
+- What a local variable is called does not, unless something could tell: any text in the closure, or in a declared
+  file, has the name as a word (SQL, ``DataFrame.query``, a formula: installed packages look such names up in frames),
+  or anything looks into frames (``locals()``, ``sys._getframe``, ``inspect``, duckdb). Names of parameters, functions
+  and classes always count: callers and results show them.
 - Names stand for what they lead to. A constant counts by its text and what that leads to. Its loaded value counts
   where the text does not tell it: a literal that was bound anew from elsewhere, or something worked out at import,
-  from the environment or from a file, say. It does not count if it cannot be repeated (clock, chance, the order of a
-  set), as each process would have a version of its own, nor if functions change it while they run.
+  from the environment or from a file, say, also inside a partial, a default, a class or a dataclass. It does not count
+  if it cannot be repeated (clock, chance, the order of a set), as each process would have a version of its own, nor if
+  functions change it while they run.
 - A decorator that is tidemark's, and its arguments, do not count: they are definitions, which are compared elsewhere.
 - Where the text does not tell what is reached (``getattr`` with a computed name, ``importlib``, ``exec``,
-  ``globals()``, a star import), the whole module counts and all that it imports.
+  ``globals()``, a star import), the whole module counts and all that it imports; where code looks around in the
+  process (``sys.modules``, ``__subclasses__()``, frames of callers), that of the function does too.
 - Statements that a module runs for their effect (``pandas.set_option(...)``) count for everything in that module and
   in those that import it; an installed package that is imported and never named is imported for its effect.
 
-Not seen: modules imported by a computed name from outside the folder of the module that does so; what a function does
-beside its result where that is bound to a name at import; data files that are not declared; state that other assets
-leave in the process; the Python version; C libraries outside distributions.
+Not seen: local variables' names that an installed package finds out without being told any, unless it is known to
+(``forms.py``); modules imported by a computed name from outside the folder of the module that does so; what a function
+does beside its result where that is bound to a name at import; what objects of ordinary classes, and helpers made by
+functions, were given from the environment; data files that are not declared; state that other assets leave in the
+process; the Python version; C libraries outside distributions.
 """
 
 import hashlib
@@ -41,7 +48,7 @@ from tidemark.hashing import digest
 __all__ = ["Component", "Fingerprint", "capture", "fingerprint"]
 
 # What a fingerprint means: to be raised when the same code gets another one, or tidemark treats it in another way.
-SCHEME = 1
+SCHEME = 2
 
 
 @dataclass(frozen=True)
@@ -108,36 +115,41 @@ def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = 
 
 
 def _fingerprint(function: Callable[..., object], resources: Sequence[Path]) -> Fingerprint:
-    closure = Closure(function)
-    code = closure.digest()
+    content = [_content(path) for path in resources]
+    closure = Closure(function, content)
     for node in closure.nodes:
         if isinstance(node, (Statement, Whole)) and node.module.is_outdated:
             raise StaleError(node.module, node.module.label)
-    files = [_resource(path) for path in resources]
+    files = [
+        Component(path.name, str(path), None, hashlib.sha256(each).digest())
+        for path, each in zip(resources, content, strict=True)
+    ]
     distributions = with_dependencies(sorted(closure.externals))
-    components = [_component(node) for node in closure.nodes if not isinstance(node, Held) or node.has_values]
+    components = [_component(node, closure) for node in closure.nodes if not isinstance(node, Held) or node.has_values]
     return Fingerprint(
-        digest(SCHEME, code, [each.digest for each in files], distributions), (*components, *files), distributions
+        digest(SCHEME, closure.digest(), [each.digest for each in files], distributions),
+        (*components, *files),
+        distributions,
     )
 
 
-def _component(node: Node) -> Component:
+def _component(node: Node, closure: Closure) -> Component:
+    said = closure.digest_of(node)
     if isinstance(node, Held):
-        return Component(f"{node.what} (held)", None, None, digest(node.encoded))
+        return Component(f"{node.what} (held)", None, None, said)
     if isinstance(node, Value):
-        return Component(f"{node.module.label}.{node.what} (value)", node.module.path, None, digest(node.encoded))
+        return Component(f"{node.module.label}.{node.what} (value)", node.module.path, None, said)
     if isinstance(node, Whole):
-        return Component(f"{node.module.label} (whole)", node.module.path, None, form_of(node).digest)
+        return Component(f"{node.module.label} (whole)", node.module.path, None, said)
     # The names of what it uses: the form has but numbers for them, so two that changed places would not be seen.
     uses = [link.name if isinstance(link, Name) else "" for link in form_of(node).links]
-    return Component(node.label, node.module.path, node.line, digest(form_of(node).digest, uses))
+    return Component(node.label, node.module.path, node.line, digest(said, uses))
 
 
-def _resource(path: Path) -> Component:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DefinitionError(
             f"{path}: declared as a file that an asset reads, but {error.strerror}: name a file that is there"
         ) from error
-    return Component(path.name, str(path), None, hashlib.sha256(content).digest())

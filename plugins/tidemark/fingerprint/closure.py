@@ -3,17 +3,19 @@
 Invariants: the digest depends on what the code says and on which name stands for what, not on the order in which
 anything is defined, nor on where it stands. What is reached by ways that no link shows enters too: what a registry
 holds, what was bound to a name afterwards, and what statements with an effect of their own do when they are imported.
+What a local variable is called counts only where something in the closure could tell: a text that has its name as a
+word, or code that looks into frames.
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
 
-from tidemark.fingerprint.forms import Nested, form_of
-from tidemark.fingerprint.live import Encoder, code_behind, located_function, plain
+from tidemark.fingerprint.forms import Nested, form_of, sees_names
+from tidemark.fingerprint.live import Encoder, code_behind, held, located_function, plain, words_of
 from tidemark.fingerprint.modules import Link, Module, Name, StaleError, Statement, Whole, import_closure
-from tidemark.fingerprint.syntax import normal_form
+from tidemark.fingerprint.normal import normal_form
 from tidemark.fingerprint.texts import file_token
 from tidemark.hashing import digest
 
@@ -32,6 +34,7 @@ class Value:
     """What a name stands for as loaded, where its text does not tell; ``what`` and ``module`` are for people."""
 
     encoded: bytes
+    words: frozenset[str] = field(compare=False)
     what: str = field(compare=False)
     module: Module = field(compare=False)
 
@@ -45,6 +48,7 @@ class Held:
         code: what the numbers stand for.
         what: the function's name, for people.
         has_values: there is more to it than code.
+        words: every word of the texts in it.
 
     """
 
@@ -52,42 +56,77 @@ class Held:
     code: tuple[Link | Statement | Nested, ...]
     what: str = field(compare=False)
     has_values: bool = field(compare=False)
+    words: frozenset[str] = field(compare=False)
 
 
 Node = Statement | Nested | Whole | Value | Held
 
 
+_Walk = list[tuple[Node, list[list[int]]]]  # nodes, each with the places in this list that its links lead to
+
+
 class Closure:
-    """The closure of one function, as it is walked.
+    """The closure of one function.
 
     Attributes:
-        nodes: the code that was reached, in the order in which it was.
+        nodes: the code that is reached, in the order in which it is.
         externals: full names of what it uses from outside the first-party code.
+
+    Args:
+        function: the function.
+        files: content of files that it reads as it runs.
 
     """
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    def __init__(self, function: Callable[..., object], files: Iterable[bytes] = ()) -> None:
         self.nodes: dict[Node, None] = {}
         encoder = Encoder()
         what = getattr(function, "__qualname__", type(function).__qualname__)
         encoder.write(function, what)
         self.externals: set[str] = set(encoder.externals)
-        self._root = Held(b"".join(encoder.parts), tuple(encoder.code), what, encoder.holds_values)
+        words = frozenset(encoder.words)
+        self._root = Held(b"".join(encoder.parts), tuple(encoder.code), what, encoder.holds_values, words)
         # What these modules import when they are loaded is loaded in every process that has the function, so what
         # names stand for there may count. What a function imports while it runs is loaded in some only: there, the
         # text alone counts.
         self._loaded = set(import_closure(encoder.modules))
         self._named: dict[Name, list[Node]] = {}
         self._behind: dict[Name, list[Statement | Whole]] = {}
+        self._homes = list(encoder.modules)
+        self._main = self._walk_from(self._root)
+        self._more: list[_Walk] = []
+        while pending := [node for node in self._unlinked() if node not in self.nodes]:
+            # All of them are taken before any is marked, so that their order has no part in which are.
+            self._more += [self._walk_from(node) for node in pending]
+        self._words = frozenset(words_of(list(files))).union(*map(_words_of, self.nodes))
+        seeing = any(form_of(node).sees_names for node in self.nodes if not isinstance(node, (Value, Held)))
+        self._sees_names = seeing or any(map(sees_names, self.externals))
 
     def digest(self) -> bytes:
         """Return the digest of everything that the function can reach."""
-        main = self._digest_from(self._root)
-        more: set[bytes] = set()
-        while pending := [node for node in (*self._hidden(), *self._effects()) if node not in self.nodes]:
-            # All of them are taken before any is marked, so that their order has no part in which are.
-            more.update([self._digest_from(node) for node in pending])
-        return digest(main, more)
+        return digest(self._digest_of(self._main), {self._digest_of(walk) for walk in self._more})
+
+    def digest_of(self, node: Node) -> bytes:
+        """Return the digest of what one node of the closure says, whatever its links lead to."""
+        if isinstance(node, (Value, Held)):
+            return digest(node.encoded)
+        form = form_of(node)
+        return digest(form.digest, [name if self._shows(name) else None for name in form.locals])
+
+    def _digest_of(self, walk: _Walk) -> bytes:
+        return digest(*([self.digest_of(node), below] for node, below in walk))
+
+    def _shows(self, name: str) -> bool:
+        """Return whether something in the closure could tell that a local variable has this name."""
+        return self._sees_names or name in self._words
+
+    def _unlinked(self) -> Iterator[Node]:
+        """Yield the code that is reached by ways that no link shows."""
+        yield from self._hidden()
+        yield from self._effects()
+        if any(form_of(node).looks_around for node in self.nodes if not isinstance(node, (Value, Held))):
+            # Of what is loaded, only that can be meant on purpose which the function's own files load.
+            yield from map(Whole, self._homes)
 
     def _hidden(self) -> Iterator[Node]:
         """Yield the code that hangs on loaded objects which the closure names."""
@@ -104,20 +143,20 @@ class Closure:
         for module in import_closure(modules):
             yield from module.effects
 
-    def _digest_from(self, root: Node) -> bytes:
-        """Digest the graph below a node: each node's form, and the numbers of the nodes that its links lead to."""
+    def _walk_from(self, root: Node) -> _Walk:
+        """Walk the graph below a node: every node, with the numbers of those that its links lead to."""
         numbers: dict[Node, int] = {root: 0}
         walked: list[Node] = [root]
-        parts: list[object] = []
+        walk: _Walk = []
         for node in walked:
             below = [self._nodes_of(link) for link in self._links_of(node)]
             for each in (each for group in below for each in group):
                 if each not in numbers:
                     numbers[each] = len(walked)
                     walked.append(each)
-            parts.append([_own_digest(node), [[numbers[each] for each in group] for group in below]])
+            walk.append((node, [[numbers[each] for each in group] for group in below]))
         self.nodes.update(dict.fromkeys(walked))
-        return digest(*parts)
+        return walk
 
     def _links_of(self, node: Node) -> tuple[Link | Statement | Nested, ...]:
         if isinstance(node, Value):
@@ -148,8 +187,8 @@ class Closure:
         return nodes
 
 
-def _own_digest(node: Node) -> bytes:
-    return digest(node.encoded) if isinstance(node, (Value, Held)) else form_of(node).digest
+def _words_of(node: Node) -> frozenset[str]:
+    return node.words if isinstance(node, (Value, Held)) else form_of(node).words
 
 
 # -- values
@@ -169,7 +208,10 @@ def _value_of(name: Name) -> Value | None:
     try:
         encoded = plain(value)
     except TypeError:
-        return None
+        value, written = held(value), None
+        if not value:
+            return None
+        encoded = plain(value)
     literal = _literal(written)
     if encoded == literal:
         return None
@@ -178,7 +220,7 @@ def _value_of(name: Name) -> Value | None:
     identifiers, homes = _behind(name)
     if literal is None and not _UNREPEATABLE.isdisjoint(identifiers):
         return None
-    return Value(plain(value, homes), name.name, module)
+    return Value(plain(value, homes), frozenset(words_of(value)), name.name, module)
 
 
 def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:
@@ -192,17 +234,35 @@ def _loaded_and_written(name: Name) -> tuple[object, list[ast.expr] | None]:
             return value, None
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or located.node is not node:
             # One of several: which of them may depend on the environment.
-            return normal_form(located.node, {}, keep_docstrings=False), None
+            return normal_form(located.node, {}, {}, keep_docstrings=False)[0], None
         written = [each for each in (*node.args.defaults, *node.args.kw_defaults) if each is not None]
         given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         if any(isinstance(each, (dict, list, set)) for each in given):
             return value, None  # one that the function fills, like as not
         return given, written
+    if isinstance(value, type) and isinstance(node, ast.ClassDef):
+        return _worked_out(value, node), None
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if all(isinstance(each, ast.Name) for each in targets):
             return [value], [node.value]
     return value, None
+
+
+def _worked_out(kind: type, node: ast.ClassDef) -> list[tuple[str, object]] | None:
+    """Return the attributes of a class, and the defaults of its methods, that its text does not tell."""
+    found: list[tuple[str, object]] = []
+    for each in node.body:
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = getattr(vars(kind).get(each.name), "__func__", vars(kind).get(each.name))
+            if isinstance(function, FunctionType) and _literal(each.args.defaults) is None:
+                found.append((each.name, function.__defaults__))
+        elif isinstance(each, (ast.Assign, ast.AnnAssign)) and each.value and _literal([each.value]) is None:
+            names = [
+                name.id for name in ast.walk(each) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+            ]
+            found += [(name, vars(kind).get(name)) for name in names]
+    return found or None
 
 
 def _literal(written: list[ast.expr] | None) -> bytes | None:

@@ -2,15 +2,17 @@
 
 Invariant: no name of a first-party module and no path is part of a form; what is used is replaced by the number of a
 link. So a form stays the same when what it uses is moved or imported in another way, and changes when a name comes to
-stand for something else.
+stand for something else. The names of local variables are beside it: whether they count depends on what else is
+reached.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from tidemark.fingerprint.modules import External, Link, Module, Statement, Whole, modules_around
-from tidemark.fingerprint.syntax import Function, Imported, Reference, Scan, normal_form, scan
+from tidemark.fingerprint.normal import normal_form
+from tidemark.fingerprint.syntax import Function, Imported, Reference, Scan, scan
 from tidemark.hashing import canonical, digest
 
 
@@ -29,17 +31,32 @@ class Nested:
         return self.node.lineno
 
 
+# Packages that look up names among the local variables of who calls them, or show those or the source text.
+_SEEING_PACKAGES = frozenset({"duckdb", "numexpr", "patsy", "formulaic", "formulae", "statsmodels", "linearmodels"})
+_SEEING_PACKAGES |= {"lifelines", "bambi", "plotnine", "pandasql", "chdb", "fugue", "daft", "varname", "executing"}
+_SEEING_PACKAGES |= {"icecream", "sorcery", "snoop", "pysnooper", "inspect", "traceback", "linecache", "pdb", "dill"}
+
+
+def sees_names(path: str) -> bool:
+    """Return whether something from outside the first-party code may see what its callers' variables are called."""
+    return path.partition(".")[0] in _SEEING_PACKAGES
+
+
 @dataclass(frozen=True)
 class Form:
     """What a piece of code says.
 
     Attributes:
-        digest: digest of the code, with numbers for what it uses.
+        digest: digest of the code, with numbers for what it uses and for its local variables.
         links: what the numbers stand for; further ones are reached as a whole.
         externals: full names of what it uses from outside the first-party code.
         identifiers: every name in it, its own and those of what it imports.
         loads: first-party modules that it imports while it runs.
         changes: names around it that it rebinds or changes in place while it runs.
+        locals: what the local variables are called, in the order of their numbers.
+        words: every word of its texts.
+        sees_names: it may see what local variables are called, its own or those of who calls it.
+        looks_around: it may reach whatever is loaded.
 
     """
 
@@ -49,6 +66,10 @@ class Form:
     identifiers: frozenset[str]
     loads: tuple[Module, ...] = ()
     changes: frozenset[str] = frozenset()
+    locals: tuple[str, ...] = ()
+    words: frozenset[str] = frozenset()
+    sees_names: bool = False
+    looks_around: bool = False
 
 
 def form_of(code: Statement | Nested | Whole) -> Form:
@@ -103,14 +124,24 @@ def _form_of_code(code: Statement | Nested) -> Form:
     loads = [each for what, at_once in seen.loads if not at_once for each in _modules_of(links, what)]
     if seen.unclear or links.unclear:
         links.add([Whole(module)])
+    text, names = normal_form(code.node, replaced, seen.locals, module.keeps_docstrings)
     return Form(
-        digest(_marks(module, seen), normal_form(code.node, replaced, module.keeps_docstrings)),
+        digest(_marks(module, seen), text),
         tuple(links.links),
         frozenset(links.externals),
         frozenset(seen.identifiers).union(*(path.split(".") for path in links.externals)),
         tuple(loads),
         frozenset(seen.changed),
+        names,
+        frozenset(seen.words),
+        seen.sees_names or links.unclear or any(map(sees_names, links.externals)),
+        _looks_around(seen.identifiers, links.externals),
     )
+
+
+def _looks_around(identifiers: Set[str], externals: Iterable[str]) -> bool:
+    found = not identifiers.isdisjoint({"__subclasses__", "f_back", "f_globals"})
+    return found or any(External(path).looks_around for path in externals)
 
 
 def _marks(module: Module, seen: Scan) -> list[str]:
@@ -144,10 +175,13 @@ def _form_of_whole(module: Module) -> Form:
     identifiers = frozenset().union(*(each.scan.identifiers for each in module.statements))
     if "__import__" in identifiers or any(External(path).searches for path in links.externals):
         links.add(map(Whole, modules_around(module)))
-    text = [normal_form(each.node, replaced, module.keeps_docstrings) for each in module.statements]
+    text = [normal_form(each.node, replaced, {}, module.keeps_docstrings) for each in module.statements]
     return Form(
-        digest(module.text.binary, module.defers_annotations, text),
+        digest(module.text.binary, module.defers_annotations, [encoded for encoded, _ in text]),
         tuple(links.links),
         frozenset(links.externals),
         identifiers,
+        words=frozenset().union(*(each.scan.words for each in module.statements)),
+        sees_names=any(each.scan.sees_names for each in module.statements) or any(map(sees_names, links.externals)),
+        looks_around=_looks_around(identifiers, links.externals),
     )

@@ -8,16 +8,20 @@ if it is not there.
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 
 from tidemark.errors import DefinitionError
 from tidemark.fingerprint.forms import Nested, form_of
 from tidemark.fingerprint.modules import Located, Module, Name, Statement, Whole, module_of
 from tidemark.fingerprint.places import is_first_party
+from tidemark.fingerprint.syntax import words_in
+from tidemark.fingerprint.texts import captured
 from tidemark.hashing import canonical
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, bytes, Decimal, datetime, date, timedelta})
@@ -53,6 +57,59 @@ def plain(value: object, homes: Sequence[Module] = ()) -> bytes:
         # A dictionary's order can become that of columns.
         return b"dict" + canonical([(plain(key, homes), plain(item, homes)) for key, item in value.items()])
     raise TypeError(f"{kind.__name__} is no plain value")
+
+
+_DEEPEST = 5  # of objects in objects: no settings are deeper, and what holds itself has an end
+
+
+def held(value: object, depth: int = 0) -> list[object] | None:
+    """Return the plain values that an object holds, each with its place there; None if it is no object that tells.
+
+    Those tell that are not meant to change: containers, partials, namespaces, and dataclasses, tuples and enumerations
+    of a class of ours. What any other object holds may depend on what ran before, or on where a package is installed.
+    """
+    if isinstance(value, partial):
+        parts: list[tuple[object, object]] = [*enumerate(value.args), *value.keywords.items()]
+    elif type(value) is dict:
+        parts = list(value.items())
+    elif type(value) in _SEQUENCES or (isinstance(value, tuple) and _home_of(type(value)) is not None):
+        parts = list(enumerate(value))  # type: ignore[arg-type]
+    elif type(value) is SimpleNamespace or _is_our_record(value):
+        parts = [("", value.value)] if isinstance(value, Enum) else list(getattr(value, "__dict__", {}).items())
+    else:
+        return None
+    return [[key, leaf] for key, each in parts if _is_plain(key) and (leaf := _leaf(each, depth)) is not None]
+
+
+def _is_our_record(value: object) -> bool:
+    if isinstance(value, type) or not (is_dataclass(value) or isinstance(value, Enum)):
+        return False
+    return _home_of(type(value)) is not None
+
+
+def _leaf(value: object, depth: int) -> object:
+    if _is_plain(value):
+        return value
+    return held(value, depth + 1) or None if depth < _DEEPEST else None
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        plain(value)
+    except TypeError:
+        return False
+    return True
+
+
+def words_of(value: object) -> Iterator[str]:
+    """Yield every word of every text in a plain value."""
+    if isinstance(value, str | bytes | PurePath):
+        yield from words_in(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+    elif isinstance(value, dict):
+        yield from words_of([*value, *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from words_of(each)
 
 
 def without_places(text: str, homes: Sequence[Module]) -> str:
@@ -138,12 +195,14 @@ def _home_of(kind: type) -> Module | None:
     """Return the first-party module of a class, or None."""
     for member in vars(kind).values():
         function = getattr(member, "__func__", member)
+        # A library that makes methods for the class, as dataclasses does, gives some of them globals of its own.
         if isinstance(function, FunctionType) and function.__qualname__.startswith(f"{kind.__qualname__}."):
-            if not is_first_party(function.__globals__):
-                return None
-            module = module_of(function.__globals__)
-            if module.owns(function.__code__):
-                return module
+            names = function.__globals__
+            if names.get("__name__") == kind.__module__ and is_first_party(names):
+                return module_of(names)
+    for names in captured(kind.__module__):  # by its name, another version of the module may be meant by now
+        if names.get(kind.__qualname__) is kind:
+            return module_of(names)
     home = sys.modules.get(kind.__module__)
     if home is None or not is_first_party(home.__dict__):
         return None
@@ -163,10 +222,12 @@ class Encoder:
         code: the first-party code that the object holds, in the order in which it was met.
         externals: full names of what it holds from elsewhere.
         modules: first-party modules that the object's functions come from.
+        words: every word of the texts that it holds.
 
     """
 
     def __init__(self) -> None:
+        self.words: set[str] = set()
         self.parts: list[bytes] = []
         self.code: dict[Found, int] = {}
         self.externals: set[str] = set()
@@ -192,6 +253,7 @@ class Encoder:
         """
         try:
             self.parts.append(b"P" + plain(value, list(self.modules)))
+            self.words.update(words_of(value))
         except TypeError:
             known = self._known.get(id(value))
             if known is not None:

@@ -27,6 +27,9 @@ from tidemark.fingerprint.texts import Text, captured, cells_of, file_token, for
 # Reaching one of these means that the text does not tell what is reached.
 _SEARCHING = frozenset({"importlib", "runpy", "pkgutil", "imp", "zipimport"})
 _UNCLEAR = _SEARCHING | {"inspect", "gc", "builtins", "sys.modules", "sys._getframe", "operator.attrgetter"}
+# Of these, what leads from anywhere to whatever the process has loaded, such as the code of who calls.
+_LOOKING_AROUND = frozenset({"gc", "sys.modules", "sys._getframe", "sys._current_frames"})
+_LOOKING_AROUND |= {"inspect.stack", "inspect.currentframe"}
 _HARMLESS = frozenset({"importlib.metadata", "importlib.resources"})
 
 # Changing what these make acts on nothing else.
@@ -105,6 +108,11 @@ class External:
     def searches(self) -> bool:
         """Whether this can import modules that no text names."""
         return self._is_one_of(_SEARCHING)
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether this leads to what neither its module nor what that imports has to do with."""
+        return self._is_one_of(_LOOKING_AROUND)
 
     def _is_one_of(self, names: frozenset[str]) -> bool:
         first, _, rest = self.path.partition(".")
@@ -372,19 +380,32 @@ class Module:
         for statement in self.statements:
             for what, at_once in statement.scan.loads:
                 if at_once and not _is_guard(statement.node):
-                    yield from self.modules_of(what)
+                    names = [name for name, each in statement.binds.items() if each == what]
+                    yield from self.modules_of(what, self.namespace.get(names[0]) if names else None)
 
-    def modules_of(self, what: Imported) -> Iterator["Module"]:
-        """Yield the first-party modules that an import loads, the packages around them first."""
+    def modules_of(self, what: Imported, live: object = None) -> Iterator["Module"]:
+        """Yield the first-party modules that an import loads, the packages around them first.
+
+        Args:
+            what: the import.
+            live: what it has bound, which tells of which version of a bundle the module is.
+
+        """
         path = self._absolute(what)
         if path is None:
             return
         parts = path.split(".")
         module = None
         for end in range(len(parts)):
-            module = find_module(".".join(parts[: end + 1]))
+            last = end + 1 == len(parts)
+            name = ".".join(parts[: end + 1])
+            module = self._imported_module(name, what, live) if last else find_module(name)
             if module is not None:
                 yield module
+        if isinstance(live, ModuleType) and what.name is not None:
+            if is_first_party(live.__dict__):
+                yield module_of(live.__dict__)
+            return
         below = module.below(what.name) if module is not None and what.name is not None else None
         if below is not None:
             yield below
@@ -393,6 +414,9 @@ class Module:
         """Return the module of a name inside this one, if this is a package and has one."""
         if not self.is_package or name in self.definitions or name in self.imports:
             return None
+        live = self.namespace.get(name)
+        if isinstance(live, ModuleType) and is_first_party(live.__dict__):
+            return module_of(live.__dict__)  # by its name, another version of it may be meant by now
         return find_module(f"{self.name}.{name}")
 
     # -- loaded code

@@ -1,21 +1,19 @@
-"""What the grammar alone tells about a statement: its normal form, the names it takes from outside, what it changes.
+"""What the grammar alone tells about a statement: the names it takes from outside, its own, and what it changes.
 
-Invariants: two statements have the same normal form exactly if they differ in nothing but comments, layout, docstrings
-and positions, given that the nodes replaced in both stand for the same things. Scopes are resolved as the compiler
-does it: a parameter that shares its name with something of the module is no reference to that.
+Invariant: scopes are resolved as the compiler does it: a parameter that shares its name with something of the module is
+no reference to that.
 """
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-from tidemark.hashing import canonical
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _NAMED: Any = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_VARIABLES = (ast.Name, ast.MatchMapping, *_NAMED)
 _NAMED += tuple(getattr(ast, name) for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if hasattr(ast, name))
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -31,6 +29,16 @@ _CHANGING |= {"pop", "popitem", "remove", "discard", "clear", "sort", "reverse",
 # DuckDB, polars and pandas look up names inside the text that is given to these among the caller's variables.
 _QUERYING = frozenset({"sql", "query", "eval", "execute"})
 _WORD = re.compile(r"[^\W\d]\w*")
+
+# Code that speaks of these can see what the local variables of the functions around or above it are called.
+_SEEING_NAMES = frozenset({"dir", "breakpoint", "NameError", "UnboundLocalError", "_getframe", "_current_frames"})
+_SEEING_NAMES |= {"currentframe", "settrace", "setprofile", "f_locals", "tb_frame", "gi_frame", "cr_frame", "ag_frame"}
+_SEEING_NAMES |= {"__traceback__", "__code__", "__closure__", "co_varnames", "co_freevars", "co_cellvars", "__doc__"}
+
+
+def words_in(text: str) -> list[str]:
+    """Return whatever in a text could be a variable's name."""
+    return _WORD.findall(text)
 
 
 @dataclass(frozen=True)
@@ -57,16 +65,43 @@ class Reference:
     attributes: tuple[str, ...] = ()
 
 
+@dataclass(eq=False)
+class Local:
+    """A local variable of a function or a comprehension, which may be called anything.
+
+    No parameter is one, as callers name it; nor is a name that the grammar binds and a result can show: that of a
+    function or class, of an import, or of what ``nonlocal`` declares.
+
+    Attributes:
+        name: what it is called.
+        kept: its name counts all the same.
+
+    """
+
+    name: str
+    kept: bool = False
+
+
 @dataclass
 class _Scope:
     bound: dict[str, Imported | None] = field(default_factory=dict)
     outer: set[str] = field(default_factory=set)  # declared global
     around: set[str] = field(default_factory=set)  # declared nonlocal
     is_class: bool = False
+    named: set[str] = field(default_factory=set)  # bound by what shows their name
+    locals: dict[str, Local] = field(default_factory=dict)
 
-    def bind(self, name: str, what: Imported | None = None) -> None:
+    def bind(self, name: str, what: Imported | None = None, *, named: bool = False) -> None:
         """Bind a name; one that is bound to different things is an import no longer."""
         self.bound[name] = what if self.bound.get(name, what) == what else None
+        if named:
+            self.named.add(name)
+
+    def local(self, name: str) -> Local | None:
+        """Return the local variable of a name that is bound here, or None if the name itself counts."""
+        if self.is_class or name in self.named:
+            return None
+        return self.locals.setdefault(name, Local(name))
 
     def collect(self, nodes: Iterable[ast.AST]) -> "_Scope":
         """Bind what the nodes bind in their own scope."""
@@ -76,19 +111,19 @@ class _Scope:
 
     def _collect(self, node: ast.AST) -> None:
         if isinstance(node, Definition):
-            self.bind(node.name)
+            self.bind(node.name, named=True)
         elif isinstance(node, Comprehension):
             self.collect(each.target for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
-                self.bind(bound_name(alias), binding(node, alias))
+                self.bind(bound_name(alias), binding(node, alias), named=True)
         elif isinstance(node, ast.Global):
             self.outer.update(node.names)
         elif isinstance(node, ast.Nonlocal):
             self.around.update(node.names)
         elif not isinstance(node, ast.Lambda):
             for name in _names_bound_by(node):
-                self.bind(name)
+                self.bind(name, named=not isinstance(node, _VARIABLES))
             self.collect(ast.iter_child_nodes(node))
 
 
@@ -162,6 +197,9 @@ class Scan:
         identifiers: every name and attribute that occurs.
         unclear: what it reaches cannot be read off its text.
         annotated: it holds annotations.
+        locals: which local variable a node names, by ``id`` of the node.
+        words: every word of every text in it but docstrings.
+        sees_names: it may see what local variables are called.
 
     """
 
@@ -179,6 +217,9 @@ class Scan:
     identifiers: set[str] = field(default_factory=set)
     unclear: bool = False
     annotated: bool = False
+    locals: dict[int, Local] = field(default_factory=dict)
+    words: set[str] = field(default_factory=set)
+    sees_names: bool = False
     # Trees parsed from annotations that are text: kept, so that no other node gets their ids.
     parsed: list[ast.expr] = field(default_factory=list)
 
@@ -194,7 +235,10 @@ def scan(node: ast.AST, ours: Callable[[Reference], bool], free: Iterable[str] =
     """
     scanner = _Scanner(node, ours, free)
     scanner.visit(node)
-    return scanner.found
+    found = scanner.found
+    found.locals = {each: local for each, local in found.locals.items() if not local.kept}
+    found.sees_names |= found.unclear or not _SEEING_NAMES.isdisjoint(found.identifiers)
+    return found
 
 
 class _Scanner(ast.NodeVisitor):
@@ -206,17 +250,33 @@ class _Scanner(ast.NodeVisitor):
         self._scopes = [_Scope(dict.fromkeys(free))]
         self._deferred = 0  # how many function bodies are around: these run later, the rest when the module is imported
         self._queries = any(isinstance(each, ast.Call) and _called_name(each) in _QUERYING for each in ast.walk(node))
+        self.found.sees_names = self._queries
+        self._annotating = False
 
     # -- scopes
 
-    def _base(self, name: str) -> str | Imported | None:
-        """Return the name if it is the module's, what it imports if a local import binds it, None if it is local."""
+    def _home(self, name: str) -> _Scope | None:
+        """Return the scope that a name is bound in, or None if it is the module's."""
         for depth, scope in enumerate(reversed(self._scopes)):
             if name in scope.outer:
-                return name
+                return None
             if name in scope.bound and (depth == 0 or not scope.is_class):
-                return scope.bound[name]
-        return name
+                return scope
+        return None
+
+    def _base(self, name: str) -> str | Imported | None:
+        """Return the name if it is the module's, what it imports if a local import binds it, None if it is local."""
+        home = self._home(name)
+        return name if home is None else home.bound[name]
+
+    def _note_local(self, node: ast.AST, name: str | None) -> None:
+        """Note which local variable a node names, if it does."""
+        home = self._home(name) if name is not None else None
+        local = home.local(name) if home is not None and name is not None and home is not self._scopes[0] else None
+        if local is not None:
+            # An annotation may be kept as text.
+            local.kept |= self._annotating
+            self.found.locals[id(node)] = local
 
     def _reference(self, node: ast.expr) -> Reference | None:
         found = chain(node)
@@ -278,9 +338,12 @@ class _Scanner(ast.NodeVisitor):
         for name in scope.around:
             scope.bound.pop(name, None)
             self._changes_free(name)
+            if (home := self._home(name)) is not None:
+                home.named.add(name)
+                home.locals.setdefault(name, Local(name)).kept = True
         self._scopes.append(scope)
         self._deferred += 1
-        for each in body:
+        for each in (*getattr(node, "type_params", ()), *body):
             self.visit(each)
         self._deferred -= 1
         self._scopes.pop()
@@ -302,7 +365,7 @@ class _Scanner(ast.NodeVisitor):
             self.visit(each)
         scope = _Scope(is_class=True).collect([*getattr(node, "type_params", ()), *node.body])
         self._scopes.append(scope)
-        for statement in node.body:
+        for statement in (*getattr(node, "type_params", ()), *node.body):
             self.visit(statement)
         self._scopes.pop()
 
@@ -310,6 +373,7 @@ class _Scanner(ast.NodeVisitor):
         self.visit(node.generators[0].iter)
         self._scopes.append(_Scope().collect(each.target for each in node.generators))
         for generator in node.generators:
+            self.visit(generator.target)
             if generator is not node.generators[0]:
                 self.visit(generator.iter)
             for condition in generator.ifs:
@@ -334,6 +398,7 @@ class _Scanner(ast.NodeVisitor):
         if node is None:
             return
         self.found.annotated = True
+        around, self._annotating = self._annotating, True
         self.visit(node)
         for each in ast.walk(node):
             if isinstance(each, ast.Constant) and isinstance(each.value, str):
@@ -343,6 +408,7 @@ class _Scanner(ast.NodeVisitor):
                     continue
                 self.found.parsed.append(parsed)
                 self.visit(parsed)
+        self._annotating = around
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.visit(node.target)
@@ -361,6 +427,7 @@ class _Scanner(ast.NodeVisitor):
 
     def visit_Name(self, node: ast.Name) -> None:
         self.found.identifiers.add(node.id)
+        self._note_local(node, node.id)
         if not isinstance(node.ctx, ast.Load):
             return
         innermost = self._scopes[-1]
@@ -370,6 +437,16 @@ class _Scanner(ast.NodeVisitor):
         elif innermost.is_class and node.id in innermost.bound:
             # A class body sees the module's name until it has bound its own.
             self.found.others[Reference(node.id)] = None
+
+    def _variable(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar) -> None:
+        self._note_local(node, node.name)
+        self.generic_visit(node)
+
+    visit_ExceptHandler = visit_MatchAs = visit_MatchStar = _variable
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self._note_local(node, node.rest)
+        self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.found.identifiers.add(node.attr)
@@ -409,14 +486,20 @@ class _Scanner(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        if self._queries and isinstance(node.value, str):
-            for word in _WORD.findall(node.value):
+        if not isinstance(node.value, str):
+            return
+        words = words_in(node.value)
+        self.found.words.update(words)
+        if self._queries:
+            for word in words:
                 base = self._base(word)
                 if base is not None:
                     self.found.others[Reference(base)] = None
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        if not self._deferred and not isinstance(node.value, ast.Constant):
+        if isinstance(node.value, ast.Constant):
+            return  # a docstring
+        if not self._deferred:
             called = node.value.func if isinstance(node.value, ast.Call) else None
             reference = self._reference(called) if called is not None else None
             if reference is not None:
@@ -443,57 +526,3 @@ def _called_name(node: ast.Call) -> str:
     if isinstance(node.func, ast.Attribute):
         return node.func.attr
     return node.func.id if isinstance(node.func, ast.Name) else ""
-
-
-def normal_form(node: ast.AST, replaced: Mapping[int, bytes], keep_docstrings: bool) -> bytes:
-    """Encode a syntax tree without what does not count; a node whose ``id`` is in ``replaced`` gives those bytes.
-
-    The encoding is the same for every Python version that parses the text, as empty fields are left out.
-    """
-    out: list[bytes] = []
-    _write(node, replaced, keep_docstrings, out)
-    return b"".join(out)
-
-
-_SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-
-
-def _write(node: object, replaced: Mapping[int, bytes], keep_docstrings: bool, out: list[bytes]) -> None:
-    if not isinstance(node, ast.AST):
-        out.append(b"..." if node is ... else canonical(node))
-        return
-    replacement = replaced.get(id(node))
-    if replacement is not None:
-        out.append(replacement)
-    elif isinstance(node, ast.Constant):
-        _write(node.value, replaced, keep_docstrings, out)
-    elif not isinstance(node, ast.Expr) or keep_docstrings or not isinstance(node.value, ast.Constant):
-        imports = isinstance(node, ast.Import | ast.ImportFrom)
-        out.append(b"(Import" if imports else f"({type(node).__name__}".encode())
-        for name in ("names",) if imports else node._fields:
-            if name not in _SKIPPED_FIELDS:
-                value = getattr(node, name, None)
-                if isinstance(node, ast.JoinedStr):
-                    # Python 3.12 closes some formats with an empty text.
-                    value = [each for each in node.values if getattr(each, "value", None) != ""]
-                _write_field(name, value, replaced, keep_docstrings, out)
-        out.append(b")")
-
-
-def _write_field(
-    name: str, value: object, replaced: Mapping[int, bytes], keep_docstrings: bool, out: list[bytes]
-) -> None:
-    if value is None:
-        return
-    start = len(out)
-    out.append(f" {name}=".encode())
-    if isinstance(value, list):
-        for item in value:
-            if item is None:
-                out.append(b"_")
-            else:
-                _write(item, replaced, keep_docstrings, out)
-        if not any(out[start + 1 :]):
-            del out[start:]
-    else:
-        _write(value, replaced, keep_docstrings, out)
