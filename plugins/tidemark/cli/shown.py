@@ -29,6 +29,14 @@ MANY, FEW = 40, 5
 # Columns of a screen that is not there.
 UNBOUNDED = 100_000
 
+# States whose own words say too little.
+_STATES: dict[str, str] = {
+    State.FRESH: "up to date",
+    State.STALE: "to be computed",
+    State.KNOWN: "to be brought back",
+    State.UNSURE: "may have to be computed",
+}
+
 _ERRORS = Console(stderr=True, soft_wrap=True)
 
 
@@ -175,7 +183,7 @@ def account_text(account: Mapping[str, Any]) -> Any:
     """Return what is known of a partition as a tree."""
     tree = Tree(Text(f"{account['asset']} {account['partition']}: {state_word(account['state'])}"))
     if account["why"]:
-        tree.add(Text(account["why"]))
+        _add_causes(tree.add(Text(account["why"])), account["causes"])
     if account["held"] and f"held: {account['held']}" not in account["why"]:
         tree.add(Text(f"held: {account['held']}"))
     if "file" in account:
@@ -183,8 +191,8 @@ def account_text(account: Mapping[str, Any]) -> Any:
         tree.add(Text(f"{'delivered' if there else 'would be delivered'} as {account['file']}"))
         if account["declared"] and account["state"] != "absent":
             tree.add(Text(f"declared absent: {account['declared']}"))
-    _add_live(tree, account["live"])
-    _add_provisional(tree, account["provisional_for"], account["inputs"])
+    _add_live(tree, account["live"], account["became"])
+    _add_provisional(tree, account)
     _add_inputs(tree, account["inputs"])
     if account["gate"]:
         _add_gate(tree, "gate", account["gate"])
@@ -197,7 +205,12 @@ def account_text(account: Mapping[str, Any]) -> Any:
     return tree
 
 
-def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
+def _add_causes(tree: Tree, causes: Sequence[Mapping[str, Any]]) -> None:
+    for each in causes:
+        _add_causes(tree.add(Text(each["said"])), each["causes"])
+
+
+def _add_live(tree: Tree, live: Mapping[str, Any] | None, became: Mapping[str, Any] | None) -> None:
     if live is None:
         tree.add("nothing is live")
         return
@@ -208,33 +221,47 @@ def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
         commit = (live["code"]["commit"] or "no commit")[:12]
         dirty = ", with uncommitted changes" if live["code"]["uncommitted_changes"] else ""
         node.add(Text(f"code {live['code']['version'][:12]} ({commit}{dirty})"))
+    if became:
+        _add_causes(node.add(Text(f"live since {_minute(became['at'])}: {became['reason']}")), became["causes"])
 
 
-def _add_provisional(tree: Tree, lacking: Sequence[str], inputs: Sequence[Mapping[str, Any]]) -> None:
-    """Say what a head lacks: what it did not read, what it read a stand-in for, and what its inputs lack."""
+def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
+    """Say what a head lacks: what it did not read, what it read a stand-in for, what its inputs lack; and why."""
+    inputs, lacking = account["inputs"], account["provisional_for"]
     upstreams = {read["asset"] for read in inputs}
     there = {f"{read['asset']} {each['partition']}" for read in inputs for each in read["members"] if each["version"]}
     without = [each for each in lacking if each.partition(" ")[0] in upstreams and each not in there]
     instead = [each for each in lacking if each in there]
     above = [each for each in lacking if each.partition(" ")[0] not in upstreams]
-    if without:
-        tree.add(Text(f"provisional: made without {', '.join(without)}"))
-    if instead:
-        tree.add(Text(f"provisional: the newest of {', '.join(instead)} is no good: its last good version stands in"))
-    if above:
-        tree.add(Text(f"provisional: what it reads is provisional for {', '.join(above)}"))
+    said = (
+        ("made without", without, ""),
+        ("the newest of", instead, " is no good: its last good version stands in"),
+        ("what it reads is provisional for", above, ""),
+    )
+    node = tree
+    for before, some, after in said:
+        if some:
+            node = tree.add(Text(f"provisional: {before} {_first(some)}{after}"))
+    _add_causes(node, account["lacks"])
 
 
 def _add_inputs(tree: Tree, inputs: Sequence[Mapping[str, Any]]) -> None:
     for read in inputs:
         node = tree.add(Text(f"reads {read['asset']} by {read['mapping']}"))
-        for member in read["members"]:
+        members = read["members"]
+        absent = [each["partition"] for each in members if not each["version"]]
+        if len(members) > FEW:  # a window: each of its versions is in the data
+            node.add(Text(f"{members[0]['partition']} .. {members[-1]['partition']} ({len(members)})"))
+            members = ()
+            if absent:
+                node.add(Text(f"ABSENT: {_first(absent)}"))
+        for member in members:
             node.add(Text(f"{member['partition']}: {(member['version'] or 'ABSENT')[:12]}"))
 
 
 def state_word(state: str) -> str:
     """Return a state in a word that says by itself what it means."""
-    return "up to date" if state == State.FRESH else state
+    return _STATES.get(state, state)
 
 
 def _add_gate(tree: Tree, title: str, result: Mapping[str, Any]) -> None:
