@@ -28,6 +28,7 @@ from tidemark.explain import (
     changed_parameters,
     changes_between,
     edited,
+    named,
     other_distributions,
     readable_parameters,
     short,
@@ -37,7 +38,7 @@ from tidemark.facts import Names
 from tidemark.fingerprint import Component
 from tidemark.ledger import heads, records, registry, sources
 from tidemark.ledger.heads import HistoryEntry, Missing
-from tidemark.ledger.records import Made
+from tidemark.ledger.records import InputRecord, Made
 from tidemark.ledger.schema import code_version
 from tidemark.mappings import Newest
 from tidemark.partitions import TimeGrain
@@ -47,8 +48,9 @@ from tidemark.survey import Judgement, Read, State, Survey
 DEPTH = 12
 BREADTH = 5
 
-# How far an asset's own past is followed to where a change came in.
-PAST = 400
+# How many partitions of a level are looked at for one that has more behind it than its neighbours, how many a whole
+# tree looks at, and how far an asset's own past is followed to where a change came in.
+EXAMINED, MOST, PAST = 40, 400, 400
 
 
 class Kind(StrEnum):
@@ -62,9 +64,8 @@ class Kind(StrEnum):
     SORTING = "sorting"  # how rows are sorted before they are stored
     INPUT = "input"  # a partition that is read changed, arrived or is gone
     PENDING = "pending"  # a partition that is read is itself still to be computed
-    PAST = "past"  # the asset's own past changed, further back
     DELIVERY = "delivery"  # somebody delivered a file, or took it away
-    COMPUTED = "computed"  # a run computed it, or brought it back
+    COMPUTED = "computed"  # a run took it away
     NEW = "new"  # there was nothing before
     KNOWN = "known"  # the result was computed before
     GATE = "gate"
@@ -89,6 +90,7 @@ class Cause:
         line: in which line.
         commit: who last changed that, or None.
         causes: what is behind it.
+        told: what is behind it was told before, in another place of the tree.
 
     """
 
@@ -102,6 +104,16 @@ class Cause:
     line: int | None = None
     commit: Commit | None = None
     causes: tuple["Cause", ...] = ()
+    told: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything in it that was not told before."""
+        return not self.told and (not self.causes or any(each.is_news for each in self.causes))
+
+    def again(self) -> "Cause":
+        """Return it without what is behind it, which was told before."""
+        return replace(self, said=f"{self.said}, as told above", causes=(), told=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as stable data: every cause has all of these keys."""
@@ -155,7 +167,30 @@ def cut(causes: Iterable[Cause], total: int | None = None) -> tuple[Cause, ...]:
     """Return as many causes as one level shows, and how many more there are."""
     every = list(causes)
     more = (len(every) if total is None else total) - BREADTH
-    return (*every[:BREADTH], Cause(Kind.MORE, f"and {more} more")) if more > 0 else tuple(every)
+    return (*every[:BREADTH], Cause(Kind.MORE, f"and {more} more", told=True)) if more > 0 else tuple(every)
+
+
+def folded(some: Sequence[Cause], keys: Sequence[str], what: str) -> tuple[Cause, ...]:
+    """Return the causes of one level that bring news, and in one line those that are like them.
+
+    Args:
+        some: a cause for each of the first partitions of an input.
+        keys: all of the input's partitions that are told of, also those that were not looked at.
+        what: what became of them, with a place for the keys.
+
+    """
+    if len(keys) == 1:
+        return tuple(some)
+    news = [each for each in some if each.is_news]
+    like = [each.partition or "" for each in some if not each.is_news]
+    more = len(keys) - len(like) - min(len(news), BREADTH)
+    causes = news[:BREADTH]
+    if like:
+        said = what.format(named(like))
+        causes.append(Cause(Kind.MORE, f"{said} likewise" if news else f"{said}, as told above", told=True))
+    if more:
+        causes.append(Cause(Kind.MORE, f"and {more} more", told=True))
+    return tuple(causes)
 
 
 class Teller:
@@ -229,7 +264,8 @@ class Teller:
         ]
         if read.pending and not pending:
             yield Cause(Kind.PENDING, f"{read.input.upstream} is still to be computed", read.input.upstream)
-        yield from cut((self._pending(asset, each, depth) for each in pending[:BREADTH]), len(pending))
+        some = [self._pending(asset, each, depth) for each in pending[:EXAMINED]]
+        yield from folded(some, [each.key for each in pending], f"{read.input.upstream} {{}} run or may run")
         if read.failed and read.input.mapping.strict:
             yield from self.lacks(read.roots, depth)
 
@@ -237,7 +273,7 @@ class Teller:
         said = f"{judged.asset} {judged.key} {self._certainty(judged)} run"
         back = self._pending_past(judged) if judged.asset == reader.name else judged
         if back is not judged:
-            said += f", and its own past too, back to {back.key}"
+            said += f", and so does its own past back to {back.key}"
         cause = Cause(Kind.PENDING, said, judged.asset, judged.key)
         return self._once(
             cause, ("pending", back.asset, back.key), depth, lambda: self.why_it_would_run(back, depth - 1)
@@ -251,15 +287,12 @@ class Teller:
         return str(certainty_of(self._pipeline.asset(judged.asset), judged, inputs, parameters))
 
     def _pending_past(self, judged: Judgement) -> Judgement:
-        """Follow an asset's own past to the first partition that runs for another reason than its past."""
+        """Follow an asset's own past to the first partition that is still to be computed."""
         for _ in range(PAST):
-            before = [read for read in judged.reads if read.input.upstream == judged.asset and read.pending]
-            others = any(read.pending and read.input.upstream != judged.asset for read in judged.reads)
-            if not before or others or not before[0].members:
-                return judged
-            earlier = self._judged.get((judged.asset, before[0].members[0].key))
+            own = [each for each in judged.reads if each.input.upstream == judged.asset and each.members]
+            earlier = self._judged.get((judged.asset, own[0].members[0].key)) if own else None
             if earlier is None or earlier.certainty is None:
-                return judged
+                break
             judged = earlier
         return judged
 
@@ -389,10 +422,7 @@ class Teller:
     def _recipe(self, number: int) -> Recipe:
         """Return by what a materialization was made."""
         made = records.made(self._connection, [number])[number]
-        taken = tuple(
-            Taken(each.parameter, self._asset_names[each.asset_id], each.mapping, each.digest, each.members)
-            for each in records.inputs_of(self._connection, [number]).get(number, [])
-        )
+        taken = tuple(self._taken(each) for each in records.inputs_of(self._connection, [number]).get(number, []))
         code = self._code(made.asset, made.code_version) if made.code_version is not None else None
         return Recipe(made.asset, made.partition, made.action_key, code, made.parameters, taken)
 
@@ -413,7 +443,7 @@ class Teller:
         if before.code is not None and now.code is not None and before.code.fingerprint != now.code.fingerprint:
             found.append(self._other_code(now.asset, before.code, now.code, depth))
         found += [
-            _other_parameter(name, before.parameters, now.parameters)
+            self._other_parameter(now.asset, name, before.parameters, now.parameters, depth)
             for name in changed_parameters(before.parameters, now.parameters)
         ]
         then = {each.parameter: each for each in before.taken}
@@ -436,9 +466,12 @@ class Teller:
             said = f"{now.upstream} is read by {now.mapping}, before by {before.mapping}"
             yield Cause(Kind.MAPPING, said, now.upstream, before=before.mapping, after=now.mapping)
         changes = changes_between(before, now)
-        yield from cut((self._member(reader, each, depth) for each in changes[:BREADTH]), len(changes))
+        for verb in Verb:
+            some = [each for each in changes if each.verb is verb]
+            told = [self._member(reader, each, depth) for each in some[:EXAMINED]]
+            yield from folded(told, [each.key for each in some], f"{now.upstream} {{}} {verb}")
 
-    def _member(self, reader: str | None, change: Change, depth: int) -> Cause:
+    def _member(self, reader: str, change: Change, depth: int) -> Cause:
         """Say what became of one partition that is read, and why."""
         name, key, before, after = change.upstream, change.key, change.before, change.after
         versions = f": {short(before.version)} -> {short(after.version)}" if before and after else ""
@@ -446,7 +479,7 @@ class Teller:
         said = f"{name} {key} {change.verb}{stands}{versions}"
         back = self._past(change) if name == reader else change
         if back is not change:
-            said += f"; so did its own past, back to {back.key}"
+            said += f", and so has its own past back to {back.key}"
         old, new = (_hex(each.version) if each else None for each in (before, after))
         return self._once(
             Cause(Kind.INPUT, said, name, key, old, new),
@@ -456,39 +489,48 @@ class Teller:
         )
 
     def _past(self, change: Change) -> Change:
-        """Follow an asset's own past to the first partition that changed for another reason than its past."""
+        """Follow an asset's own past to the first partition that changed: there the change came in."""
         for _ in range(PAST):
-            if _id(change.before) is None or _id(change.after) is None:
-                return change
-            old, new = (self._recipe(each.materialization or 0) for each in (change.before, change.after) if each)
-            then = {each.parameter: each for each in old.taken}
-            changes = [
-                one
-                for each in new.taken
-                if each.parameter in then
-                for one in changes_between(then[each.parameter], each)
-            ]
-            same_code = old.code is not None and new.code is not None and old.code.fingerprint == new.code.fingerprint
-            own = [each for each in changes if each.upstream == change.upstream and each.verb is Verb.CHANGED]
-            if not same_code or len(own) != 1 or len(changes) != 1 or old.parameters != new.parameters:
-                return change
+            ids = [each for each in (_id(change.before), _id(change.after)) if each is not None]
+            inputs = records.inputs_of(self._connection, ids)
+            then, now = (
+                next((self._taken(each) for each in inputs.get(number, ()) if self._names_own(each, change)), None)
+                for number in (_id(change.before) or 0, _id(change.after) or 0)
+            )
+            own = [each for each in changes_between(then, now) if each.verb is Verb.CHANGED] if then and now else []
+            if not own:
+                break
             change = own[0]
         return change
+
+    def _names_own(self, read: InputRecord, change: Change) -> bool:
+        return self._asset_names[read.asset_id] == change.upstream
+
+    def _taken(self, read: InputRecord) -> Taken:
+        return Taken(read.parameter, self._asset_names[read.asset_id], read.mapping, read.digest, read.members)
 
     def _once(self, cause: Cause, what: tuple[object, ...], depth: int, tell: Callable[[], tuple[Cause, ...]]) -> Cause:
         """Return a cause with what is behind it the first time, and with a word that it was told at any other."""
         if what in self._told:
-            return replace(cause, said=f"{cause.said}, as told above")
-        if depth <= 0:
+            return cause.again()
+        if depth <= 0 or len(self._told) >= MOST:
             deeper = Cause(Kind.MORE, "and so on: 'tidemark explain' of this one goes on from here")
             return replace(cause, causes=(deeper,))
         self._told.add(what)
-        return replace(cause, causes=tell())
+        told = replace(cause, causes=tell())
+        return told if told.is_news else cause.again()
 
     def _other_code(self, name: str, before: Code, now: Code, depth: int) -> Cause:
         old, new = before.fingerprint.hex(), now.fingerprint.hex()
         cause = Cause(Kind.CODE, f"code of {name} changed: {old[:12]} -> {new[:12]}", name, None, old, new)
         return self._once(cause, ("code", old, new), depth, lambda: tuple(code_causes(before, now)))
+
+    def _other_parameter(
+        self, asset: str, name: str, before: Mapping[str, Any], now: Mapping[str, Any], depth: int
+    ) -> Cause:
+        said = f"parameter {name}: {_value(name, before)} -> {_value(name, now)}"
+        cause = Cause(Kind.PARAMETER, said, asset, before=before.get(name), after=now.get(name))
+        return self._once(cause, ("parameter", asset, said), depth, tuple)
 
     # -- what is missing
 
@@ -580,12 +622,6 @@ def _definition(what: str, label: str, file: str | None, line: int | None, now: 
 
 def _by(commit: Commit | None) -> str:
     return f", {commit}" if commit else ""
-
-
-def _other_parameter(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Cause:
-    old, new = before.get(name), now.get(name)
-    said = f"parameter {name}: {_value(name, before)} -> {_value(name, now)}"
-    return Cause(Kind.PARAMETER, said, before=old, after=new)
 
 
 def _value(name: str, parameters: Mapping[str, Any]) -> str:
