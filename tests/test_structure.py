@@ -22,12 +22,12 @@ FLOORS: list[set[str]] = [
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
-    | {"suites", "evaluation", "findings", "datadocs"},
+    | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
     {"survey", "facts"},
     {"selection", "observe", "plan", "explain"},
     {"running"},
-    {"verdict", "causes", "inspecting", "interventions", "reading", "catalog"},
+    {"verdict", "causes", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

@@ -342,15 +342,10 @@ class Teller:
         return entry, self._came(name, key, old, new, DEPTH)
 
     def _history(self, name: str, key: str, materialization: int | None) -> list[HistoryEntry]:
-        """Return a partition's heads here; those of prod where what is asked for was never this environment's own."""
         number = self._names.partitions.get(self._registered[name].grain.scheme, {}).get(key)
         if number is None:
             return []
-        for environment in dict.fromkeys((self._deployment.environment, heads.PROD)):
-            entries = heads.history(self._connection, environment, self._registered[name].id, number)
-            if any(each.materialization == materialization for each in entries):
-                return entries
-        return []
+        return history_with(self._connection, self._deployment, self._registered[name].id, number, materialization)
 
     def _entry(self, name: str, key: str, materialization: int | None) -> HistoryEntry | None:
         """Return the change by which a materialization became live first."""
@@ -641,6 +636,17 @@ def code_of(connection: sa.Connection, number: int) -> Code:
     packages = tuple((name, version) for name, version in row.distributions)
     # With changes that were in no commit, the commit's lines are not those that ran.
     return Code(row.fingerprint, components, packages, None if row.git_dirty else row.git_commit)
+
+
+def history_with(
+    connection: sa.Connection, deployment: Deployment, asset_id: int, partition_id: int, materialization: int | None
+) -> list[HistoryEntry]:
+    """Return a partition's heads here; or those of prod, where what is asked for was never this environment's own."""
+    for environment in dict.fromkeys((deployment.environment, heads.PROD)):
+        entries = heads.history(connection, environment, asset_id, partition_id)
+        if any(each.materialization == materialization for each in entries):
+            return entries
+    return []
 
 
 def source_state(source: Source, survey: Survey, ordinal: int, declared: str | None) -> tuple[str, str]:

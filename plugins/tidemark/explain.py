@@ -236,9 +236,11 @@ def certainty_of(
 
 def _unsaid(judged: Judgement) -> Reason:
     """Say why a partition runs of which code, parameters and inputs are what they were."""
-    pending = [read.input.upstream for read in judged.reads if read.pending]
+    pending = list(dict.fromkeys(read.input.upstream for read in judged.reads if read.pending))
     if pending:
-        return _same(f"depends on {', '.join(dict.fromkeys(pending))}")
+        # The first partition of a chain has no past of its own, and is none the less one of the others.
+        others = [name for name in pending if name != judged.asset] or pending
+        return Reason(f"depends on {', '.join(pending)}", f"depends on {', '.join(others)}")
     if judged.head is not None and judged.head.action_key != judged.action_key:
         known = ", result known" if judged.state is State.KNOWN else ""
         return _same(f"{SORTED_OTHERWISE}{known}")

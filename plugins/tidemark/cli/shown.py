@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from tidemark.causes import Cause
 from tidemark.observe import Progress
+from tidemark.outlook import AT_ONCE, Outlook
 from tidemark.places import redact
-from tidemark.plan import Item, Plan
+from tidemark.plan import Plan
 from tidemark.running.results import Result
 from tidemark.survey import Certainty, State
 from tidemark.verdict import Trouble, Verdict
@@ -78,39 +80,74 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
-def plan_text(made: Plan, file: str | None) -> Any:
-    """Return a plan as a table: neighbours with one reason are one line."""
+def plan_text(made: Plan, ahead: Outlook, file: str | None) -> Any:
+    """Return a plan as a table with a line for each asset and reason, what changed in the code, and what would lack."""
     said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.rejected]
-    if not made.items:
-        said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
+    if made.items:
+        said += [_plan_table(made.pipeline, ahead), *(_code_tree(each) for each in ahead.code)]
+    if ahead.provisional:
+        said.append(_provisional_table(ahead))
+    if made.items or made.moves:
+        said.append(_plan_sums(made, ahead))
     else:
-        said += [_plan_table(made), _plan_sums(made)]
+        said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
     if file:
         said.append(Text(f"kept in {file}: 'tidemark run {made.pipeline} --plan {file}' runs just this"))
     return Group(*said)
 
 
-def _plan_table(made: Plan) -> Table:
-    table = Table("", "asset", "partitions", "count", "why", "seconds", title=f"{made.pipeline}: plan")
+def _plan_table(pipeline: str, ahead: Outlook) -> Table:
+    table = Table("", "asset", "partitions", "count", "why", "seconds", title=f"{pipeline}: plan")
     for column in (table.columns[3], table.columns[5]):
         column.justify = "right"
-    for (certainty, asset, reason), some in groupby(
-        made.items, key=lambda each: (each.certainty, each.asset, each.reason)
-    ):
-        items: list[Item] = list(some)
-        cost = sum(item.seconds for item in items)
-        span = _span([item.key for item in items])
-        table.add_row(f"{certainty} run", asset, span, str(len(items)), Text(reason), f"{cost:.1f}")
+    for place, each in enumerate(ahead.groups):
+        if place and each.certainty is not ahead.groups[place - 1].certainty:
+            table.add_section()
+        table.add_row(
+            f"{each.certainty} run",
+            each.asset,
+            _span(each.keys),
+            str(len(each.keys)),
+            Text(each.reason),
+            f"{each.seconds:.1f}",
+        )
     return table
 
 
-def _plan_sums(made: Plan) -> str:
-    will = sum(item.certainty is Certainty.WILL for item in made.items)
+def _code_tree(cause: Cause) -> Tree:
+    tree = Tree(Text(cause.said))
+    for each in cause.causes:
+        tree.add(Text(each.said))
+    return tree
+
+
+def _provisional_table(ahead: Outlook) -> Table:
+    when = {AT_ONCE: "at once", Certainty.WILL.value: "will run", Certainty.MAY.value: "may run"}
+    table = Table("", "asset", "partitions", "count", "for", title="would become provisional")
+    table.columns[3].justify = "right"
+    for each in ahead.provisional[:MANY]:
+        missing = _first([f"{asset} {key}" for asset, key in sorted(each.missing)])
+        table.add_row(when[each.certainty], each.asset, _span(each.keys), str(len(each.keys)), Text(missing))
+    if len(ahead.provisional) > MANY:
+        table.add_row("...", "", f"and {len(ahead.provisional) - MANY} more lines: --json has them", "", "")
+    return table
+
+
+def _plan_sums(made: Plan, ahead: Outlook) -> str:
     moves = f"; {len(made.moves)} heads change without a run" if made.moves else ""
-    return f"{will} will run, {len(made.items) - will} may run{moves}"
+    cost = f"; about {_duration(ahead.seconds)}" if ahead.seconds else ""
+    return f"{ahead.counted(Certainty.WILL)} will run, {ahead.counted(Certainty.MAY)} may run{cost}{moves}"
 
 
-def _span(keys: list[str]) -> str:
+def _duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _span(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}"
 
 
@@ -284,6 +321,69 @@ def history_table(asset: str, partition: str, entries: list[dict[str, Any]]) -> 
         when = f"{each['at'][:10]} {each['at'][11:19]}"
         table.add_row(when, version, live, Text(missing), Text(each["reason"]), each["run"], each["by"])
     return table
+
+
+def difference_text(data: Mapping[str, Any]) -> Any:
+    """Return what differs between two versions: sums, columns, and the first rows of each sort."""
+    what, kind, totals = f"{data['asset']} {data['partition']}", data["kind"], data["totals"]
+    said: list[Any] = [Text(f"{what}: {_version(data['before'])} -> {_version(data['after'])}")]
+    if data["note"]:
+        said.append(Text(data["note"]))
+    said += [Text(_column(each)) for each in data["columns"]]
+    if kind == "bytes":
+        said.append(Text(f"{totals['before']} bytes before, {totals['after']} after"))
+    else:
+        by = ", ".join(data["by"]) or f"whole {kind}"
+        sorts = ("added", "removed", "changed") if data["by"] else ("added", "removed")
+        counted = ", ".join(f"{totals[each]} {each}" for each in sorts)
+        said.append(Text(f"by {by}: {counted}; {totals['before']} {kind} before, {totals['after']} after"))
+    if data["cells"]:
+        cells = ", ".join(f"{name} ({count} rows)" for name, count in data["cells"].items())
+        said.append(Text(f"changed in: {cells}"))
+    said += _difference_tables(data)
+    said += [Text(line) for line in data["lines"]]
+    return Group(*said)
+
+
+def _version(version: Mapping[str, Any]) -> str:
+    live = "live, " if version["live"] else ""
+    return f"{version['version'][:12]} ({live}made {_minute(version['at'])} by {version['by']})"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    if column["before"] is None:
+        return f"column {column['column']} was added ({column['after']})"
+    if column["after"] is None:
+        return f"column {column['column']} was removed ({column['before']})"
+    return f"column {column['column']} is {column['after']}, and was {column['before']}"
+
+
+def _difference_tables(data: Mapping[str, Any]) -> Iterator[Any]:
+    for sort in ("added", "removed"):
+        if data[sort]:
+            yield _rows_table(f"{sort} rows", data[sort], data["totals"][sort])
+    if data["changed"]:
+        names = [name for name in data["cells"] if any(name in each["values"] for each in data["changed"])]
+        rows = [
+            {**each["key"], **{name: _change(each["values"].get(name)) for name in names}} for each in data["changed"]
+        ]
+        yield _rows_table("changed rows", rows, data["totals"]["changed"])
+
+
+def _change(values: Mapping[str, Any] | None) -> str | None:
+    return None if values is None else f"{_cell(values['before'])} -> {_cell(values['after'])}"
+
+
+def _rows_table(title: str, rows: Sequence[Mapping[str, Any]], total: int) -> Any:
+    table = Table(*rows[0], title=f"{title} ({total})")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    more = total - len(rows)
+    return Group(table, f"... and {more} more: --limit {total} shows all") if more > 0 else table
+
+
+def _cell(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def status_text(state: Mapping[str, Any]) -> Any:
