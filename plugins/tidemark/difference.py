@@ -112,23 +112,25 @@ def compare_tables(
     """
     old, new = _aligned(before, after)
     unfit = _unfit(old, new, key)
-    compare = _by_key if key and not unfit else _by_rows
-    rows = compare(old, new, list(key))
-    cells = rows.cells
+    if not old.columns:  # with no column in common every row is another one
+        rows = _Rows(_numbers(after.height), _numbers(before.height))
+    else:
+        rows = _by_key(old, new, list(key)) if key and not unfit else _by_rows(old, new)
+    changed = () if rows.changed is None else _pairs(rows.changed.head(limit), list(key), old.columns, pii)
     return Difference(
         "rows",
         before.height,
         after.height,
         len(rows.added),
         len(rows.removed),
-        rows.changed.height,
+        0 if rows.changed is None else rows.changed.height,
         tuple(key) if key and not unfit else (),
         unfit or _order(before, after, rows),
         tuple(_columns(before, after, set(old.columns))),
-        cells,
+        rows.cells,
         tuple(_shown(after[rows.added.head(limit)], pii)),
         tuple(_shown(before[rows.removed.head(limit)], pii)),
-        tuple(_pairs(rows.changed.head(limit), list(key), old.columns, pii)),
+        tuple(changed),
     )
 
 
@@ -138,7 +140,7 @@ class _Rows:
 
     added: "pl.Series"
     removed: "pl.Series"
-    changed: "pl.DataFrame"
+    changed: "pl.DataFrame | None" = None
     cells: dict[str, int] = field(default_factory=dict)
 
 
@@ -180,7 +182,7 @@ def _unfit(old: "pl.DataFrame", new: "pl.DataFrame", key: Sequence[str]) -> str:
 
 def _order(before: "pl.DataFrame", after: "pl.DataFrame", rows: _Rows) -> str:
     """Say that rows only changed places, where that is all."""
-    quiet = not (len(rows.added) or len(rows.removed) or rows.changed.height)
+    quiet = not (len(rows.added) or len(rows.removed) or rows.cells)
     same = before.schema == after.schema
     return "the rows are the same, in another order" if quiet and same and not before.equals(after) else ""
 
@@ -214,13 +216,11 @@ def _by_key(old: "pl.DataFrame", new: "pl.DataFrame", key: list[str]) -> _Rows:
     return _Rows(added, removed, changed, cells)
 
 
-def _by_rows(old: "pl.DataFrame", new: "pl.DataFrame", key: list[str]) -> _Rows:
+def _by_rows(old: "pl.DataFrame", new: "pl.DataFrame") -> _Rows:
     """Compare two tables as bags of rows: one that is there twice and was there once was added once."""
     import polars as pl
 
     names = [f"c{place}" for place in range(len(old.columns))]
-    if not names:  # with no column in common every row is another one
-        return _Rows(_numbers(new.height), _numbers(old.height), pl.DataFrame())
 
     def counted(table: "pl.DataFrame", letter: str) -> "pl.DataFrame":
         numbered = table.rename(dict(zip(table.columns, names, strict=True))).with_row_index(letter)
@@ -230,7 +230,7 @@ def _by_rows(old: "pl.DataFrame", new: "pl.DataFrame", key: list[str]) -> _Rows:
     more = pl.col("na").fill_null(0) - pl.col("nb").fill_null(0)
     added = both.filter(more > 0).sort("a").select(pl.col("a").repeat_by(more).explode())["a"]
     removed = both.filter(more < 0).sort("b").select(pl.col("b").repeat_by(-more).explode())["b"]
-    return _Rows(added, removed, pl.DataFrame())
+    return _Rows(added, removed)
 
 
 def _numbers(height: int) -> "pl.Series":
