@@ -331,7 +331,7 @@ class Teller:
 
         """
         entries = self._history(name, key, materialization)
-        place = next((at for at, each in enumerate(entries) if each.materialization == materialization), None)
+        place = since(entries, materialization)
         if place is None:
             return None
         entry = entries[place]
@@ -348,9 +348,10 @@ class Teller:
         return history_with(self._connection, self._deployment, self._registered[name].id, number, materialization)
 
     def _entry(self, name: str, key: str, materialization: int | None) -> HistoryEntry | None:
-        """Return the change by which a materialization became live first."""
+        """Return the change by which a materialization became live, the last time that it did."""
         entries = self._history(name, key, materialization)
-        return next((each for each in entries if each.materialization == materialization), None)
+        place = since(entries, materialization)
+        return None if place is None else entries[place]
 
     def _came(
         self, name: str, key: str, before: Version | None, after: Version | None, depth: int
@@ -381,8 +382,7 @@ class Teller:
 
     def _went(self, name: str, key: str) -> tuple[Cause, ...]:
         """Say when and why a partition's head was taken away."""
-        entries = self._history(name, key, None)
-        gone = next((each for each in reversed(entries) if each.materialization is None), None)
+        gone = self._entry(name, key, None)
         if gone is None:
             return ()
         kind = Kind.DELIVERY if self._registered[name].kind == "source" else Kind.COMPUTED
@@ -647,6 +647,18 @@ def history_with(
         if any(each.materialization == materialization for each in entries):
             return entries
     return []
+
+
+def since(entries: Sequence[HistoryEntry], materialization: int | None) -> int | None:
+    """Return the place of the entry with which a materialization became live last, marks aside; None if it never was.
+
+    One may be live several times: a file comes back as it was, or a person restores a version.
+    """
+    for place in range(len(entries) - 1, -1, -1):
+        before = entries[place - 1].materialization if place else ...
+        if entries[place].materialization == materialization != before:
+            return place
+    return None
 
 
 def source_state(source: Source, survey: Survey, ordinal: int, declared: str | None) -> tuple[str, str]:
