@@ -102,7 +102,7 @@ def _compared(
 ) -> Difference:
     old, new = (_file(deployment, what, each) for each in (before, after))
     if before.format in TABULAR and after.format in TABULAR:
-        key = member.key or () if isinstance(member, Asset) and not member.ordered else ()
+        key = member.key or () if isinstance(member, Asset) else ()
         first, second = (_table(what, each, file) for each, file in ((before, old), (after, new)))
         return compare_tables(first, second, key, pii=member.pii, limit=limit)
     if before.format == after.format == "text":
