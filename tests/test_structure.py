@@ -25,9 +25,9 @@ FLOORS: list[set[str]] = [
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
     {"survey", "facts"},
-    {"selection", "observe", "plan", "explain"},
+    {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
-    {"verdict", "causes", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
+    {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

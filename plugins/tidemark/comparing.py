@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline, Source
-from tidemark.causes import history_with
 from tidemark.deployment import Deployment
 from tidemark.difference import Difference, compare_sizes, compare_tables, compare_texts
 from tidemark.errors import Refused, UsageError
@@ -16,7 +15,8 @@ from tidemark.facts import read_heads, register
 from tidemark.frames import TABULAR, Part, load
 from tidemark.ledger import records
 from tidemark.ledger.records import Made
-from tidemark.reading import chosen
+from tidemark.telling import history_with
+from tidemark.versions import chosen
 
 if TYPE_CHECKING:
     import polars as pl

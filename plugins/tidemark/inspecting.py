@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline, Source
 from tidemark.catalog import Catalog
-from tidemark.causes import Teller, source_state
 from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError
 from tidemark.explain import certainty_of, reason_of
@@ -16,6 +15,7 @@ from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import TimeGrain
 from tidemark.survey import Certainty, Facts, Judgement, State, Survey
+from tidemark.telling import Teller, source_state
 
 
 def _survey(deployment: Deployment, pipeline: Pipeline, names: Names) -> tuple[Survey, dict[str, list[Judgement]]]:

@@ -16,8 +16,8 @@ from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
 from tidemark.observe import Observed
 from tidemark.plan import apply_moves, make_plan
-from tidemark.reading import chosen
 from tidemark.survey import EVERYTHING
+from tidemark.versions import chosen
 
 NOTHING_OBSERVED = Observed((), ())
 

@@ -11,8 +11,9 @@ import pytest
 from tests.gates import rule
 from tests.scenario import Shop
 from tidemark import interventions
-from tidemark.causes import BREADTH, DEPTH, Cause, Code, Kind, code_causes
+from tidemark.causes import BREADTH, Cause, Code, Kind, code_causes
 from tidemark.fingerprint import Component
+from tidemark.telling import DEPTH
 
 TABLES = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, expected=Calendar(),
