@@ -215,9 +215,20 @@ def test_what_failed_says_why_it_was_computed(open_shop: Shop) -> None:
     for _ in range(2):
         open_shop.run()
     found = list(told(open_shop.explain("totals", DAYS[8])["lacks"]))
-    assert found[0].startswith("lines 2025-01-09: failed: failed 2 times: RuntimeError: broken on purpose")
+    assert found[0].startswith("lines 2025-01-09: failed 2 times: RuntimeError: broken on purpose")
     assert found[1] == ".orders 2025-01-09 changed"
     assert found[-1] == "the last good version of lines 2025-01-09 stands in for its newest"
+
+
+def test_a_head_that_failed_itself_lacks_nothing_else(open_shop: Shop) -> None:
+    """What failed is in its account already, and no input of its own."""
+    open_shop.deliver("orders", DAYS[8], row(90))
+    open_shop.breaks("lines", DAYS[8])
+    open_shop.run()
+    account = open_shop.explain("lines", DAYS[8])
+    assert (account["provisional_for"], account["lacks"]) == (["lines 2025-01-09"], [])
+    [lack] = told(open_shop.explain("totals", DAYS[8])["lacks"])
+    assert re.match(r"lines 2025-01-09: failed once \(RuntimeError: broken on purpose.*\): tried once more$", lack)
 
 
 def test_what_waits_says_for_what(open_shop: Shop) -> None:
@@ -235,7 +246,7 @@ def test_what_many_partitions_share_is_told_once(open_shop: Shop) -> None:
     open_shop.edit('pl.col("v") * 2', 'pl.col("v") * 3')
     said = why(open_shop, "totals", DAYS[8])
     assert said[:2] == ["lines 2025-01-01 will run", ".code of lines changed"]
-    assert said[3:] == ["lines 2025-01-02, 2025-01-03, 2025-01-04 and 5 more run or may run likewise"]
+    assert said[3:] == ["lines 2025-01-02, 2025-01-03, 2025-01-04 and 5 more will or may run likewise"]
     open_shop.run()
     said = became(open_shop, "totals", DAYS[8])
     assert said[:2] == ["lines 2025-01-01 changed", ".code of lines changed"]
@@ -268,6 +279,19 @@ def test_an_assets_own_past_is_followed_to_where_the_change_came_in(open_shop: S
         ".lines 2025-01-02 changed",
         "..orders 2025-01-02 changed",
         f"...{delivered}",
+    ]
+
+
+def test_a_past_that_is_closed_or_held_is_said_to_stay(open_shop: Shop) -> None:
+    """The chain is followed no further: what is closed does not run, though its marks may change."""
+    open_shop.edit(
+        '@asset(partitions=DAYS, inputs={"best"', '@asset(partitions=DAYS, closes_after="3 days", inputs={"best"'
+    )
+    open_shop.deliver("orders", DAYS[1], row(20))
+    open_shop.planned()
+    assert why(open_shop, "best", DAYS[8]) == [
+        "best 2025-01-08 may run, and so does its own past back to 2025-01-07",
+        ".best 2025-01-06 stays as it is (closed: its period ended too long ago); only its marks may change",
     ]
 
 
@@ -317,7 +341,7 @@ def test_what_a_gate_stopped_says_at_which_expectation(open_shop: Shop) -> None:
     open_shop.deliver("orders", DAYS[8], row(500))
     open_shop.run()
     found = list(told(open_shop.explain("totals", DAYS[8])["lacks"]))
-    assert found[0].startswith("lines 2025-01-09: blocked: its candidate ")
+    assert found[0].startswith("lines 2025-01-09: its candidate ")
     assert re.match(r"\.the gate 'lines' stopped its candidate [0-9a-f]{12}$", found[1])
     assert found[2].startswith("..critical: ")
     assert "1000" in found[2]

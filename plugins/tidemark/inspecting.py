@@ -64,7 +64,7 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
             "live": _made_data(connection, live) if live else None,
             "became": _became(teller, name, key, live) if live else None,
             "provisional_for": sorted(f"{asset} {part}" for asset, part in head.missing) if head else [],
-            "lacks": _lacks(teller, judged, head),
+            "lacks": _lacks(teller, judged, head.missing - {(name, key)}) if head else [],
             "inputs": _inputs_data(connection, live.id) if live else [],
             "gate": _gate_data(connection, survey.facts.suites.get(name), live.data_version if live else None),
             "quarantined": _quarantined(connection, survey.facts, name, made),
@@ -95,11 +95,12 @@ def _became(teller: Teller, name: str, key: str, live: records.Made) -> dict[str
     }
 
 
-def _lacks(teller: Teller, judged: Judgement | None, head: heads.Head | None) -> list[dict[str, Any]]:
-    if head is None or not head.missing:
+def _lacks(teller: Teller, judged: Judgement | None, missing: heads.Missing) -> list[dict[str, Any]]:
+    """Say why what a head lacks is missing, and what stands in for it; that it failed itself is said elsewhere."""
+    if not missing:
         return []
     instead = teller.substitutes(judged) if judged else ()
-    return [each.to_json() for each in (*teller.lacks(head.missing), *instead)]
+    return [each.to_json() for each in (*teller.lacks(missing), *instead)]
 
 
 def _state(

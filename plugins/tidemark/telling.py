@@ -42,6 +42,9 @@ from tidemark.survey import Judgement, Read, State, Survey
 # neighbours; how many a whole tree looks at; and how far an asset's own past is followed to where a change came in.
 DEPTH, EXAMINED, MOST, PAST = 12, 40, 400, 400
 
+# A head that is given stays whatever becomes of what it was made from.
+GIVEN = frozenset({State.HELD, State.CLOSED})
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -133,11 +136,14 @@ class Teller:
         if read.pending and not pending:
             yield Cause(Kind.PENDING, f"{read.input.upstream} is still to be computed", read.input.upstream)
         some = [self._pending(asset, each, depth) for each in pending[:EXAMINED]]
-        yield from folded(some, [each.key for each in pending], f"{read.input.upstream} {{}} run or may run")
+        yield from folded(some, [each.key for each in pending], f"{read.input.upstream} {{}} will or may run")
         if read.failed and read.input.mapping.strict:
             yield from self.lacks(read.roots, depth)
 
     def _pending(self, reader: Asset, judged: Judgement, depth: int) -> Cause:
+        if judged.state in GIVEN:
+            said = f"{judged.asset} {judged.key} stays as it is ({judged.reason}); only its marks may change"
+            return Cause(Kind.PENDING, said, judged.asset, judged.key)
         said = f"{judged.asset} {judged.key} {self._certainty(judged)} run"
         back = self._pending_past(judged) if judged.asset == reader.name else judged
         if back is not judged:
@@ -159,7 +165,7 @@ class Teller:
         for _ in range(PAST):
             own = [each for each in judged.reads if each.input.upstream == judged.asset and each.members]
             earlier = self._judged.get((judged.asset, own[0].members[0].key)) if own else None
-            if earlier is None or earlier.certainty is None:
+            if earlier is None or earlier.certainty is None or earlier.state in GIVEN:
                 break
             judged = earlier
         return judged
@@ -413,8 +419,13 @@ class Teller:
             said = f"{state}: {why}" if why else f"{state} by now: the next run takes the mark away"
         else:
             judged = self._judged.get((name, key))
-            state = str(judged.state) if judged else "does not exist"
-            said = state + (f": {judged.reason}" if judged and judged.reason else "")
+            if judged is None:
+                said = "does not exist"
+            elif judged.certainty is not None and judged.state not in GIVEN:
+                failed = f"failed once ({judged.known.error}): tried once more" if judged.known.failures else ""
+                said = failed or "still to be computed"
+            else:
+                said = judged.reason or "up to date by now: the next run takes the mark away"
             if judged is not None and judged.state in (State.FAILED, State.BLOCKED, State.WAITING):
                 tell = partial(self._why_not, member, judged, depth - 1)
         return self._once(Cause(Kind.MISSING, f"{name} {key}: {said}", name, key), ("lack", name, key), depth, tell)

@@ -61,6 +61,14 @@ def test_a_version_that_is_live_again_is_compared_with_what_was_between(correcte
     assert (data["before"]["version"], data["after"]["version"]) == (between, before)
 
 
+def test_a_branch_compares_what_it_has_from_prod(
+    corrected: Shop, tidemark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tidemark.json("diff", "lines", DAYS[2])
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "try")
+    assert tidemark.json("diff", "lines", DAYS[2]) == here
+
+
 def test_a_text_is_compared_by_its_lines(corrected: Shop, tidemark: Command) -> None:
     corrected.edit("lines, naïve", "rows, naïve")
     tidemark("run", "shop", "--as-of", AS_OF)

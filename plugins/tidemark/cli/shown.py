@@ -264,7 +264,8 @@ def _add_live(tree: Tree, live: Mapping[str, Any] | None, became: Mapping[str, A
 
 def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
     """Say what a head lacks: what it did not read, what it read a stand-in for, what its inputs lack; and why."""
-    inputs, lacking = account["inputs"], account["provisional_for"]
+    inputs, itself = account["inputs"], f"{account['asset']} {account['partition']}"
+    lacking = [each for each in account["provisional_for"] if each != itself]
     upstreams = {read["asset"] for read in inputs}
     there = {f"{read['asset']} {each['partition']}" for read in inputs for each in read["members"] if each["version"]}
     without = [each for each in lacking if each.partition(" ")[0] in upstreams and each not in there]
@@ -276,6 +277,8 @@ def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
         ("what it reads is provisional for", above, ""),
     )
     node = tree
+    if itself in account["provisional_for"]:
+        tree.add("provisional: its newest computation came to nothing, and this is its last good result")
     for before, some, after in said:
         if some:
             node = tree.add(Text(f"provisional: {before} {_first(some)}{after}"))
