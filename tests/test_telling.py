@@ -34,6 +34,10 @@ TABLES = """
     def best(lines: pl.DataFrame, best: pl.DataFrame | None) -> pl.DataFrame:
         return lines if best is None else pl.concat([lines, best]).group_by("k").agg(pl.col("v").sum())
 
+    @asset(partitions=DAYS)
+    def joined(lines: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([lines, orders])
+
     @asset(partitions=DAYS, inputs={"orders": last_known(days=3)})
     def label(orders: pl.DataFrame) -> str:
         return str(orders["v"].sum())
@@ -239,6 +243,16 @@ def test_what_waits_says_for_what(open_shop: Shop) -> None:
     ]
 
 
+def test_a_change_of_marks_alone_made_nothing_live(open_shop: Shop) -> None:
+    """A head is told by what brought it, also after marks on it came and went."""
+    open_shop.withdraw("orders", DAYS[3])
+    open_shop.run()
+    open_shop.declare_absent("orders", DAYS[3])
+    assert open_shop.history("label", DAYS[3])[-1]["reason"] == "final now"
+    found = open_shop.explain("label", DAYS[3])["became"]
+    assert (found["reason"], found["run"]) == ("computed: orders 2025-01-04 is gone, 2025-01-03 stands in", "run 2")
+
+
 # -- what is bounded
 
 
@@ -251,6 +265,27 @@ def test_what_many_partitions_share_is_told_once(open_shop: Shop) -> None:
     said = became(open_shop, "totals", DAYS[8])
     assert said[:2] == ["lines 2025-01-01 changed", ".code of lines changed"]
     assert said[3:] == ["lines 2025-01-02, 2025-01-03, 2025-01-04 and 5 more changed likewise"]
+
+
+def test_what_brings_nothing_new_is_cut_to_a_word(open_shop: Shop) -> None:
+    """Its past changed for the same edit as the day itself."""
+    open_shop.edit('pl.col("v") * 2', 'pl.col("v") * 3')
+    open_shop.run()
+    said = became(open_shop, "best", DAYS[8])
+    assert said[:2] == ["lines 2025-01-09 changed", ".code of lines changed"]
+    assert len(said) == 4
+    assert said[3].startswith("best 2025-01-08 changed")
+    assert said[3].endswith(", and so has its own past back to 2025-01-01, as told above")
+
+
+def test_a_tree_of_very_many_partitions_is_cut(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, day in enumerate(DAYS):
+        open_shop.deliver("orders", day, row(100 + number))
+    open_shop.run()
+    monkeypatch.setattr("tidemark.telling.MOST", 4)
+    said = became(open_shop, "totals", DAYS[8])
+    assert sum("was delivered" in each for each in said) == 2
+    assert ".and so on: 'tidemark explain' of this one goes on from here" in said
 
 
 def test_what_each_has_for_itself_is_told_up_to_a_few(open_shop: Shop) -> None:
@@ -417,6 +452,8 @@ def test_explain_and_plan_say_the_same(open_shop: Shop, late: bool) -> None:
     open_shop.edit("factor: int = 1", "factor: int = 2") if late else open_shop.withdraw("orders", DAYS[6])
     plan = open_shop.planned()
     assert {item.certainty.value for item in plan.items} == {"will", "may"}
+    # What it reads besides is still to be computed, but it runs whatever comes out of that.
+    assert ("joined", DAYS[2], "will") in {(item.asset, item.key, item.certainty.value) for item in plan.items}
     words = {"will": "would", "may": "may"}
     for item in plan.items:
         assert open_shop.explain(item.asset, item.key)["why"] == f"{words[item.certainty.value]} run: {item.reason}"

@@ -210,7 +210,6 @@ class Teller:
             return None
         entry = entries[place]
         before = next((each for each in reversed(entries[:place]) if each.materialization is not None), None)
-        self._told.add((name, key, before.materialization if before else None, materialization))
         old = None if before is None else Version(before.data_version or b"", before.materialization)
         new = Version(entry.data_version or b"", materialization)
         return entry, self._came(name, key, old, new, DEPTH)

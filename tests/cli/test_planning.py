@@ -373,6 +373,16 @@ def test_a_plan_says_what_would_become_provisional_and_for_what(open_shop: Shop,
     assert "would become provisional" not in tidemark("plan", "shop", "--as-of", AS_OF).out
 
 
+def test_what_is_provisional_already_is_not_said_to_become_so(open_shop: Shop, tidemark: Command) -> None:
+    """It is computed again for another reason, and lacks just what it lacked."""
+    open_shop.withdraw("orders", DAYS[1])
+    tidemark("run", "shop", "--as-of", AS_OF)
+    open_shop.edit('.agg(pl.col("value").sum())', '.agg(pl.col("value").max())')
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert {item["partition"] for item in data["items"]} >= set(DAYS[1:])
+    assert data["provisional"] == []
+
+
 def test_marks_alone_are_something_to_do(open_shop: Shop, tidemark: Command) -> None:
     open_shop.deliver("orders", DAYS[2], "item,units\napple,3\n")
     done = tidemark("plan", "shop", "--as-of", AS_OF)
