@@ -442,6 +442,23 @@ def test_a_branch_tells_what_prod_has_made(open_shop: Shop) -> None:
     assert became(open_shop, "lines", DAYS[0])[0] == "orders 2025-01-01 changed"
 
 
+def test_what_a_branch_computes_is_compared_with_what_it_took_from_prod(open_shop: Shop) -> None:
+    """It was no first computation there: the branch has shown what prod had."""
+    open_shop.environment = "try"
+    open_shop.edit('pl.col("v") * 2', 'pl.col("v") * 3')
+    open_shop.run()
+    assert became(open_shop, "lines", DAYS[0])[0] == "code of lines changed"
+    open_shop.environment = "prod"
+    assert became(open_shop, "lines", DAYS[0])[0].startswith("computed for the first time")
+
+
+def test_what_is_brought_back_above_is_not_said_to_run(open_shop: Shop) -> None:
+    open_shop.edit('pl.col("v") * 2', 'pl.col("v") * 3')
+    open_shop.run()
+    open_shop.edit('pl.col("v") * 3', 'pl.col("v") * 2')
+    assert why(open_shop, "totals", DAYS[0])[0] == "lines 2025-01-01 is brought back without running"
+
+
 # -- agreement
 
 

@@ -144,7 +144,9 @@ class Teller:
         if judged.state in GIVEN:
             said = f"{judged.asset} {judged.key} stays as it is ({judged.reason}); only its marks may change"
             return Cause(Kind.PENDING, said, judged.asset, judged.key)
-        said = f"{judged.asset} {judged.key} {self._certainty(judged)} run"
+        known = judged.state is State.KNOWN
+        will = "is brought back without running" if known else f"{self._certainty(judged)} run"
+        said = f"{judged.asset} {judged.key} {will}"
         back = self._pending_past(judged) if judged.asset == reader.name else judged
         if back is not judged:
             said += f", and so does its own past back to {back.key}"
@@ -265,12 +267,12 @@ class Teller:
         """Say of a first result when it was made, and which delivery was the last to come: that made it possible."""
         last, seen = made, {made.id}
         while last.status != records.DELIVERED:
-            read = {
-                version.materialization: each.upstream
+            read = (
+                version.materialization
                 for each in self._recipe(last.id).taken
                 for version in each.versions.values()
                 if version.materialization is not None and each.upstream != last.asset
-            }
+            )
             newest = max(read, default=None)
             if newest is None or newest in seen:
                 break
@@ -470,12 +472,17 @@ def _value(name: str, parameters: Mapping[str, Any]) -> str:
 def history_with(
     connection: sa.Connection, deployment: Deployment, asset_id: int, partition_id: int, materialization: int | None
 ) -> list[HistoryEntry]:
-    """Return a partition's heads here; or those of prod, where what is asked for was never this environment's own."""
-    for environment in dict.fromkeys((deployment.environment, heads.PROD)):
-        entries = heads.history(connection, environment, asset_id, partition_id)
-        if any(each.materialization == materialization for each in entries):
-            return entries
-    return []
+    """Return the heads of a partition that an environment has shown, oldest first.
+
+    A branch has shown what prod had until it had a head of its own. Where what is asked for is in none of these, it has
+    only marked what it takes from prod: then prod's heads are meant.
+    """
+    own = heads.history(connection, deployment.environment, asset_id, partition_id)
+    if deployment.environment == heads.PROD:
+        return own
+    prod = heads.history(connection, heads.PROD, asset_id, partition_id)
+    shown = [each for each in prod if not own or each.seq < own[0].seq] + own
+    return shown if any(each.materialization == materialization for each in shown) else prod
 
 
 def since(entries: Sequence[HistoryEntry], materialization: int | None) -> int | None:

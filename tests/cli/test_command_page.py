@@ -14,6 +14,7 @@ import pytest
 from samples.shop import simulate
 from samples.unhappy import corrected_order, corrected_rate, deliver
 from tests.cli.conftest import Command
+from tidemark.causes import Kind
 from tidemark.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
@@ -139,3 +140,7 @@ def test_every_command_that_a_page_shows_is_understood(page: Path) -> None:
 def test_the_page_names_every_command() -> None:
     text = PAGE.read_text()
     assert not [name for name in names() if f"`tidemark {name}" not in text]
+
+
+def test_the_page_names_every_kind_of_cause() -> None:
+    assert not [kind for kind in Kind if f"`{kind}`" not in PAGE.read_text()]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import AS_OF, DAYS, ORDERS, Command, csv
+from tests.gates import rule
 from tests.scenario import Shop
 
 
@@ -64,9 +65,28 @@ def test_a_version_that_is_live_again_is_compared_with_what_was_between(correcte
 def test_a_branch_compares_what_it_has_from_prod(
     corrected: Shop, tidemark: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And what it has computed itself with what it had from there."""
     here = tidemark.json("diff", "lines", DAYS[2])
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "try")
     assert tidemark.json("diff", "lines", DAYS[2]) == here
+    corrected.edit('pl.col("price"))', 'pl.col("price") * 2)')
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    data = tidemark.json("diff", "lines", DAYS[2])
+    assert (data["before"]["version"], data["cells"]) == (here["after"]["version"], {"value": 2})
+
+
+@pytest.mark.slow
+def test_a_candidate_that_its_gate_stopped_can_be_compared(corrected: Shop, tidemark: Command) -> None:
+    """Before anybody lets it through: with what is live instead."""
+    corrected.suite("lines", rule("expect_column_values_to_be_between", column="value", max_value=10))
+    corrected.edit('key=["item"])\ndef lines', 'key=["item"], gate="lines")\ndef lines')
+    corrected.deliver("orders", DAYS[2], csv("apple,100,0.75", "plum,1,1"))
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 1
+    account = tidemark.json("explain", "lines", DAYS[2])
+    [candidate] = account["quarantined"]
+    data = tidemark.json("diff", "lines", DAYS[2], account["live"]["version"][:12], candidate["version"][:12])
+    assert data["changed"][0]["values"]["units"] == {"before": 3, "after": 100}
+    assert not data["after"]["live"]
 
 
 def test_a_text_is_compared_by_its_lines(corrected: Shop, tidemark: Command) -> None:
