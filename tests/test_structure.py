@@ -21,12 +21,13 @@ FLOORS: list[set[str]] = [
     {"partitions"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "assets", "definitions", "pipelines"},
-    {"config", "ledger", "store", "landing", "frames", "gate", "suites", "evaluation", "findings", "datadocs"},
+    {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
+    | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
     {"survey", "facts"},
-    {"selection", "observe", "plan", "explain"},
+    {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
-    {"verdict", "inspecting", "interventions", "reading", "catalog"},
+    {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

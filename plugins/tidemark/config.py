@@ -182,12 +182,19 @@ def person() -> str:
 def git_commit(folder: Path) -> tuple[str | None, bool | None]:
     """Return the commit of a folder's repository and whether it has uncommitted changes; None where there is none."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return (commit, bool(_git(folder, "status", "--porcelain"))) if commit else (None, None)
+        commit = git(folder, "rev-parse", "HEAD").strip()
+        return (commit, bool(git(folder, "status", "--porcelain").strip())) if commit else (None, None)
     except (OSError, subprocess.SubprocessError):
         return None, None
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
+    """Return what git says in a folder.
+
+    Raises:
+        OSError: git is not installed, or there is no such folder.
+        subprocess.SubprocessError: it refused, or took too long.
+
+    """
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603

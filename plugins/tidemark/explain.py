@@ -1,21 +1,171 @@
-"""Saying why, in words: why a partition runs, why it does not, and what it was made from. Pure functions."""
+"""Saying why, in words: why a partition runs, why it does not, and what it was made from. Pure functions.
 
-from collections.abc import Mapping
-from typing import Any
+A recipe is what a result is made by: code, parameters and inputs. Why something runs is what two recipes differ in: the
+one that is live, and the one that is now. Why something came out otherwise once is the same of two that were live one
+after the other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from tidemark.assets import Asset
+from tidemark.fingerprint import Component
 from tidemark.hashing import canonical
 from tidemark.ledger.records import InputRecord
 from tidemark.mappings import Newest
-from tidemark.survey import Facts, Judgement, Read, State
+from tidemark.survey import Certainty, Facts, Judgement, Read, State
 
 # How many changed inputs a sentence names before it counts the rest.
 NAMED = 3
+
+# Mappings that read the newest partition with data, as the ledger spells them.
+_NEWEST = tuple(f"{each.name}(" for each in Newest.__subclasses__())
 
 
 def short(version: bytes | None) -> str:
     """Return a digest as people see it: its first 12 hex characters."""
     return "ABSENT" if version is None else version.hex()[:12]
+
+
+# -- inputs
+
+
+class Verb(StrEnum):
+    """What became of a partition that is read."""
+
+    CHANGED = "changed"
+    ARRIVED = "arrived"
+    GONE = "is gone"
+
+
+class Version(NamedTuple):
+    """One partition's data as it is or was read: its data version, and the materialization that made it, if known."""
+
+    version: bytes
+    materialization: int | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one parameter reads now, or has read: the members are as in :class:`InputRecord`."""
+
+    parameter: str
+    upstream: str
+    mapping: str
+    digest: bytes
+    members: tuple[tuple[str, bytes | None, int | None], ...]
+
+    @property
+    def versions(self) -> dict[str, Version]:
+        """The members with data, by key."""
+        return {key: Version(version, made) for key, version, made in self.members if version is not None}
+
+
+class Change(NamedTuple):
+    """One partition that is not read as it was.
+
+    Attributes:
+        upstream: whose it is.
+        key: the partition.
+        verb: what became of it.
+        before: what was read of it, or None.
+        after: what is read of it, or None.
+        instead: the older partition that is read in its place, or None.
+
+    """
+
+    upstream: str
+    key: str
+    verb: Verb
+    before: Version | None
+    after: Version | None
+    instead: str | None = None
+
+
+def taken_now(read: Read) -> Taken:
+    """Return what an input reads now."""
+    members = tuple((each.key, each.version, each.materialization) for each in read.members)
+    return Taken(read.input.parameter, read.input.upstream, str(read.input.mapping), read.digest, members)
+
+
+def changes_between(before: Taken, now: Taken) -> list[Change]:
+    """Return what one input reads otherwise than before, in the order of the partitions."""
+    if before.digest == now.digest:
+        return []
+    earlier, later = before.versions, now.versions
+    if now.mapping.startswith(_NEWEST) and before.mapping.startswith(_NEWEST):
+        return _other_choice(now.upstream, earlier, later)
+    found = []
+    for key in [*earlier, *(key for key in later if key not in earlier)]:
+        old, new = earlier.get(key), later.get(key)
+        if old is None or new is None or old.version != new.version:
+            verb = Verb.GONE if new is None else Verb.ARRIVED if old is None else Verb.CHANGED
+            found.append(Change(now.upstream, key, verb, old, new))
+    return found
+
+
+def _other_choice(upstream: str, earlier: Mapping[str, Version], later: Mapping[str, Version]) -> list[Change]:
+    """Return what became of an input that reads the newest partition with data."""
+    then, now = next(iter(earlier.items()), None), next(iter(later.items()), None)
+    if now is None:
+        return [Change(upstream, then[0], Verb.GONE, then[1], None)] if then else []
+    if then is None:
+        return [Change(upstream, now[0], Verb.ARRIVED, None, now[1])]
+    if then[0] == now[0]:
+        return [Change(upstream, now[0], Verb.CHANGED, then[1], now[1])]
+    if now[0] > then[0]:  # keys of one grain of time sort as time does
+        return [Change(upstream, now[0], Verb.ARRIVED, None, now[1])]
+    return [Change(upstream, then[0], Verb.GONE, then[1], None, now[0])]
+
+
+def changed_inputs(reads: tuple[Read, ...], before: list[InputRecord]) -> list[str]:
+    """Say in a few words each which inputs are not what they were."""
+    return [reason.said for reason in _input_reasons(reads, before)]
+
+
+class Reason(NamedTuple):
+    """Why a partition runs: as a sentence of its own, and as what it has in common with its neighbours."""
+
+    said: str
+    summary: str
+
+
+def _input_reasons(reads: tuple[Read, ...], before: list[InputRecord]) -> list[Reason]:
+    earlier = {record.parameter: record for record in before}
+    found = []
+    for read in reads:
+        record = earlier.get(read.input.parameter)
+        if record is None or record.digest == read.digest:
+            continue
+        name = read.input.upstream
+        then = Taken(record.parameter, name, record.mapping, record.digest, record.members)
+        found += _reasons(changes_between(then, taken_now(read))) or [Reason(f"{name} changed", f"{name} changed")]
+    return found
+
+
+def _reasons(changes: Sequence[Change]) -> list[Reason]:
+    """Say what became of one input's partitions: a reason for each verb."""
+    found = []
+    for verb in Verb:
+        some = [each for each in changes if each.verb is verb]
+        if some:
+            name, first = some[0].upstream, some[0]
+            stands = f", {first.instead} stands in" if first.instead else ""
+            said = f"{name} {named([each.key for each in some])} {verb}{stands}"
+            found.append(Reason(said, f"{name} {verb}{', an older one stands in' if stands else ''}"))
+    return found
+
+
+def named(keys: Sequence[str]) -> str:
+    """Return the first few keys, and how many more there are."""
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return f"{', '.join(keys[:NAMED])}{more}"
+
+
+# -- reasons
 
 
 def reason_of(
@@ -25,6 +175,17 @@ def reason_of(
     inputs: Mapping[int, list[InputRecord]],
     parameters: Mapping[int, Mapping[str, Any]],
 ) -> str:
+    """Say why a planned partition is in the plan; the arguments are those of :func:`why_planned`."""
+    return why_planned(asset, judged, facts, inputs, parameters).said
+
+
+def why_planned(
+    asset: Asset,
+    judged: Judgement,
+    facts: Facts,
+    inputs: Mapping[int, list[InputRecord]],
+    parameters: Mapping[int, Mapping[str, Any]],
+) -> Reason:
     """Say why a planned partition is in the plan.
 
     Args:
@@ -36,29 +197,70 @@ def reason_of(
 
     """
     if judged.state is State.FRESH:
-        return f"the gate {asset.gate!r} changed"
+        return _same(f"the gate {asset.gate!r} changed")
     if judged.state is State.STALE and judged.certainty and judged.known.failures:
-        return f"failed once ({judged.known.error}): tried once more"
+        return Reason(f"failed once ({judged.known.error}): tried once more", "failed once: tried once more")
     head = judged.head
     if head is None:
-        return "known: computed before" if judged.state is State.KNOWN else "new"
+        return _same("known: computed before" if judged.state is State.KNOWN else "new")
     causes = []
     if head.code_version != facts.codes.get(asset.name):
-        causes.append("code changed")
+        causes.append(_same("code changed"))
     if not same_parameters(parameters.get(head.materialization, {}), asset.parameters):
-        causes.append("parameters changed")
-    causes += changed_inputs(judged.reads, inputs.get(head.materialization, []))
+        causes.append(_same("parameters changed"))
+    causes += _input_reasons(judged.reads, inputs.get(head.materialization, []))
+    if not causes:
+        return _unsaid(judged)
     if judged.state is State.KNOWN:
-        causes.append("result known")
-    pending = [read.input.upstream for read in judged.reads if read.pending]
-    if pending and not causes:
-        return f"depends on {', '.join(dict.fromkeys(pending))}"
-    return ", ".join(causes) or "asked for"
+        causes.append(_same("result known"))
+    return Reason(", ".join(each.said for each in causes), ", ".join(each.summary for each in causes))
+
+
+def certainty_of(
+    asset: Asset,
+    judged: Judgement,
+    inputs: Mapping[int, list[InputRecord]],
+    parameters: Mapping[int, Mapping[str, Any]],
+) -> Certainty:
+    """Say whether a planned partition runs whatever comes out above it: also if something else than that has changed.
+
+    The arguments are those of :func:`why_planned`.
+    """
+    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state in (State.HELD, State.CLOSED):
+        return judged.certainty or Certainty.WILL
+    number = judged.head.materialization
+    settled = tuple(read for read in judged.reads if not read.pending)
+    same = same_parameters(parameters.get(number, {}), asset.parameters)
+    return Certainty.MAY if same and not changed_inputs(settled, inputs.get(number, [])) else Certainty.WILL
+
+
+def _unsaid(judged: Judgement) -> Reason:
+    """Say why a partition runs of which code, parameters and inputs are what they were."""
+    pending = list(dict.fromkeys(read.input.upstream for read in judged.reads if read.pending))
+    if pending:
+        # The first partition of a chain has no past of its own, and is none the less one of the others.
+        others = [name for name in pending if name != judged.asset] or pending
+        return Reason(f"depends on {', '.join(pending)}", f"depends on {', '.join(others)}")
+    if judged.head is not None and judged.head.action_key != judged.action_key:
+        known = ", result known" if judged.state is State.KNOWN else ""
+        return _same(f"{SORTED_OTHERWISE}{known}")
+    return _same("asked for")
+
+
+# What is left where code, parameters and inputs are what they were: nothing else is in an action key.
+SORTED_OTHERWISE = "key= or ordered= changed"
+
+
+def _same(said: str) -> Reason:
+    return Reason(said, said)
+
+
+# -- parameters
 
 
 def same_parameters(before: Mapping[str, Any], now: Mapping[str, object]) -> bool:
     """Return whether parameters, as the ledger keeps them, are those of now."""
-    return dict(before) == readable_parameters(now)
+    return not changed_parameters(before, readable_parameters(now))
 
 
 def readable_parameters(parameters: Mapping[str, object]) -> dict[str, Any]:
@@ -70,47 +272,72 @@ def readable_parameters(parameters: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def changed_inputs(reads: tuple[Read, ...], before: list[InputRecord]) -> list[str]:
-    """Say in a few words each which inputs are not what they were."""
-    earlier = {record.parameter: record for record in before}
-    causes = []
-    for read in reads:
-        record = earlier.get(read.input.parameter)
-        if record is None or record.digest == read.digest:
-            continue
-        causes.append(_difference(read, record))
-    return causes
-
-
-def _difference(read: Read, record: InputRecord) -> str:
-    if isinstance(read.input.mapping, Newest):
-        return _other_choice(read, record)
-    now = {member.key: member.version for member in read.members}
-    then = {key: version for key, version, _ in record.members}
-    arrived = [key for key, version in now.items() if version and not then.get(key)]
-    gone = [key for key, version in then.items() if version and not now.get(key)]
-    changed = [key for key, version in now.items() if version and then.get(key) and then[key] != version]
-    parts = [
-        f"{read.input.upstream} {_named(keys)} {verb}"
-        for verb, keys in (("changed", changed), ("arrived", arrived), ("is gone", gone))
-        if keys
+def changed_parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parameters, both as the ledger keeps them, that came, went or changed."""
+    return [
+        name
+        for name in sorted(before.keys() | now.keys())
+        if name not in before or name not in now or (type(before[name]), before[name]) != (type(now[name]), now[name])
     ]
-    return ", ".join(parts) or f"{read.input.upstream} changed"
 
 
-def _other_choice(read: Read, record: InputRecord) -> str:
-    """Say what became of an input that reads the newest partition with data."""
-    now = next((member.key for member in read.members if member.version), None)
-    then = next((key for key, version, _ in record.members if version), None)
-    name = read.input.upstream
-    if now == then:
-        return f"{name} {now} changed"
-    if now is None or then is None:
-        return f"{name} {now} arrived" if now else f"{name} {then} is gone"
-    newest = max(now, then)  # keys of one grain of time sort as time does
-    return f"{name} {now} arrived" if newest == now else f"{name} {then} is gone, {now} stands in"
+# -- code
 
 
-def _named(keys: list[str]) -> str:
-    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-    return f"{', '.join(keys[:NAMED])}{more}"
+class Edited(NamedTuple):
+    """One definition of the code that is not what it was: where it is, or where it was if it is gone."""
+
+    what: str  # changed, added or removed
+    label: str
+    file: str | None
+    line: int | None
+
+
+def edited(before: Iterable[Component], now: Iterable[Component]) -> list[Edited]:
+    """Return which definitions differ between two code versions: changed ones first, then added, then removed.
+
+    One that was only moved, to another file or place, differs in nothing that counts, and is left out.
+    """
+    old, new = _by_label(before), _by_label(now)
+    common = old.keys() & new.keys()
+    changed = [label for label in new if label in common and _digests(old[label]) != _digests(new[label])]
+    added = [label for label in new if label not in common]
+    removed = [label for label in old if label not in common]
+    for label in list(added):
+        was = next((each for each in removed if _moved(old[each], new[label])), None)
+        if was is not None:
+            added.remove(label)
+            removed.remove(was)
+    groups = (("changed", changed, new), ("added", added, new), ("removed", removed, old))
+    return [
+        Edited(what, label, of[label][0].file, of[label][0].line) for what, labels, of in groups for label in labels
+    ]
+
+
+def _by_label(components: Iterable[Component]) -> dict[str, list[Component]]:
+    """Group components by their labels; several definitions may bear one name."""
+    found: dict[str, list[Component]] = {}
+    for each in components:
+        found.setdefault(each.label, []).append(each)
+    return found
+
+
+def _digests(components: Iterable[Component]) -> Counter[bytes]:
+    return Counter(each.digest for each in components)
+
+
+def _moved(before: Sequence[Component], now: Sequence[Component]) -> bool:
+    """Return whether definitions are the same ones in another module: the name itself counts."""
+    return before[0].label.rpartition(".")[2] == now[0].label.rpartition(".")[2] and _digests(before) == _digests(now)
+
+
+def other_distributions(
+    before: Iterable[tuple[str, str]], now: Iterable[tuple[str, str]]
+) -> list[tuple[str, str | None, str | None]]:
+    """Return the distributions of two code versions that differ: name, the version before, the version now."""
+    old, new = dict(before), dict(now)
+    return [
+        (name, old.get(name), new.get(name))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]

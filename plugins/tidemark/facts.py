@@ -60,6 +60,13 @@ class Names:
             raise UsageError(f"{asset} has no partition {key!r} in the ledger yet")
         return ids.keys[key]
 
+    def met(self, asset: str, key: str) -> int | None:
+        """Return the id of a partition, None of a key that the ledger cannot have met."""
+        try:
+            return self.id_of(asset, key)
+        except UsageError:
+            return None
+
     def id_at(self, asset: str, ordinal: int) -> int:
         """Return the id of a partition by its number in its grain."""
         grain = self.grains[asset]

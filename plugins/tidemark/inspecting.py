@@ -8,13 +8,14 @@ import sqlalchemy as sa
 from tidemark.assets import Asset, Pipeline, Source
 from tidemark.catalog import Catalog
 from tidemark.deployment import Deployment
-from tidemark.errors import DefinitionError, UsageError
-from tidemark.explain import reason_of
-from tidemark.facts import LedgerFacts, Names, register
+from tidemark.errors import DefinitionError
+from tidemark.explain import certainty_of, reason_of
+from tidemark.facts import LedgerFacts, Names, read_heads, register
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import TimeGrain
-from tidemark.survey import Facts, Judgement, State, Survey, Sweep
+from tidemark.survey import Certainty, Facts, Judgement, State, Survey, Sweep
+from tidemark.telling import Teller, source_state
 
 
 def _survey(deployment: Deployment, pipeline: Pipeline, names: Names) -> tuple[Survey, dict[str, list[Judgement]]]:
@@ -43,6 +44,9 @@ def _judgement(
 def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) -> dict[str, Any]:
     """Say what a partition is, why, from what it was made, and what its gate said; JSON-ready.
 
+    ``causes`` says why it would run, or why it cannot; ``became`` how what is live came to be so, and what made the
+    difference to what was live before; ``lacks`` why what it is provisional for is missing, and what stands in for it.
+
     Raises:
         UsageError: the asset or the key is none.
 
@@ -52,8 +56,14 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     names = register(deployment, pipeline)
     survey, judgements = _survey(deployment, pipeline, names)
     judged = _judgement(survey, judgements, member, ordinal)
-    head = survey.tracks[name].head(ordinal)
     with deployment.ledger.read() as connection:
+        # A judgement of what is no longer there is made with the head that must go; a source has no judgement.
+        head = judged.head if judged else read_heads(connection, deployment, names, name, ordinal).get(ordinal)
+
+        def judge(other: str, part: str) -> Judgement | None:
+            return _judgement(survey, judgements, pipeline[other], pipeline[other].grain.ordinal(part))
+
+        teller = Teller(connection, deployment, pipeline, names, survey, judge)
         partition_id = names.id_at(name, ordinal) if names.is_met(name, ordinal) else None
         made = records.made_for(connection, names.assets[name], partition_id) if partition_id is not None else []
         declared = None
@@ -65,9 +75,12 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
             "partition": key,
             "as_of": survey.as_of.isoformat(),
             **_state(connection, member, judged, survey, ordinal, declared),
+            "causes": [each.to_json() for each in teller.why_it_would_run(judged)] if judged else [],
             "held": survey.held(name, ordinal),
             "live": _made_data(connection, live) if live else None,
+            "became": _became(teller, name, key, live) if live else None,
             "provisional_for": sorted(f"{asset} {part}" for asset, part in head.missing) if head else [],
+            "lacks": _lacks(teller, judged, head.missing - {(name, key)}) if head else [],
             "inputs": _inputs_data(connection, live.id) if live else [],
             "gate": _gate_data(connection, survey.facts.suites.get(name), live.data_version if live else None),
             "quarantined": _quarantined(connection, survey.facts, name, made),
@@ -83,6 +96,29 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     return account
 
 
+def _became(teller: Teller, name: str, key: str, live: records.Made) -> dict[str, Any] | None:
+    """Say when and why what is live became so, and what made the difference to what was live before."""
+    found = teller.why_it_is_live(name, key, live.id)
+    if found is None:
+        return None
+    entry, causes = found
+    return {
+        "reason": entry.reason,
+        "at": entry.at.isoformat(),
+        "run": entry.run,
+        "by": entry.actor,
+        "causes": [each.to_json() for each in causes],
+    }
+
+
+def _lacks(teller: Teller, judged: Judgement | None, missing: heads.Missing) -> list[dict[str, Any]]:
+    """Say why what a head lacks is missing, and what stands in for it; that it failed itself is said elsewhere."""
+    if not missing:
+        return []
+    instead = teller.substitutes(judged) if judged else ()
+    return [each.to_json() for each in (*teller.lacks(missing), *instead)]
+
+
 def _state(
     connection: sa.Connection,
     member: Source | Asset,
@@ -93,28 +129,12 @@ def _state(
 ) -> dict[str, str]:
     """Return what a partition is in a word or two, and why."""
     if isinstance(member, Source):
-        state, why = _source_state(member, survey, ordinal, declared)
+        state, why = source_state(member, survey, ordinal, declared)
     elif judged is None:
         state, why = "does not exist", _why_not_there(member, survey, ordinal)
     else:
         state, why = str(judged.state), _why(connection, member, judged, survey.facts)
     return {"state": state, "why": why}
-
-
-def _source_state(source: Source, survey: Survey, ordinal: int, declared: str | None) -> tuple[str, str]:
-    view = survey.tracks[source.name].view(ordinal)
-    if view is None:
-        return "does not exist", "neither delivered nor expected"
-    if view.failed:
-        rejected = survey.rejected.get((source.name, ordinal), "")
-        return "rejected" + (": the last good delivery stays live" if view.version else ""), rejected
-    if view.version:
-        return "delivered", ""
-    if view.undue:
-        return "not yet due", f"due {view.undue:%Y-%m-%d %H:%M} UTC"
-    if view.roots:
-        return "missing", "expected, due, and not there"
-    return "absent", f"declared: {declared}"
 
 
 def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
@@ -141,7 +161,14 @@ def _why(connection: sa.Connection, asset: Asset, judged: Judgement, facts: Fact
     before = records.inputs_of(connection, wanted)
     parameters = {number: each.parameters for number, each in records.made(connection, wanted).items()}
     reason = reason_of(asset, judged, facts, before, parameters)
-    return f"{judged.reason}; else it would run: {reason}" if stays else f"would run: {reason}"
+    if stays:
+        return f"{judged.reason}; else it would run: {reason}"
+    if judged.state is State.FRESH:
+        return f"would be checked: {reason}"
+    if judged.state is State.KNOWN:
+        return f"would be brought back without running: {reason}"
+    certainty = certainty_of(asset, judged, before, parameters)
+    return f"{'may' if certainty is Certainty.MAY else 'would'} run: {reason}"
 
 
 def _made_data(connection: sa.Connection, made: records.Made) -> dict[str, Any]:
@@ -203,10 +230,7 @@ def history_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     """
     member = pipeline[name]
     names = register(deployment, pipeline)
-    try:
-        partition_id = names.id_of(name, key)
-    except UsageError:  # not met: and not a key either, as the end of this says
-        partition_id = None
+    partition_id = names.met(name, key)
     entries: list[heads.HistoryEntry] = []
     if partition_id is not None:
         with deployment.ledger.read() as connection:

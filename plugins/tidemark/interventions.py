@@ -1,6 +1,5 @@
 """What a person does to the state: declare absent, hold, release, restore. Each says why, and is in the audit log."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +17,7 @@ from tidemark.ledger.heads import Move, Touch
 from tidemark.observe import Observed
 from tidemark.plan import apply_moves, make_plan
 from tidemark.survey import EVERYTHING
+from tidemark.versions import chosen
 
 NOTHING_OBSERVED = Observed((), ())
 
@@ -227,7 +227,8 @@ def restore(
     ordinal = definition.grain.ordinal(key)
     with deployment.ledger.read() as connection:
         partition_id = names.id_of(asset, key)
-        made = _chosen(records.made_for(connection, names.assets[asset], partition_id), f"{asset} {key}", version)
+        every = records.made_for(connection, names.assets[asset], partition_id)
+        made = chosen([each for each in every if each.status == records.COMPUTED], f"{asset} {key}", version)
         head = read_heads(connection, deployment, names, asset).get(ordinal)
     assert made.blob is not None
     assert made.data_version is not None
@@ -266,20 +267,6 @@ def restore(
         }
         acts.write_audit(connection, actor=actor, act="restore", detail=detail)
     return Restored(made.data_version, head.data_version if head else None, flagged)
-
-
-def _chosen(made: list[records.Made], what: str, version: str) -> records.Made:
-    if not re.fullmatch("[0-9a-fA-F]{4,64}", version):
-        raise UsageError(f"{what}: {version!r} is no version: give its first characters, 4 at least, as history does")
-    computed: dict[bytes | None, records.Made] = {
-        each.data_version: each for each in reversed(made) if each.status == records.COMPUTED and each.blob
-    }
-    fitting = [each for key, each in computed.items() if key is not None and key.hex().startswith(version.lower())]
-    if len(fitting) == 1:
-        return fitting[0]
-    known = ", ".join(sorted(short(key) for key in computed)) or "none"
-    problem = "several versions begin" if fitting else "no version begins"
-    raise UsageError(f"{what}: {problem} with {version!r}; there are: {known}")
 
 
 def _gated(deployment: Deployment, pipeline: Pipeline, asset: Asset, key: str, made: records.Made) -> str:

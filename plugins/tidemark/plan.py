@@ -16,7 +16,7 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.changes import changed_gaps, changes_since, edges_data, edges_from, write_gaps
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable, UsageError
-from tidemark.explain import changed_inputs, reason_of, same_parameters
+from tidemark.explain import Reason, certainty_of, why_planned
 from tidemark.facts import LedgerFacts, Names, definitions_digest
 from tidemark.ledger import acts, gaps, heads, plans, records
 from tidemark.ledger.database import Turn, take_turn
@@ -52,6 +52,8 @@ class Item:
         forced: a person asked for it.
         seconds: what it has cost so far, on average.
         lane: number of the worker that takes it.
+        summary: the reason without the partitions that it names: what it has in common with its neighbours.
+        missing: what its result would be provisional for, as far as is known before anything runs.
 
     """
 
@@ -62,6 +64,8 @@ class Item:
     forced: bool
     seconds: float
     lane: int = 0
+    summary: str = ""
+    missing: heads.Missing = heads.FINAL
 
 
 @dataclass(frozen=True)
@@ -280,46 +284,36 @@ def _items(
             Item(
                 asset=each.name,
                 key=judged.key,
-                certainty=_certainty(each, judged, before, parameters),
-                reason=_reason(each, judged, facts, before, parameters),
+                certainty=certainty_of(each, judged, before, parameters),
+                reason=why.said,
                 forced=selection.forces(each.name, judged.key),
                 seconds=cost if judged.state in (State.STALE, State.UNSURE) else 0.0,
+                summary=why.summary,
+                missing=judged.roots,
             )
             for judged in planned[each.name]
+            for why in [_why(each, judged, facts, before, parameters)]
             if judged.certainty is not None or selection.holds(each.grain, judged.ordinal)
         ]
         items += _in_lanes(each, mine, slots)
     return items
 
 
-def _reason(
+def _why(
     asset: Asset,
     judged: Judgement,
     facts: Facts,
     inputs: Mapping[int, list[records.InputRecord]],
     parameters: Mapping[int, Mapping[str, Any]],
-) -> str:
+) -> Reason:
     """Say why a partition is in the plan, though it may not run."""
     if judged.certainty is None:
-        return f"the gate {asset.gate!r} changed"
+        said = f"the gate {asset.gate!r} changed"
+        return Reason(said, said)
     if judged.state in (State.HELD, State.CLOSED):
-        return f"{judged.reason}; only its marks may change"
-    return reason_of(asset, judged, facts, inputs, parameters)
-
-
-def _certainty(
-    asset: Asset,
-    judged: Judgement,
-    inputs: Mapping[int, list[records.InputRecord]],
-    parameters: Mapping[int, Mapping[str, Any]],
-) -> Certainty:
-    """Say whether a partition runs whatever comes out above it: also if something else than that has changed."""
-    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state in (State.HELD, State.CLOSED):
-        return judged.certainty or Certainty.WILL
-    number = judged.head.materialization
-    settled = tuple(read for read in judged.reads if not read.pending)
-    same = same_parameters(parameters.get(number, {}), asset.parameters)
-    return Certainty.MAY if same and not changed_inputs(settled, inputs.get(number, [])) else Certainty.WILL
+        said = f"{judged.reason}; only its marks may change"
+        return Reason(said, said)
+    return why_planned(asset, judged, facts, inputs, parameters)
 
 
 def rejections(pipeline: Pipeline, survey: Survey) -> tuple[tuple[str, str, str], ...]:
@@ -337,10 +331,7 @@ def _in_lanes(asset: Asset, items: list[Item], slots: int) -> Iterable[Item]:
     wanted = ceil(sum(item.seconds for item in items) / LANE_SECONDS)
     lanes = 1 if asset.chained else max(1, min(slots, wanted, len(items)))
     size = ceil(len(items) / lanes) or 1
-    return [
-        Item(item.asset, item.key, item.certainty, item.reason, item.forced, item.seconds, place // size)
-        for place, item in enumerate(items)
-    ]
+    return [replace(item, lane=place // size) for place, item in enumerate(items)]
 
 
 def apply_moves(deployment: Deployment, pipeline: Pipeline, names: Names, plan: Plan, *, run: str, actor: str) -> Plan:

@@ -4,6 +4,7 @@ import doctest
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from samples.shop import simulate
-from samples.unhappy import corrected_rate
+from samples.unhappy import corrected_order, corrected_rate, deliver
 from tests.cli.conftest import Command
+from tidemark.causes import Kind
 from tidemark.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
@@ -42,9 +44,31 @@ def deliver_wrong_rates(landing: Path) -> None:
     (landing / "fx_rates" / "2011-06-30.csv").write_bytes(corrected_rate(content))
 
 
-# What happens in the landing zone before the examples under a heading.
+def correct_an_order(landing: Path) -> None:
+    """One line of a day's orders comes again with another quantity."""
+    orders = landing / "orders" / "2011-06-29.csv"
+    deliver(orders, corrected_order(orders.read_bytes()))
+
+
+def edit_a_helper(landing: Path) -> None:
+    """Sums of money are rounded otherwise."""
+    file = landing.parents[1] / "dags" / "price_list.py"
+    text = file.read_text()
+    assert "/ 10_000).round(4)" in text
+    file.write_text(text.replace("/ 10_000).round(4)", "/ 10_000).round(3)"))
+
+
+def take_the_edit_back(landing: Path) -> None:
+    """The file is as it was, and then the rates go."""
+    shutil.copy(ROOT / "dags" / "price_list.py", landing.parents[1] / "dags")
+    withdraw(landing)
+
+
+# What happens in the landing zone, or to the code, before the examples under a heading.
 HAPPENS: dict[str, Callable[[Path], None]] = {
-    "A delivery will not come": withdraw,
+    "A file is corrected": correct_an_order,
+    "The code is edited": edit_a_helper,
+    "A delivery will not come": take_the_edit_back,
     "Take an earlier version back": deliver_wrong_rates,
 }
 
@@ -57,7 +81,10 @@ def test_the_examples_of_the_page_run_and_say_what_it_shows(
     for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIDEMARK_DAGS", str(ROOT / "dags"))
+    for folder in ("dags", "expectations"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.setenv("TIDEMARK_DAGS", str(tmp_path / "dags"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setenv("TIDEMARK_AS_OF", "2011-07-01T06:00 Europe/London")
     monkeypatch.setenv("TIDEMARK_ACTOR", "ada")
     landing = tmp_path / ".tidemark" / "landing"
@@ -113,3 +140,7 @@ def test_every_command_that_a_page_shows_is_understood(page: Path) -> None:
 def test_the_page_names_every_command() -> None:
     text = PAGE.read_text()
     assert not [name for name in names() if f"`tidemark {name}" not in text]
+
+
+def test_the_page_names_every_kind_of_cause() -> None:
+    assert not [kind for kind in Kind if f"`{kind}`" not in PAGE.read_text()]

@@ -11,6 +11,20 @@ from tests.scenario import Shop
 # What each command answers. A list stands for the shape of all its items, a name in <> for whatever keys there are.
 COUNTS = {"computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"}
 RUN = {"pipeline": None, "assets": {"<asset>": COUNTS}}
+COMMIT = {"id", "author", "at", "subject"}
+CAUSE: dict[str, Any] = {
+    "kind": None,
+    "said": None,
+    "asset": None,
+    "partition": None,
+    "before": None,
+    "after": None,
+    "file": None,
+    "line": None,
+    "commit": COMMIT,
+}
+CAUSE["causes"] = [CAUSE]
+SPAN = {"first": None, "last": None, "count": None}
 PLAN = {
     "pipeline": None,
     "environment": None,
@@ -19,6 +33,10 @@ PLAN = {
     "seq": None,
     "definitions": None,
     "items": [{"asset", "partition", "certainty", "reason", "seconds"}],
+    "groups": [{"asset": None, "certainty": None, "reason": None, **SPAN, "seconds": None}],
+    "totals": {"will", "may", "seconds"},
+    "code": [CAUSE],
+    "provisional": [{"asset": None, "certainty": None, **SPAN, "missing": [{"asset", "partition"}]}],
     "rejected": [{"source", "partition", "why"}],
     "ignored": [{"source", "file", "why"}],
 }
@@ -28,6 +46,7 @@ ACCOUNT = {
     "as_of": None,
     "state": None,
     "why": None,
+    "causes": [CAUSE],
     "held": None,
     "live": {
         "version": None,
@@ -42,7 +61,9 @@ ACCOUNT = {
         "code": {"version", "commit", "uncommitted_changes"},
         "parameters": {"<parameter>": None},
     },
+    "became": {"reason": None, "at": None, "run": None, "by": None, "causes": [CAUSE]},
     "provisional_for": [],
+    "lacks": [CAUSE],
     "inputs": [
         {"parameter": None, "asset": None, "mapping": None, "members": [{"partition", "version"}]},
     ],
@@ -84,6 +105,23 @@ CONFIG = {
     "TIDEMARK_ACTOR",
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_SETTLE_SECONDS",
+}
+VERSION = {"version", "at", "run", "by", "live"}
+DIFF = {
+    "asset": None,
+    "partition": None,
+    "before": VERSION,
+    "after": VERSION,
+    "kind": None,
+    "by": [],
+    "note": None,
+    "totals": {"before", "after", "added", "removed", "changed"},
+    "columns": [{"column", "before", "after"}],
+    "cells": {"<column>": None},
+    "added": [{"<column>": None}],
+    "removed": [{"<column>": None}],
+    "changed": [{"key": {"<column>": None}, "values": {"<column>": {"before", "after"}}}],
+    "lines": [],
 }
 HISTORY = [{"at", "version", "live", "provisional_for", "reason", "run", "by"}]
 
@@ -129,6 +167,8 @@ def test_the_data_of_every_command_has_these_keys(eventful: Shop, tidemark: Comm
         (["explain", "label", DAYS[1]], 0, ACCOUNT),
         (["explain", "orders", DAYS[0]], 0, ACCOUNT | {"file": None, "declared": None}),
         (["history", "totals", DAYS[1]], 0, HISTORY),
+        (["diff", "lines", DAYS[1]], 0, DIFF),
+        (["diff", "orders", DAYS[1]], 0, DIFF),
         (["status"], 0, STATUS),
         (["config"], 0, CONFIG),
         (["read", "lines", DAYS[1]], 0, [{"item", "units", "price", "value"}]),
@@ -152,8 +192,15 @@ def test_the_data_of_every_command_has_these_keys(eventful: Shop, tidemark: Comm
 def test_every_list_of_the_keys_was_filled(eventful: Shop, tidemark: Command) -> None:
     """An empty list would have any shape."""
     data = tidemark.json("plan", "shop", "--as-of", AS_OF)
-    assert all(data[name] for name in ("items", "rejected", "ignored"))
+    assert all(data[name] for name in ("items", "groups", "code", "provisional", "rejected", "ignored"))
+    assert data["code"][0]["causes"]
     tidemark("run", "shop", "--as-of", AS_OF)
+    account = tidemark.json("explain", "lines", DAYS[0])
+    assert account["lacks"]
+    assert account["became"]["causes"]
+    assert tidemark.json("explain", "label", DAYS[1])["causes"]
+    difference = tidemark.json("diff", "lines", DAYS[1])
+    assert all(difference[name] for name in ("cells", "added", "changed"))
     assert tidemark.json("explain", "label", DAYS[1])["failures"]
     assert tidemark.json("explain", "totals", DAYS[1])["inputs"][0]["members"]
     assert tidemark.json("status")["problems"]
@@ -163,3 +210,70 @@ def test_a_refused_command_leaves_standard_output_empty(look: Command, tmp_path:
     for words in (["run", "shopp"], ["read", "line"], ["sql", "SELEC"], ["plan", "shop", "--from", "x"]):
         done = look(*words, "--json")
         assert (done.code, done.out) == (2, "")
+
+
+TYPES = {
+    "plan": {
+        "items": list,
+        "groups.asset": str,
+        "groups.certainty": str,
+        "groups.reason": str,
+        "groups.first": str,
+        "groups.last": str,
+        "groups.count": int,
+        "groups.seconds": float,
+        "totals.will": int,
+        "totals.may": int,
+        "totals.seconds": float,
+        "code.kind": str,
+        "code.said": str,
+        "code.causes": list,
+        "code.causes.file": str,
+        "code.causes.line": int,
+        "provisional.certainty": str,
+        "provisional.count": int,
+        "provisional.missing.partition": str,
+    },
+    "explain": {
+        "why": str,
+        "causes.kind": str,
+        "causes.said": str,
+        "became.reason": str,
+        "became.causes.kind": str,
+        "lacks": list,
+    },
+    "diff": {
+        "kind": str,
+        "by": list,
+        "totals.before": int,
+        "totals.after": int,
+        "totals.added": int,
+        "totals.removed": int,
+        "totals.changed": int,
+        "cells": dict,
+        "before.version": str,
+        "before.live": bool,
+        "added": list,
+        "changed.key": dict,
+        "changed.values": dict,
+    },
+}
+
+
+def at(data: Any, path: str) -> Any:
+    """What stands at a path; of a list, its first item."""
+    for name in path.split("."):
+        data = data[0][name] if isinstance(data, list) else data[name]
+    return data
+
+
+def test_values_are_of_these_types(eventful: Shop, tidemark: Command) -> None:
+    plan = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    tidemark("run", "shop", "--as-of", AS_OF)
+    found = {
+        "plan": plan,
+        "explain": tidemark.json("explain", "label", DAYS[1]),
+        "diff": tidemark.json("diff", "lines", DAYS[1]),
+    }
+    for command, types in TYPES.items():
+        assert {path: type(at(found[command], path)) for path in types} == types, command

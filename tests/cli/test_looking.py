@@ -201,6 +201,35 @@ def test_explain_says_that_what_it_reads_has_failed(delivered: Shop, tidemark: C
     assert "lines cannot be read: lines 2025-01-05 failed or was rejected" in tidemark("explain", "label", DAYS[0]).out
 
 
+def test_explain_says_of_a_last_good_result_that_it_is_one(open_shop: Shop, tidemark: Command) -> None:
+    """The failure is its own, and none of what it reads."""
+    open_shop.edit("return orders.with", "1 / 0\n    return orders.with")
+    tidemark("run", "shop", "--as-of", AS_OF)
+    done = tidemark("explain", "lines", DAYS[0])
+    assert "provisional: its newest computation came to nothing, and this is its last good result" in done.out
+    assert "what it reads is provisional" not in done.out
+    assert "made without" not in done.out
+
+
+def test_explain_shows_the_causes_below_the_reason(open_shop: Shop, tidemark: Command) -> None:
+    """What would run, and what made it what it is; a long window as a span."""
+    open_shop.edit('pl.col("price"))', 'pl.col("price") * 2)')
+    shown = tidemark("explain", "lines", DAYS[0]).out
+    assert "├── would run: code changed\n│   └── code of lines changed: " in shown
+    assert "\n│       └── shop.lines changed (shop.py:" in shown
+    assert "│   └── live since " in shown
+    assert "\n│       └── computed for the first time, " in shown
+
+
+def test_explain_shows_a_long_window_as_a_span(shop: Shop, tidemark: Command) -> None:
+    shop.define(ORDERS.replace("trailing(days=2)", "trailing(days=28)"))
+    for day in range(1, 9):
+        shop.deliver("orders", f"2025-01-0{day}", csv("apple,1,0.5"))
+    tidemark("run", "shop", "--as-of", "2025-01-09T06:00Z")
+    assert "    └── 2025-01-01 .. 2025-01-08 (8)\n" in tidemark("explain", "totals", "2025-01-08").out
+    assert len(tidemark.json("explain", "totals", "2025-01-08")["inputs"][0]["members"]) == 8
+
+
 def test_explain_tells_a_hold_once(open_shop: Shop, tidemark: Command) -> None:
     tidemark("hold", "lines", "--why", "fair")
     open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))

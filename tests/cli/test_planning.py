@@ -1,6 +1,7 @@
 """Claims about `tidemark plan` and `tidemark run`: what they say, their data, and their exit codes."""
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,110 @@ def test_a_plan_tells_of_deliveries_that_it_rejected(delivered: Shop, tidemark: 
         [rejected] = tidemark.json("plan", "shop", "--as-of", AS_OF)["rejected"]
         assert (rejected["source"], rejected["partition"]) == ("orders", DAYS[2])
         assert rejected["why"].startswith("orders/2025-01-07.csv: column 'price' is missing")
+
+
+def test_a_change_of_code_that_a_year_shares_is_one_line(shop: Shop, tidemark: Command) -> None:
+    """Also where each partition has a window of its own that changed, or a file of its own that came again."""
+    shop.define(YEAR)
+    days = [f"{date(2024, 1, 1) + timedelta(days=number)}" for number in range(365)]
+    for day in days:
+        shop.deliver("orders", day, csv("apple,1,0.5"))
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    shop.edit("return orders.upper()", "return orders.lower()")
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    [line] = [each for each in done.out.splitlines() if "code changed" in each]
+    for said in ("will run", "lines", "2024-01-01 .. 2024-12-30", "365"):
+        assert said in line
+    assert "code of lines changed" in done.out
+    assert "for 365 partitions\n└── shop.lines changed (shop.py:" in done.out
+    for number, day in enumerate(days[:100]):
+        shop.deliver("orders", day, csv(f"apple,{number + 2},0.5"))
+    groups = tidemark.json("plan", "shop", "--as-of", AS_OF)["groups"]
+    assert [(each["asset"], each["certainty"], each["reason"], each["count"]) for each in groups] == [
+        ("lines", "will", "code changed, orders changed", 100),
+        ("lines", "will", "code changed", 265),
+        ("sizes", "may", "depends on lines", 365),
+    ]
+
+
+YEAR = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders.upper()
+
+    @asset(partitions=DAYS)
+    def sizes(lines: str) -> str:
+        return str(len(lines))
+"""
+
+
+def test_a_group_of_one_reason_says_the_whole_of_it(open_shop: Shop, tidemark: Command) -> None:
+    """Which partition changed is left out only where it differs from line to line."""
+    open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["groups"][0]["reason"] == "orders 2025-01-07 changed"
+    open_shop.deliver("orders", DAYS[1], csv("apple,7,0.5"))
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["groups"][0]["reason"] == "orders changed"
+
+
+def test_a_plan_sums_what_it_costs_by_past_runs(open_shop: Shop, tidemark: Command) -> None:
+    """Of what may run as of what will; each group its part."""
+    open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert (data["totals"]["will"], data["totals"]["may"]) == (1, 2)
+    assert data["totals"]["seconds"] == pytest.approx(sum(item["seconds"] for item in data["items"]), abs=0.001)
+    assert sum(each["seconds"] for each in data["groups"]) == pytest.approx(data["totals"]["seconds"], abs=0.001)
+    past = [each.seconds or 0 for day in DAYS for each in open_shop.made("lines", day)]
+    assert data["groups"][0]["seconds"] == pytest.approx(sum(past) / 3, abs=0.001)
+
+
+def test_what_will_run_comes_before_what_may(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.deliver("orders", DAYS[2], csv("apple,7,0.5"))
+    open_shop.edit('return f"{lines.height} lines', 'return f"{lines.height} Lines')
+    groups = tidemark.json("plan", "shop", "--as-of", AS_OF)["groups"]
+    assert [(each["certainty"], each["asset"]) for each in groups] == [
+        ("will", "lines"),
+        ("will", "label"),
+        ("may", "totals"),
+    ]
+
+
+def test_a_plan_says_what_would_become_provisional_and_for_what(open_shop: Shop, tidemark: Command) -> None:
+    """By a result that is computed without something, and by a mark on what is live; once it is so, no more."""
+    open_shop.deliver("orders", DAYS[2], "item,units\napple,3\n")
+    open_shop.withdraw("orders", DAYS[1])
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    missing = [{"asset": "orders", "partition": day} for day in DAYS[1:]]
+    assert data["provisional"] == [
+        {"asset": "lines", "certainty": "now", "first": DAYS[2], "last": DAYS[2], "count": 1, "missing": missing[1:]},
+        {"asset": "label", "certainty": "now", "first": DAYS[2], "last": DAYS[2], "count": 1, "missing": missing[1:]},
+        {"asset": "totals", "certainty": "will", "first": DAYS[1], "last": DAYS[1], "count": 1, "missing": missing[:1]},
+        {"asset": "totals", "certainty": "will", "first": DAYS[2], "last": DAYS[2], "count": 1, "missing": missing},
+    ]
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "would become provisional" in done.out
+    assert "orders 2025-01-06, orders 2025-01-07" in done.out
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 1
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["provisional"] == []
+    assert "would become provisional" not in tidemark("plan", "shop", "--as-of", AS_OF).out
+
+
+def test_what_is_provisional_already_is_not_said_to_become_so(open_shop: Shop, tidemark: Command) -> None:
+    """It is computed again for another reason, and lacks just what it lacked."""
+    open_shop.withdraw("orders", DAYS[1])
+    tidemark("run", "shop", "--as-of", AS_OF)
+    open_shop.edit('.agg(pl.col("value").sum())', '.agg(pl.col("value").max())')
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert {item["partition"] for item in data["items"]} >= set(DAYS[1:])
+    assert data["provisional"] == []
+
+
+def test_marks_alone_are_something_to_do(open_shop: Shop, tidemark: Command) -> None:
+    open_shop.deliver("orders", DAYS[2], "item,units\napple,3\n")
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "nothing to do" not in done.out
+    assert done.out.endswith("0 will run, 0 may run; 3 heads change without a run\n")
 
 
 # -- run --plan

@@ -8,7 +8,6 @@ Tasks use no database of Airflow's.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator, Context, ExceptionRetryPolicy, RetryAction, RetryRule
@@ -206,14 +205,12 @@ def _actor_of(context: Context) -> str:
 
 
 def _plan_lines(plan: "Plan") -> list[str]:
-    """Return what runs and why; neighbours with one reason are one line."""
+    """Return what runs and why; all partitions of an asset with one reason are one line."""
+    from tidemark.outlook import groups_of
+
     if not plan.items:
         return [f"nothing to do as of {plan.as_of.isoformat()}"]
-    groups = groupby(plan.items, key=lambda each: (each.asset, each.certainty, each.reason))
-    return [
-        f"{asset} {_span([item.key for item in items])}: {certainty} run: {reason}"
-        for (asset, certainty, reason), items in groups
-    ]
+    return [f"{each.asset} {_span(each.keys)}: {each.certainty} run: {each.reason}" for each in groups_of(plan.items)]
 
 
 def _span(keys: Sequence[str]) -> str:

@@ -96,6 +96,27 @@ def history(options: argparse.Namespace) -> Answer:
     return Answer(entries, shown.history_table(options.asset, options.partition, entries))
 
 
+def diff(options: argparse.Namespace) -> Answer:
+    """Show what changed in a partition's data: rows that were added, removed or changed, by the asset's key.
+
+    Without a key, whole rows; of a text the lines. Without versions: what is live, against what was live before it.
+    """
+    if len(options.versions) not in (0, 2):
+        raise UsageError("name two versions, the earlier first, or none: 'tidemark history' shows them")
+    from tidemark.comparing import difference_of
+
+    with opened() as (_, catalog, deployment):
+        data = difference_of(
+            deployment,
+            catalog.owner_of(options.asset),
+            options.asset,
+            options.partition,
+            options.versions,
+            limit=options.limit,
+        )
+    return Answer(data, shown.difference_text(data))
+
+
 def sql(options: argparse.Namespace) -> Answer:
     """Query what is live with DuckDB: one view for each asset and source that the query names, with a column partition.
 

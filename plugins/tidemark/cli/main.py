@@ -103,6 +103,17 @@ def _add_looking(add: _Add) -> None:
     read.add_argument("-o", "--output", metavar="FILE", help="write to this file; its name may say the format")
     _asset(add("explain", looking.explain, "say why a partition is as it is, and what it was made from"), name=EITHER)
     _asset(add("history", looking.history, "list what was live, and when"), name=EITHER)
+    diff = add("diff", looking.diff, "show which rows changed between two versions")
+    _asset(diff, name=EITHER)
+    diff.add_argument(
+        "versions",
+        nargs="*",
+        metavar="VERSION",
+        help="two of them, the earlier first, by their first characters; without: what is live and what was before it",
+    )
+    diff.add_argument(
+        "--limit", type=_count, default=20, metavar="N", help="show the first N rows of each sort (default: 20)"
+    )
     sql = add("sql", looking.sql, "query live data; one view an asset, with the column partition")
     sql.add_argument(
         "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
@@ -139,6 +150,13 @@ def _asset(parser: argparse.ArgumentParser, otherwise: str = "", *, name: str = 
     if otherwise:
         said = f"{said}; without it {otherwise}"
     parser.add_argument("partition", nargs="?" if otherwise else None, metavar="PARTITION", help=said)
+
+
+def _count(text: str) -> int:
+    """Return a number of rows; argparse tells what is none."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows: 0 or more")
+    return int(text)
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ from tidemark.errors import Refused, UsageError
 from tidemark.facts import Names, register
 from tidemark.ledger import heads
 from tidemark.observe import Progress, observe
+from tidemark.outlook import outlook_of
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
 from tidemark.running.run import Prepared, run_plan
 from tidemark.selection import read_selection, selection_data, selection_from
@@ -32,12 +33,13 @@ def plan(options: argparse.Namespace) -> Answer:
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
         now, selection = _as_of(options, given), _selection(options, pipeline)
-        _, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run="plan")
+        names, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run="plan")
         _warn_of_force_in_vain(made)
-        data = _plan_data(deployment, made)
+        ahead = outlook_of(deployment, pipeline, names, made)
+        data = _plan_data(deployment, made) | ahead.to_json()
     if options.output:
         write_file(options.output, json.dumps(data, indent=2).encode())
-    return Answer(data, shown.plan_text(made, options.output))
+    return Answer(data, shown.plan_text(made, ahead, options.output))
 
 
 def run(options: argparse.Namespace) -> Answer:

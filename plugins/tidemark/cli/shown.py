@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from tidemark.causes import Cause
 from tidemark.observe import Progress
+from tidemark.outlook import AT_ONCE, Outlook
 from tidemark.places import redact
-from tidemark.plan import Item, Plan
+from tidemark.plan import Plan
 from tidemark.running.results import Result
 from tidemark.survey import Certainty, State
 from tidemark.verdict import Trouble, Verdict
@@ -28,6 +30,14 @@ MANY, FEW = 40, 5
 
 # Columns of a screen that is not there.
 UNBOUNDED = 100_000
+
+# States whose own words say too little.
+_STATES: dict[str, str] = {
+    State.FRESH: "up to date",
+    State.STALE: "to be computed",
+    State.KNOWN: "to be brought back",
+    State.UNSURE: "may have to be computed",
+}
 
 _ERRORS = Console(stderr=True, soft_wrap=True)
 
@@ -70,39 +80,74 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
-def plan_text(made: Plan, file: str | None) -> Any:
-    """Return a plan as a table: neighbours with one reason are one line."""
+def plan_text(made: Plan, ahead: Outlook, file: str | None) -> Any:
+    """Return a plan as a table with a line for each asset and reason, what changed in the code, and what would lack."""
     said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.rejected]
-    if not made.items:
-        said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
+    if made.items:
+        said += [_plan_table(made.pipeline, ahead), *(_code_tree(each) for each in ahead.code)]
+    if ahead.provisional:
+        said.append(_provisional_table(ahead))
+    if made.items or made.moves:
+        said.append(_plan_sums(made, ahead))
     else:
-        said += [_plan_table(made), _plan_sums(made)]
+        said.append(f"{made.pipeline}: nothing to do as of {_minute(made.as_of.isoformat())}")
     if file:
         said.append(Text(f"kept in {file}: 'tidemark run {made.pipeline} --plan {file}' runs just this"))
     return Group(*said)
 
 
-def _plan_table(made: Plan) -> Table:
-    table = Table("", "asset", "partitions", "count", "why", "seconds", title=f"{made.pipeline}: plan")
+def _plan_table(pipeline: str, ahead: Outlook) -> Table:
+    table = Table("", "asset", "partitions", "count", "why", "seconds", title=f"{pipeline}: plan")
     for column in (table.columns[3], table.columns[5]):
         column.justify = "right"
-    for (certainty, asset, reason), some in groupby(
-        made.items, key=lambda each: (each.certainty, each.asset, each.reason)
-    ):
-        items: list[Item] = list(some)
-        cost = sum(item.seconds for item in items)
-        span = _span([item.key for item in items])
-        table.add_row(f"{certainty} run", asset, span, str(len(items)), Text(reason), f"{cost:.1f}")
+    for place, each in enumerate(ahead.groups):
+        if place and each.certainty is not ahead.groups[place - 1].certainty:
+            table.add_section()
+        table.add_row(
+            f"{each.certainty} run",
+            each.asset,
+            _span(each.keys),
+            str(len(each.keys)),
+            Text(each.reason),
+            f"{each.seconds:.1f}",
+        )
     return table
 
 
-def _plan_sums(made: Plan) -> str:
-    will = sum(item.certainty is Certainty.WILL for item in made.items)
+def _code_tree(cause: Cause) -> Tree:
+    tree = Tree(Text(cause.said))
+    for each in cause.causes:
+        tree.add(Text(each.said))
+    return tree
+
+
+def _provisional_table(ahead: Outlook) -> Table:
+    when = {AT_ONCE: "at once", Certainty.WILL.value: "will run", Certainty.MAY.value: "may run"}
+    table = Table("", "asset", "partitions", "count", "for", title="would become provisional")
+    table.columns[3].justify = "right"
+    for each in ahead.provisional[:MANY]:
+        missing = _first([f"{asset} {key}" for asset, key in sorted(each.missing)])
+        table.add_row(when[each.certainty], each.asset, _span(each.keys), str(len(each.keys)), Text(missing))
+    if len(ahead.provisional) > MANY:
+        table.add_row("...", "", f"and {len(ahead.provisional) - MANY} more lines: --json has them", "", "")
+    return table
+
+
+def _plan_sums(made: Plan, ahead: Outlook) -> str:
     moves = f"; {len(made.moves)} heads change without a run" if made.moves else ""
-    return f"{will} will run, {len(made.items) - will} may run{moves}"
+    cost = f"; about {_duration(ahead.seconds)}" if ahead.seconds else ""
+    return f"{ahead.counted(Certainty.WILL)} will run, {ahead.counted(Certainty.MAY)} may run{cost}{moves}"
 
 
-def _span(keys: list[str]) -> str:
+def _duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _span(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} .. {keys[-1]}"
 
 
@@ -175,7 +220,7 @@ def account_text(account: Mapping[str, Any]) -> Any:
     """Return what is known of a partition as a tree."""
     tree = Tree(Text(f"{account['asset']} {account['partition']}: {state_word(account['state'])}"))
     if account["why"]:
-        tree.add(Text(account["why"]))
+        _add_causes(tree.add(Text(account["why"])), account["causes"])
     if account["held"] and f"held: {account['held']}" not in account["why"]:
         tree.add(Text(f"held: {account['held']}"))
     if "file" in account:
@@ -183,8 +228,8 @@ def account_text(account: Mapping[str, Any]) -> Any:
         tree.add(Text(f"{'delivered' if there else 'would be delivered'} as {account['file']}"))
         if account["declared"] and account["state"] != "absent":
             tree.add(Text(f"declared absent: {account['declared']}"))
-    _add_live(tree, account["live"])
-    _add_provisional(tree, account["provisional_for"], account["inputs"])
+    _add_live(tree, account["live"], account["became"])
+    _add_provisional(tree, account)
     _add_inputs(tree, account["inputs"])
     if account["gate"]:
         _add_gate(tree, "gate", account["gate"])
@@ -197,7 +242,12 @@ def account_text(account: Mapping[str, Any]) -> Any:
     return tree
 
 
-def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
+def _add_causes(tree: Tree, causes: Sequence[Mapping[str, Any]]) -> None:
+    for each in causes:
+        _add_causes(tree.add(Text(each["said"])), each["causes"])
+
+
+def _add_live(tree: Tree, live: Mapping[str, Any] | None, became: Mapping[str, Any] | None) -> None:
     if live is None:
         tree.add("nothing is live")
         return
@@ -208,33 +258,50 @@ def _add_live(tree: Tree, live: Mapping[str, Any] | None) -> None:
         commit = (live["code"]["commit"] or "no commit")[:12]
         dirty = ", with uncommitted changes" if live["code"]["uncommitted_changes"] else ""
         node.add(Text(f"code {live['code']['version'][:12]} ({commit}{dirty})"))
+    if became:
+        _add_causes(node.add(Text(f"live since {_minute(became['at'])}: {became['reason']}")), became["causes"])
 
 
-def _add_provisional(tree: Tree, lacking: Sequence[str], inputs: Sequence[Mapping[str, Any]]) -> None:
-    """Say what a head lacks: what it did not read, what it read a stand-in for, and what its inputs lack."""
+def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
+    """Say what a head lacks: what it did not read, what it read a stand-in for, what its inputs lack; and why."""
+    inputs, itself = account["inputs"], f"{account['asset']} {account['partition']}"
+    lacking = [each for each in account["provisional_for"] if each != itself]
     upstreams = {read["asset"] for read in inputs}
     there = {f"{read['asset']} {each['partition']}" for read in inputs for each in read["members"] if each["version"]}
     without = [each for each in lacking if each.partition(" ")[0] in upstreams and each not in there]
     instead = [each for each in lacking if each in there]
     above = [each for each in lacking if each.partition(" ")[0] not in upstreams]
-    if without:
-        tree.add(Text(f"provisional: made without {', '.join(without)}"))
-    if instead:
-        tree.add(Text(f"provisional: the newest of {', '.join(instead)} is no good: its last good version stands in"))
-    if above:
-        tree.add(Text(f"provisional: what it reads is provisional for {', '.join(above)}"))
+    said = (
+        ("made without", without, ""),
+        ("the newest of", instead, " is no good: its last good version stands in"),
+        ("what it reads is provisional for", above, ""),
+    )
+    node = tree
+    if itself in account["provisional_for"]:
+        tree.add("provisional: its newest computation came to nothing, and this is its last good result")
+    for before, some, after in said:
+        if some:
+            node = tree.add(Text(f"provisional: {before} {_first(some)}{after}"))
+    _add_causes(node, account["lacks"])
 
 
 def _add_inputs(tree: Tree, inputs: Sequence[Mapping[str, Any]]) -> None:
     for read in inputs:
         node = tree.add(Text(f"reads {read['asset']} by {read['mapping']}"))
-        for member in read["members"]:
+        members = read["members"]
+        absent = [each["partition"] for each in members if not each["version"]]
+        if len(members) > FEW:  # a window: each of its versions is in the data
+            node.add(Text(f"{members[0]['partition']} .. {members[-1]['partition']} ({len(members)})"))
+            members = ()
+            if absent:
+                node.add(Text(f"ABSENT: {_first(absent)}"))
+        for member in members:
             node.add(Text(f"{member['partition']}: {(member['version'] or 'ABSENT')[:12]}"))
 
 
 def state_word(state: str) -> str:
     """Return a state in a word that says by itself what it means."""
-    return "up to date" if state == State.FRESH else state
+    return _STATES.get(state, state)
 
 
 def _add_gate(tree: Tree, title: str, result: Mapping[str, Any]) -> None:
@@ -257,6 +324,69 @@ def history_table(asset: str, partition: str, entries: list[dict[str, Any]]) -> 
         when = f"{each['at'][:10]} {each['at'][11:19]}"
         table.add_row(when, version, live, Text(missing), Text(each["reason"]), each["run"], each["by"])
     return table
+
+
+def difference_text(data: Mapping[str, Any]) -> Any:
+    """Return what differs between two versions: sums, columns, and the first rows of each sort."""
+    what, kind, totals = f"{data['asset']} {data['partition']}", data["kind"], data["totals"]
+    said: list[Any] = [Text(f"{what}: {_version(data['before'])} -> {_version(data['after'])}")]
+    if data["note"]:
+        said.append(Text(data["note"]))
+    said += [Text(_column(each)) for each in data["columns"]]
+    if kind == "bytes":
+        said.append(Text(f"{totals['before']} bytes before, {totals['after']} after"))
+    else:
+        by = ", ".join(data["by"]) or f"whole {kind}"
+        sorts = ("added", "removed", "changed") if data["by"] else ("added", "removed")
+        counted = ", ".join(f"{totals[each]} {each}" for each in sorts)
+        said.append(Text(f"by {by}: {counted}; {totals['before']} {kind} before, {totals['after']} after"))
+    if data["cells"]:
+        cells = ", ".join(f"{name} ({count} rows)" for name, count in data["cells"].items())
+        said.append(Text(f"changed in: {cells}"))
+    said += _difference_tables(data)
+    said += [Text(line) for line in data["lines"]]
+    return Group(*said)
+
+
+def _version(version: Mapping[str, Any]) -> str:
+    live = "live, " if version["live"] else ""
+    return f"{version['version'][:12]} ({live}made {_minute(version['at'])} by {version['by']})"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    if column["before"] is None:
+        return f"column {column['column']} was added ({column['after']})"
+    if column["after"] is None:
+        return f"column {column['column']} was removed ({column['before']})"
+    return f"column {column['column']} is {column['after']}, and was {column['before']}"
+
+
+def _difference_tables(data: Mapping[str, Any]) -> Iterator[Any]:
+    for sort in ("added", "removed"):
+        if data[sort]:
+            yield _rows_table(f"{sort} rows", data[sort], data["totals"][sort])
+    if data["changed"]:
+        names = [name for name in data["cells"] if any(name in each["values"] for each in data["changed"])]
+        rows = [
+            {**each["key"], **{name: _change(each["values"].get(name)) for name in names}} for each in data["changed"]
+        ]
+        yield _rows_table("changed rows", rows, data["totals"]["changed"])
+
+
+def _change(values: Mapping[str, Any] | None) -> str | None:
+    return None if values is None else f"{_cell(values['before'])} -> {_cell(values['after'])}"
+
+
+def _rows_table(title: str, rows: Sequence[Mapping[str, Any]], total: int) -> Any:
+    table = Table(*rows[0], title=f"{title} ({total})")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    more = total - len(rows)
+    return Group(table, f"... and {more} more: --limit {total} shows all") if more > 0 else table
+
+
+def _cell(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def status_text(state: Mapping[str, Any]) -> Any:

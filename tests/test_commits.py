@@ -1,0 +1,123 @@
+"""Claims about who changed a piece of a file last, as git knows it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tidemark.commits import NOT_YET, last_commit
+
+SHOP = """RATE = 2
+
+
+@staticmethod
+def lines(text):
+    total = text
+
+    return total
+
+
+def label(text):
+    return text
+"""
+
+
+class Checkout:
+    """A folder under git, with one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "shop.py"
+        folder.mkdir()
+        self("init", "-q")
+
+    def __call__(self, *words: str) -> None:
+        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _ADA.items()}
+        subprocess.run(["git", "-C", str(self.folder), *words], check=True, env=os.environ | who, capture_output=True)
+
+    def commits(self, text: str, subject: str) -> str:
+        """Commit a text of the file, and return the commit's hash."""
+        self.file.write_text(text)
+        self("add", "shop.py")
+        self("commit", "-q", "-m", subject)
+        done = subprocess.run(["git", "-C", str(self.folder), "rev-parse", "HEAD"], capture_output=True, text=True)
+        return done.stdout.strip()
+
+
+_ADA = {"NAME": "Ada Lovelace", "EMAIL": "ada@example.org", "DATE": "2025-01-05T06:00:00+00:00"}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "dags")
+
+
+def test_the_commit_is_that_of_the_statement_and_not_of_the_file(checkout: Checkout) -> None:
+    checkout.commits(SHOP, "First shop")
+    mended = checkout.commits(SHOP.replace("total = text", "total = text.upper()"), "Louder")
+    checkout.commits(checkout.file.read_text().replace("RATE = 2", "RATE = 3"), "Dearer")
+    found = last_commit(checkout.file, 5)
+    assert found is not None
+    assert (found.id, found.author, found.subject) == (mended, "Ada Lovelace", "Louder")
+    assert str(found) == f"commit {mended[:12]} by Ada Lovelace, 2025-01-05: Louder"
+    assert str(last_commit(checkout.file, 1)).endswith("Dearer")
+    assert str(last_commit(checkout.file)).endswith("Dearer")
+
+
+def test_a_line_that_was_taken_out_is_a_change_of_the_statement(checkout: Checkout) -> None:
+    checkout.commits(SHOP, "First shop")
+    checkout.commits(SHOP.replace("    total = text\n", "    total = 1\n    total = text\n"), "One more line")
+    checkout.commits(SHOP, "One line less")
+    assert str(last_commit(checkout.file, 5)).endswith("One line less")
+
+
+def test_a_decorator_is_part_of_the_statement(checkout: Checkout) -> None:
+    checkout.commits(SHOP, "First shop")
+    checkout.commits(SHOP.replace("@staticmethod", "@classmethod"), "Another decorator")
+    assert str(last_commit(checkout.file, 5)).endswith("Another decorator")
+
+
+def test_what_stands_in_no_commit_is_not_committed_yet(checkout: Checkout) -> None:
+    """And what an edit elsewhere in the file has moved is still that of its commit."""
+    checkout.commits(SHOP, "First shop")
+    checkout.file.write_text("# new\n# lines\n" + SHOP.replace("return total", "return total * 2"))
+    assert last_commit(checkout.file, 7) is NOT_YET
+    assert str(last_commit(checkout.file, 13)).endswith("First shop")
+    assert last_commit(checkout.file) is NOT_YET
+    assert str(NOT_YET) == "not committed yet"
+
+
+def test_a_file_that_git_does_not_have_is_not_committed_yet(checkout: Checkout) -> None:
+    checkout.commits(SHOP, "First shop")
+    other = checkout.folder / "other.py"
+    other.write_text(SHOP)
+    assert last_commit(other, 5) is NOT_YET
+
+
+def test_of_an_earlier_state_the_lines_of_that_time_count(checkout: Checkout) -> None:
+    first = checkout.commits(SHOP, "First shop")
+    checkout.commits("# moved\n" * 20 + SHOP.replace("total = text", "total = 1"), "Later")
+    assert str(last_commit(checkout.file, 5, revision=first)).endswith("First shop")
+
+
+@pytest.mark.parametrize("line", [5, None])
+def test_without_a_checkout_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: int | None) -> None:
+    """Nor where there is no file, no folder, or a commit that is not there."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    file = tmp_path / "shop.py"
+    file.write_text(SHOP)
+    assert last_commit(file, line) is None
+    assert last_commit(tmp_path / "nowhere" / "shop.py", line) is None
+
+
+def test_without_git_nothing_is_known(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout.commits(SHOP, "First shop")
+    assert last_commit(checkout.file, 5, revision="f" * 40) is None
+    monkeypatch.setenv("PATH", "")
+    assert last_commit(checkout.file, 5) is None
+
+
+def test_a_file_that_is_no_python_is_no_error(checkout: Checkout) -> None:
+    checkout.commits("def (", "Nonsense")
+    assert last_commit(checkout.file, 1) is None
