@@ -5,25 +5,28 @@ what was said to run has run, and a plan made right after holds nothing.
 """
 
 import os
-import shutil
 import sys
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.properties.playing import play
+from tests.properties.shops import Ground
 from tests.properties.worlds import START, Plot, World, plots
-from tests.scenario import new_shop
 from tidemark.partitions import TimeGrain
 
 numbers = st.integers(0, 30)
 often = st.sampled_from([True, True, False])
 texts = st.sampled_from(["a", "b", "c"])
+
+GROUND = Ground()
+
+# Histories of a plain test run, and into how many tests they are cut.
+FEW = 40
+SHARES = 8
 
 
 class Histories(RuleBasedStateMachine):
@@ -31,17 +34,15 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="tidemark-history-", dir=_fast_folder()))
-        self.shop = new_shop(self.folder / "shop")
+        self.shop = GROUND.shop()
         self.path = sys.path.copy()
         self.writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 
     def teardown(self) -> None:
         """Leave nothing behind."""
-        self.shop.forget_modules()
+        GROUND.clear()
         sys.path[:] = self.path
         sys.dont_write_bytecode = self.writes_bytecode
-        shutil.rmtree(self.folder)
 
     @initialize(plot=plots(), missing=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=6), text=texts)
     def begin(self, plot: Plot, missing: set[tuple[int, int]], text: str) -> None:
@@ -194,18 +195,10 @@ class Histories(RuleBasedStateMachine):
             self.world.settled()
 
 
-def _fast_folder() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(
-    max_examples=int(os.environ.get("TIDEMARK_HISTORIES", "40")),
-    stateful_step_count=10,
-    deadline=None,
-    print_blob=True,
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_history_ends_as_the_oracle_says(share: int) -> None:
+    """Any random history; all of them are shared out, so that several processes can have a part each."""
+    asked = int(os.environ.get("TIDEMARK_HISTORIES", str(FEW)))
     # The same ones each time, unless somebody asks for more.
-    derandomize="TIDEMARK_HISTORIES" not in os.environ,
-    suppress_health_check=list(HealthCheck),
-)
-pytestmark = pytest.mark.timeout(0)
+    play(Histories, histories=-(-asked // SHARES), seed=None if "TIDEMARK_HISTORIES" in os.environ else share)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.gates import rule
 from tests.properties import oracle
 from tests.properties.oracle import AssetModel, Oracle, Outcome, Reading, SourceModel
-from tests.scenario import Shop
+from tests.properties.shops import QuickShop
 from tidemark.deployment import Deployment
 from tidemark.ledger import leases
 from tidemark.partitions import Daily, Grain, Hourly, Monthly, Static, TimeGrain, Unpartitioned, Weekly
@@ -183,7 +183,7 @@ class World:
 
     """
 
-    def __init__(self, shop: Shop, plot: Plot) -> None:
+    def __init__(self, shop: QuickShop, plot: Plot) -> None:
         self.shop = shop
         self.plot = plot
         self.oracle = Oracle(
@@ -316,13 +316,12 @@ class World:
         power = Power(after)
         self.shop.equip = power.feed  # type: ignore[method-assign]
         try:
-            with pytest.MonkeyPatch.context() as patch, contextlib.suppress(PowerCut):
-                # The process is not dead, so others cannot tell by that.
-                patch.setattr(leases, "LIFETIME", timedelta())
+            with contextlib.suppress(PowerCut):
                 self._run_shop()
         finally:
             del self.shop.equip  # type: ignore[method-assign]
         with pytest.MonkeyPatch.context() as patch:
+            # Who had the power cut is not dead indeed, so that others cannot tell.
             patch.setattr(leases, "is_dead", lambda holder: True)
             self._run_shop()
         again = [line for line in self.shop.journal()[before:]]
@@ -353,16 +352,17 @@ class World:
 
     def compare(self) -> None:
         """Compare what is live, and what it is provisional for."""
-        found = {}
         wanted: dict[tuple[str, str], tuple[str, frozenset[tuple[str, str]]]] = {}
-        for asset in self.plot.assets:
-            for key, head in self.shop.live(asset.name).items():
-                if head.data_version not in self._contents:
-                    self._contents[head.data_version] = self.shop.content(asset.name, key)[0]["v"]
-                found[asset.name, key] = (self._contents[head.data_version], head.missing)
         for (name, ordinal), head in self.oracle.live.items():
             wanted[name, self.oracle.assets[name].grain.key(ordinal)] = (head.content, head.missing)
-        assert found == wanted, "heads and marks are those of the oracle"
+        assert self.found() == wanted, "heads and marks are those of the oracle"
+
+    def found(self) -> dict[tuple[str, str], tuple[str, frozenset[tuple[str, str]]]]:
+        """Return content and marks of what is live, by asset and key."""
+        heads = self.shop.everything(each.name for each in self.plot.assets)
+        lacking = {head.materialization for head in heads.values() if head.data_version not in self._contents}
+        self._contents.update(self.shop.contents(lacking))
+        return {place: (self._contents[head.data_version], head.missing) for place, head in heads.items()}
 
     def settled(self) -> None:
         """After a run that failed nothing there is nothing to do."""
