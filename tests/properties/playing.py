@@ -5,16 +5,20 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.database import DirectoryBasedExampleDatabase
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import Histories
+from tests.properties.shops import Ground
 
 KEPT = Path(__file__).parents[2] / ".soak"
-"""What failed is kept here: ``examples`` is Hypothesis' own, which the next play begins with; ``found`` is for people."""
+"""What failed is kept here: ``examples`` is Hypothesis's, which the next play begins with; ``found`` is for people."""
 
 STEPS = 10
 
 
 def play(
-    machine: type[RuleBasedStateMachine],
+    machine: type[Histories],
+    ground: Ground | None,
     *,
     histories: int,
     seed: int | None = None,
@@ -25,13 +29,14 @@ def play(
 
     Args:
         machine: the state machine.
+        ground: where they take place.
         histories: how many new ones.
         seed: the histories of one seed are the same each time; without one they are new.
         steps: of a history, at most.
         again: whether those that have failed before come first.
 
     """
-    played = type(machine.__name__, (machine,), {})
+    played = type(machine.__name__, (machine,), {"ground": ground})
     if seed is not None:
         seeded(seed)(played)
     phases = [Phase.reuse, Phase.generate, Phase.shrink]

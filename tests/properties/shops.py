@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from tests.scenario import Shop, empty_ledger, pipeline_text
+from tidemark import interventions
 from tidemark.assets import Pipeline
 from tidemark.catalog import load_catalog
 from tidemark.deployment import Deployment
 from tidemark.gate import Gate
 from tidemark.ledger import Ledger, database, heads, records, registry
 from tidemark.ledger.heads import Head
+from tidemark.ledger.schema import asset, partition
 
 
 class _Quick(Deployment):
@@ -105,8 +107,26 @@ class QuickShop(Shop):
         """Write a pipeline file of the given definitions, all of them its members, and load it."""
         self.load_texts({name: pipeline_text(text, name)})
 
-    def everything(self, assets: Iterable[str]) -> dict[tuple[str, str], Head]:
-        """Return every live head of some assets, by asset and key."""
+    def hold(self, asset: str, key: str | None = None) -> None:
+        """Stop re-execution."""
+        with self.deployment() as deployment:
+            interventions.hold(deployment, self._owner(asset), asset, key, why="under review", actor="tester")
+
+    def release(self, asset: str, key: str | None = None) -> None:
+        """Lift holds."""
+        with self.deployment() as deployment:
+            interventions.release_hold(deployment, self._owner(asset), asset, key, why="reviewed", actor="tester")
+
+    def name_of(self, asset_id: int, partition_id: int) -> tuple[str, str]:
+        """Return the name of an asset and the key of one of its partitions."""
+        with self.deployment() as deployment, deployment.ledger.read() as connection:
+            query = sa.select(asset.c.name, partition.c.key).select_from(asset.join(partition, sa.true()))
+            return (
+                connection.execute(query.where(asset.c.id == asset_id, partition.c.id == partition_id)).one()._tuple()
+            )
+
+    def everything(self, assets: Iterable[str], environment: str) -> dict[tuple[str, str], Head]:
+        """Return every live head of some assets in an environment, by asset and key."""
         with self.deployment() as deployment, deployment.ledger.read() as connection:
             known = registry.assets(connection)
             found = {}
@@ -115,7 +135,7 @@ class QuickShop(Shop):
                     keys = {
                         number: key for key, number in registry.partition_ids(connection, known[name].grain).items()
                     }
-                    for number, head in heads.current(connection, deployment.environment, known[name].id).items():
+                    for number, head in heads.current(connection, environment, known[name].id).items():
                         found[name, keys[number]] = head
         return found
 

@@ -18,8 +18,9 @@ from multiprocessing.synchronize import Lock
 from hypothesis import reproduce_failure
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.properties.machine import Histories
 from tests.properties.playing import KEPT, play
-from tests.properties.test_histories import Histories
+from tests.properties.shops import Ground
 
 # Histories of one seed: what fails is shrunk, and ends its seed.
 ROUND = 25
@@ -30,16 +31,18 @@ def soak(number: int, minutes: float | None, histories: int | None, printing: Lo
     logging.disable(logging.WARNING)  # what gates say of what they stop is no news here
     until = None if minutes is None else time.monotonic() + minutes * 60
     played = failed = 0
+    ground = Ground()
     while (until is None or time.monotonic() < until) and (histories is None or played < histories):
         seed = random.SystemRandom().getrandbits(48)
         try:
-            play(Histories, histories=ROUND, seed=seed, again=False)
+            play(Histories, ground, histories=ROUND, seed=seed, again=False)
         except Exception as problem:
             failed += 1
             _keep(seed, problem, printing)
         played += ROUND
         with printing:
             print(f"runner {number}: {played} histories, {failed} seeds failed", flush=True)
+    ground.leave()
     return failed
 
 
@@ -57,15 +60,16 @@ def _keep(seed: int, problem: Exception, printing: Lock) -> None:
 
 def again(file: str) -> None:
     """Play a history again that was kept: its shrunk form, or where that is not told all of its seed."""
+    ground = Ground()
     with open(file) as kept:
         text = kept.read()
     blob = re.search(r"@reproduce_failure\('([^']+)', (b'[^']+')\)", text)
     if blob is None:
         seed = re.match(r"seed (\d+)", text)
         assert seed is not None, f"{file} was not written by soak"
-        play(Histories, histories=ROUND, seed=int(seed[1]), again=False)
+        play(Histories, ground, histories=ROUND, seed=int(seed[1]), again=False)
         return
-    machine = type("Histories", (Histories,), {})
+    machine = type("Histories", (Histories,), {"ground": ground})
     reproduce_failure(blob[1], blob[2][2:-1].encode())(machine)
     run_state_machine_as_test(machine)
 
