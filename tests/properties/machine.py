@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.properties.oracle import AssetModel, Oracle, Place
 from tests.properties.plots import Plot, plots
+from tests.properties.rebuilding import check_rebuild
 from tests.properties.shops import Ground
 from tests.properties.worlds import World
 from tidemark.partitions import Hourly, Monthly, TimeGrain
@@ -55,8 +56,11 @@ class Histories(RuleBasedStateMachine):
             sys.dont_write_bytecode = self.writes_bytecode
 
     def end(self, world: World) -> None:
-        """Bring the history to its end."""
-        world.end()
+        """Run what has not been run yet, and hold what is there then against a clean rebuild."""
+        if world.dirty:
+            world.run()
+        if self.ground is not None:
+            check_rebuild(world, self.ground.shop("rebuilt"))
 
     @initialize(plot=plots(), missing=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=6), text=texts)
     def begin(self, plot: Plot, missing: set[tuple[int, int]], text: str) -> None:

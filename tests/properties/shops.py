@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from tests.gates import rule
 from tests.scenario import Shop, empty_ledger, pipeline_text
 from tidemark import interventions
 from tidemark.assets import Pipeline
@@ -106,6 +107,11 @@ class QuickShop(Shop):
     def define(self, text: str, name: str = "shop") -> None:
         """Write a pipeline file of the given definitions, all of them its members, and load it."""
         self.load_texts({name: pipeline_text(text, name)})
+
+    def gate_blocks(self, name: str, letters: str) -> None:
+        """Let the gate of a name block texts that end with one of some letters."""
+        pattern = f"[{letters}]$" if letters else "never"
+        self.suite(name, rule("expect_column_values_to_not_match_regex", column="v", regex=pattern))
 
     def hold(self, asset: str, key: str | None = None) -> None:
         """Stop re-execution."""

@@ -18,7 +18,6 @@ import tests.scenario
 import tidemark.interventions
 import tidemark.plan
 import tidemark.running.run
-from tests.gates import rule
 from tests.properties import oracle
 from tests.properties.oracle import AssetModel, Keyed, Oracle, Outcome, Place, Reading, Roots, SourceModel
 from tests.properties.plots import WEEKDAYS, Plot, spelled
@@ -285,8 +284,7 @@ class World:
         self._tell(f"the gate of {name} blocks what ends with one of {letters!r}")
         self.around.suites[name] = letters
         if self.shop is not None:
-            pattern = f"[{letters}]$" if letters else "never"
-            self.shop.suite(name, rule("expect_column_values_to_not_match_regex", column="v", regex=pattern))
+            self.shop.gate_blocks(name, letters)
 
     # -- the files
 
@@ -300,7 +298,7 @@ class World:
         self._tell(f"{source} {key} is delivered: {text!r}", "malformed" if text is None else kind)
         self.around.files[place] = (self.around.now(), text)
         if self.shop is not None:
-            self.shop.deliver(source, key, "w\nx\n" if text is None else f"v\n{text}\n")
+            self.shop.deliver(source, key, unreadable() if text is None else f"v\n{text}\n")
 
     def withdraw(self, source: str, ordinal: int) -> None:
         """Take a file away."""
@@ -481,7 +479,7 @@ class World:
 
     def crash_and_run(self, after: int) -> None:
         """Cut the power in the middle of a run, at one of its writes, and run again; both together are one run."""
-        self._mend_all()
+        self.mend_all()
         self._tell(f"a run with power for {after} writes, and another", "crashed")
         if self.shop is None:
             self._ran(self.oracle.run())
@@ -513,7 +511,7 @@ class World:
 
     def race(self) -> None:
         """Let two runners begin at once."""
-        self._mend_all()
+        self.mend_all()
         self._tell("two runners at once", "raced")
         if self.shop is None:
             self._ran(self.oracle.run())
@@ -530,7 +528,7 @@ class World:
         assert sorted(self.shop.journal()[before:]) == wanted, "not each partition was computed by just one of them"
         self._check_next_plan(outcome)
 
-    def _mend_all(self) -> None:
+    def mend_all(self) -> None:
         """Let nothing break: how often one that died, or two at once, have tried is a matter of chance."""
         for place in sorted(self.around.broken):
             self.break_or_mend(*place)
@@ -543,11 +541,6 @@ class World:
             for place, each in newest.items()
             if each is not None and each.word == "rejected" and not self.oracle.declared(place)
         }
-
-    def end(self) -> None:
-        """Run what has not been run yet."""
-        if self.dirty:
-            self.run()
 
     # -- comparing
 
@@ -575,6 +568,11 @@ class World:
         lacking = {head.materialization for head in heads.values() if head.data_version not in self._contents}
         self._contents.update(shop.contents(lacking))
         return {place: (self._contents[head.data_version], head.missing) for place, head in heads.items()}
+
+
+def unreadable() -> str:
+    """Return a file that the schema of every source refuses."""
+    return "w\nx\n"
 
 
 def check_equal(found: dict[Keyed, Any], wanted: dict[Keyed, Any], problem: str) -> None:
