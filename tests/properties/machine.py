@@ -20,6 +20,17 @@ texts = st.sampled_from(["a", "b", "c"])
 runs = st.sampled_from(["run", "run", "run", "lanes", ""])
 
 
+def place_of(plot: Plot, source: int, place: int) -> Place:
+    """Return a partition of one of a plot's sources, near the start."""
+    chosen = plot.sources[source % len(plot.sources)]
+    if not isinstance(chosen.grain, TimeGrain):
+        return chosen.name, place % 2
+    first = chosen.grain.containing(plot.scene.begins)
+    if isinstance(chosen.grain, Hourly) and Monthly in plot.scene.kinds:
+        return chosen.name, first + place % 7 * 9
+    return chosen.name, first + place % 7
+
+
 class Histories(RuleBasedStateMachine):
     """Everything that can happen to one deployment, one thing after the other.
 
@@ -86,15 +97,7 @@ class Histories(RuleBasedStateMachine):
         return self.w.oracle
 
     def _place(self, source: int, place: int) -> Place:
-        """A partition of a source, near the start."""
-        plot = self.w.plot
-        chosen = plot.sources[source % len(plot.sources)]
-        if not isinstance(chosen.grain, TimeGrain):
-            return chosen.name, place % 2
-        first = chosen.grain.containing(plot.scene.begins)
-        if isinstance(chosen.grain, Hourly) and Monthly in plot.scene.kinds:
-            return chosen.name, first + place % 7 * 9
-        return chosen.name, first + place % 7
+        return place_of(self.w.plot, source, place)
 
     def _asset(self, number: int) -> AssetModel:
         return self.w.plot.assets[number % len(self.w.plot.assets)]

@@ -1,5 +1,6 @@
 """Playing state machines: how many histories, from which seed, and where what fails is kept."""
 
+import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -14,6 +15,9 @@ KEPT = Path(__file__).parents[2] / ".soak"
 """What failed is kept here: ``examples`` is Hypothesis's, which the next play begins with; ``found`` is for people."""
 
 STEPS = 10
+
+ASKED = os.environ.get("TIDEMARK_HISTORIES")
+"""How many new histories somebody asked for; None in a plain test run."""
 
 
 def play(

@@ -26,7 +26,7 @@ from tidemark.deployment import Deployment
 from tidemark.gate import Gate
 from tidemark.ledger import Ledger, database, heads, records, registry
 from tidemark.ledger.heads import Head
-from tidemark.ledger.schema import asset, partition
+from tidemark.ledger.schema import asset, head_log, metadata, partition
 
 
 class _Quick(Deployment):
@@ -157,6 +157,33 @@ class QuickShop(Shop):
                 found[each.data_version] = pq.read_table(deployment.store.path(each.blob))["v"][0].as_py()
         return found
 
+    def lost_blobs(self) -> set[str]:
+        """Return where the data of what is live in prod should be in the store, and is not."""
+        with self.deployment() as deployment:
+            with deployment.ledger.read() as connection:
+                live = sa.select(head_log.c.materialization_id).where(head_log.c.to_seq.is_(None))
+                made = records.made(
+                    connection, [each for each in connection.execute(live).scalars() if each is not None]
+                )
+            return deployment.store.missing(each.blob for each in made.values() if each.blob is not None)
+
+    def save(self) -> None:
+        """Keep everything as it is now, to be brought back as often as need be; where the ledger is a file."""
+        self.close()
+        shutil.copytree(self.home, self.home.with_name("saved"))
+
+    def bring_back(self) -> None:
+        """Let everything be as it was when it was saved."""
+        self.close()
+        shutil.rmtree(self.home)
+        shutil.copytree(self.home.with_name("saved"), self.home)
+
+    def empty(self) -> None:
+        """Take everything out of a ledger that was used before, but its schema."""
+        names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        with self._engine.connect() as connection, connection.begin():
+            connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+
     def close(self) -> None:
         """Let the ledger go."""
         self._engine.dispose()
@@ -168,18 +195,28 @@ def fast_folder() -> str | None:
 
 
 class Ground:
-    """A folder on which one shop after the other is opened, always at the same place, and left by nobody."""
+    """A folder on which one shop after the other is opened, always at the same place, and left by nobody.
 
-    def __init__(self) -> None:
+    Args:
+        postgres: the URL of a database for the ledger of the first shop; None for SQLite, which all others are on.
+
+    """
+
+    def __init__(self, postgres: str | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tidemark-history-", dir=fast_folder()))
+        self._postgres = postgres
         self._shops: list[QuickShop] = []
 
     def shop(self, name: str = "shop") -> QuickShop:
-        """Open a new shop on SQLite."""
+        """Open a new shop."""
         home = self._folder / name
         home.mkdir()
-        (home / "ledger.db").write_bytes(empty_ledger())
-        opened = QuickShop(home, f"sqlite:///{home / 'ledger.db'}")
+        if self._postgres is not None and not self._shops:
+            opened = QuickShop(home, self._postgres)
+            opened.empty()
+        else:
+            (home / "ledger.db").write_bytes(empty_ledger())
+            opened = QuickShop(home, f"sqlite:///{home / 'ledger.db'}")
         self._shops.append(opened)
         return opened
 

@@ -5,32 +5,28 @@ all of it was planned, what was said to run has run, and a plan made right after
 settled is what a clean rebuild gives.
 """
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
 from tests.properties.machine import Histories
-from tests.properties.playing import play
+from tests.properties.playing import ASKED, play
 from tests.properties.shops import Ground
 
-# Histories of a plain test run, and into how many tests they are cut.
+# Histories of a plain test run, into how many tests they are cut, and of how many the ledger is on PostgreSQL.
 FEW = 40
 SHARES = 8
-
-
-@pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    """Where one history takes place after the other."""
-    opened = Ground()
-    yield opened
-    opened.leave()
+ON_POSTGRESQL = 8
 
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_history_ends_as_the_oracle_says(ground: Ground, share: int) -> None:
     """Any random history; all of them are shared out, so that several processes can have a part each."""
-    asked = int(os.environ.get("TIDEMARK_HISTORIES", str(FEW)))
     # The same ones each time, unless somebody asks for more.
-    play(Histories, ground, histories=-(-asked // SHARES), seed=None if "TIDEMARK_HISTORIES" in os.environ else share)
+    play(Histories, ground, histories=-(-int(ASKED or FEW) // SHARES), seed=None if ASKED else share)
+
+
+@pytest.mark.timeout(0)
+def test_every_history_ends_as_the_oracle_says_on_postgresql(postgres_ground: Ground) -> None:
+    """A few of them, among them crashes and two runners at once."""
+    asked = max(int(ASKED or 0) // 20, ON_POSTGRESQL)
+    play(Histories, postgres_ground, histories=asked, seed=None if ASKED else SHARES)

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import gc
 import inspect
 import textwrap
 from collections import Counter
@@ -27,6 +28,7 @@ from tidemark.deployment import Deployment
 from tidemark.ledger import leases
 from tidemark.plan import Plan
 from tidemark.plan import make_plan as plan_it
+from tidemark.store.folder import FolderStore
 from tidemark.survey import EVERYTHING, Certainty, Selection, State
 
 # To be switched on with the planner that looks only at what changed since the last plan: from then on every planning of
@@ -79,16 +81,20 @@ class Power:
             raise PowerCut
         self.used += 1
 
+    def _statement(self, *_: object) -> None:
+        self.use()
+
     def feed(self, deployment: Deployment) -> None:
         """Let the ledger and the store of a deployment depend on it."""
-        write, put = deployment.ledger.write, deployment.store.put
+        assert isinstance(deployment.store, FolderStore)
+        write, put, receive = deployment.ledger.write, deployment.store.put, deployment.store.receive
 
         @contextlib.contextmanager
         def written() -> Iterator[sa.Connection]:
             self.use()
             with write() as connection:
                 if self._statements:
-                    sa.event.listen(connection, "after_cursor_execute", lambda *_: self.use())
+                    sa.event.listen(connection, "after_cursor_execute", self._statement)
                 yield connection
                 self.use()
             self.use()
@@ -99,8 +105,16 @@ class Power:
             self.use()
             return address
 
+        def received(address: str, chunks: Iterable[bytes]) -> Path:
+            def cut() -> Iterator[bytes]:
+                self.use()
+                yield from chunks
+                self.use()  # all is written, and nothing is in its place yet
+
+            return receive(address, cut() if self._statements else chunks)
+
         deployment.ledger.__dict__["write"] = written
-        deployment.store.__dict__["put"] = stored
+        deployment.store.__dict__.update(put=stored, receive=received)
 
 
 def differences(plan: Plan, full: Plan) -> list[str]:
@@ -335,7 +349,7 @@ class World:
         if not outcome.executed and not outcome.restored:
             self.seen["marks changed by a word"] += future.live != self.oracle.live
             mine = {each.name for each in self.plot.assets[: self.plot.cut]}
-            self._same(future, self.environment, mine)
+            self.same(future, self.environment, mine)
 
     def break_or_mend(self, asset: str, ordinal: int) -> None:
         """Let a function raise for a partition, or no longer."""
@@ -398,7 +412,7 @@ class World:
             self._ran(outcome)
             return outcome
         before, called = self._found(self.environment), len(self.shop.journal())
-        plans, fine = self._run_shop(lanes=lanes, forced=key)
+        plans, fine = self.run_shop(lanes=lanes, forced=key)
         outcome = self.oracle.run(forced)
         self._ran(outcome)
         self.compare()
@@ -420,7 +434,7 @@ class World:
             self.seen[kind] += len(getattr(outcome, kind))
         self.seen["provisional"] += sum(bool(head.missing) for head in self.oracle.live.values())
 
-    def _run_shop(self, *, lanes: bool = False, forced: Keyed | None = None) -> tuple[list[Plan], bool]:
+    def run_shop(self, *, lanes: bool = False, forced: Keyed | None = None) -> tuple[list[Plan], bool]:
         """Run every pipeline; returns the plans, and whether every verdict was good."""
         assert self.shop is not None
         return _run(self.shop, self.pipelines, self.oracle, self.environment, self.owner, lanes=lanes, forced=forced)
@@ -487,7 +501,7 @@ class World:
         before = len(self.shop.journal())
         self.cut_power(Power(after))
         with resuming():
-            self._run_shop()
+            self.run_shop()
         again = self.shop.journal()[before:]
         outcome = self.oracle.run()
         self._ran(outcome)
@@ -502,12 +516,14 @@ class World:
         assert self.shop is not None
         self.shop.equip = power.feed  # type: ignore[method-assign]
         try:
-            self._run_shop()
+            self.run_shop()
+            return True
         except PowerCut:
             return False
         finally:
             del self.shop.equip  # type: ignore[method-assign]
-        return True
+            # What was cut within a statement has its connection until nobody knows of it any more.
+            gc.collect()
 
     def race(self) -> None:
         """Let two runners begin at once."""
@@ -547,9 +563,10 @@ class World:
     def compare(self) -> None:
         """Compare what is live, and what it is provisional for, in every environment."""
         for name, each in self.environments.items():
-            self._same(each, name, {asset.name for asset in self.plot.assets})
+            self.same(each, name, {asset.name for asset in self.plot.assets})
 
-    def _same(self, wanted: Oracle, environment: str, assets: set[str]) -> None:
+    def same(self, wanted: Oracle, environment: str, assets: set[str]) -> None:
+        """Check that content and marks of some assets' heads are those of an oracle."""
         live = {(name, self.key(name, ordinal)): head for (name, ordinal), head in wanted.live.items()}
         found = self._found(environment)
         check_equal(
@@ -582,10 +599,11 @@ def check_equal(found: dict[Keyed, Any], wanted: dict[Keyed, Any], problem: str)
     assert not differ, f"{problem}:\n  " + "\n  ".join(said)
 
 
-def _said(head: tuple[str, Roots] | None) -> str:
+def _said(head: tuple[Any, ...] | None) -> str:
     if head is None:
         return "nothing"
-    return f"{head[0]!r}, {'without ' + ', '.join(map(' '.join, sorted(head[1]))) if head[1] else 'final'}"
+    marks = "without " + ", ".join(map(" ".join, sorted(head[1]))) if head[1] else "final"
+    return ", ".join([repr(head[0]), marks, *(each.hex()[:12] for each in head[2:])])
 
 
 def _run(
