@@ -1,6 +1,7 @@
 """The state machine: everything that can happen to one deployment, one thing after the other, in any order."""
 
 import sys
+from collections.abc import Iterable
 from typing import ClassVar
 
 from hypothesis import strategies as st
@@ -15,6 +16,9 @@ from tidemark.partitions import Hourly, Monthly, TimeGrain
 
 numbers = st.integers(0, 30)
 texts = st.sampled_from(["a", "b", "c"])
+
+# What the text of any result may end with.
+ALL = "0123456789abcdef"
 
 # What follows something that happens: mostly a run, sometimes in lanes as by the workers of Airflow, or nothing yet.
 runs = st.sampled_from(["run", "run", "run", "lanes", ""])
@@ -134,10 +138,12 @@ class Histories(RuleBasedStateMachine):
         self.w.withdraw(*files[number % len(files)])
         self.run(then)
 
-    @rule(source=numbers, place=numbers, then=runs)
-    def declared_absent(self, source: int, place: int, then: str) -> None:
+    @rule(source=numbers, place=numbers, back=st.booleans(), then=runs)
+    def declared_absent(self, source: int, place: int, back: bool, then: str) -> None:
         """A person says that a file will not come, or takes that back."""
-        self.w.declare_absent(*self._place(source, place))
+        declared = sorted(self.w.around.absent)
+        chosen = declared[place % len(declared)] if back and declared else self._place(source, place)
+        self.w.declare_absent(*chosen)
         self.run(then)
 
     # -- the clock, the code
@@ -155,20 +161,37 @@ class Histories(RuleBasedStateMachine):
         self.w.edit_code(self._asset(number).name, salt)
         self.run(then)
 
-    @rule(number=numbers, factor=st.integers(0, 1), then=runs)
-    def parameter_edited(self, number: int, factor: int, then: str) -> None:
+    @rule(number=numbers, then=runs)
+    def parameter_edited(self, number: int, then: str) -> None:
         """A parameter changes, or is what it was before."""
-        self.w.edit_parameter(self._asset(number).name, factor)
+        name = self._asset(number).name
+        self.w.edit_parameter(name, 1 - self.oracle.factors[name])
         self.run(then)
 
-    @precondition(lambda self: self.world is not None and self.world.around.suites)
-    @rule(number=numbers, letters=st.sampled_from(["", "0", "01", "02468ace"]), some=texts, then=runs)
-    def suite_edited(self, number: int, letters: str, some: str, then: str) -> None:
-        """A gate comes to block other results or files, or what it blocked before."""
-        gated = sorted(self.w.around.suites)
+    @precondition(lambda self: self.world is not None and self.has_gates(self.oracle.assets))
+    @rule(number=numbers, letters=st.sampled_from(["", "02468ace", ALL, ALL]), salt=st.integers(0, 2), then=runs)
+    def suite_edited(self, number: int, letters: str, salt: int, then: str) -> None:
+        """A gate comes to block other results, or what it blocked before; mostly just when there are other ones."""
+        gated = sorted(self.w.around.suites.keys() & self.oracle.assets.keys())
         name = gated[number % len(gated)]
-        self.w.edit_suite(name, some if letters and name in self.oracle.sources else letters)
+        self.w.edit_suite(name, letters)
+        if salt:
+            self.w.edit_code(name, salt)
         self.run(then)
+
+    @precondition(lambda self: self.world is not None and self.has_gates(self.oracle.sources))
+    @rule(number=numbers, place=numbers, text=texts, blocked=texts, then=runs)
+    def suite_of_a_source_edited(self, number: int, place: int, text: str, blocked: str, then: str) -> None:
+        """A gate comes to block other files, or what it blocked before, just when one arrives."""
+        gated = sorted(self.w.around.suites.keys() & self.oracle.sources.keys())
+        name = gated[number % len(gated)]
+        self.w.edit_suite(name, "" if blocked in self.w.around.suites[name] else blocked)
+        self.w.deliver(*self._place([each.name for each in self.w.plot.sources].index(name), place), text)
+        self.run(then)
+
+    def has_gates(self, members: Iterable[str]) -> bool:
+        """Return whether some of these have a gate."""
+        return not self.w.around.suites.keys().isdisjoint(members)
 
     # -- what breaks, what people stop
 
@@ -208,10 +231,10 @@ class Histories(RuleBasedStateMachine):
         self.w.release(*held[number % len(held)])
         self.run(then)
 
-    @rule(branch=st.booleans(), then=runs)
-    def moved(self, branch: bool, then: str) -> None:
+    @rule(then=runs)
+    def moved(self, then: str) -> None:
         """What follows happens in a branch, or in prod again."""
-        self.w.move_to("branch" if branch else "prod")
+        self.w.move_to("branch" if self.w.environment == "prod" else "prod")
         self.run(then)
 
     # -- runs

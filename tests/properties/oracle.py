@@ -310,6 +310,8 @@ class Oracle:
 
     def observe(self) -> None:
         """Take what is in the landing zone: a good file is accepted, a bad one rejected, a lost one withdrawn."""
+        # What the gate says of one file while all are looked at changes nothing for another that holds the same.
+        self._asked = frozenset(self.around.asked)
         places = {*self.sights, *(self.prod.sights if self.prod else ()), *self.around.files}
         for place in sorted(places):
             source = self.sources[place[0]]
@@ -342,7 +344,7 @@ class Oracle:
         suite = self._suite(place[0])
         if newest.text is None or suite is None:
             return None
-        known = (place[0], suite, newest.text) in self.around.asked
+        known = (place[0], suite, newest.text) in self._asked
         blocked = newest.text[-1] in suite
         foreign = self._foreign(newest, place)
         if newest.word == "rejected":

@@ -43,7 +43,7 @@ class Scene:
 
 _DAYS = (timedelta(days=4, hours=6), (1, 6, 12, 24, 24, 48, 96), (24, 48, 120), (Daily, Daily, Daily, Weekly))
 _HOURS = (timedelta(hours=13), (1, 3, 6, 12), (2, 6, 12), (Hourly, Hourly, Daily))
-_MONTHS = (timedelta(days=9, hours=6), (24, 96, 240, 240), (120, 480), (Daily, Weekly, Monthly, Monthly, Hourly))
+_MONTHS = (timedelta(days=26, hours=6), (24, 96, 240, 240), (120, 480), (Daily, Weekly, Monthly, Monthly, Hourly))
 
 # Each begins on a Monday, before the end of a month or the night in which clocks are set; or in the evening before it.
 SCENES = (

@@ -478,10 +478,18 @@ class World:
         below = outcome.below(outcome.again)
         for plan in self._planned():
             assert plan.moves == (), "a plan made right after a run moves something"
-            surely = {(item.asset, item.key) for item in plan.items if item.certainty is Certainty.WILL}
-            assert {(item.asset, item.key) for item in plan.items} <= outcome.again | below, (
-                "the next plan is not empty"
-            )
+            judged = {(each.asset, each.key): each for some in plan.judgements.values() for each in some}
+            # Where a gate has changed and a newer candidate was stopped or has failed just now, what stands in for it
+            # is looked at by the gate one plan later; nothing runs for that.
+            behind = outcome.failed | outcome.blocked
+            items = {
+                (item.asset, item.key): item
+                for item in plan.items
+                if (item.asset, item.key) not in behind or judged[item.asset, item.key].certainty is not None
+            }
+            strange = sorted(items.keys() - outcome.again - below)
+            assert not strange, f"the next plan is not empty: {[(place, items[place].reason) for place in strange]}"
+            surely = {place for place, item in items.items() if item.certainty is Certainty.WILL}
             mine = {place for place in outcome.again if self.owner(place[0]) == plan.pipeline}
             assert mine <= surely, "what failed once is not tried again"
 
