@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories lint bench lock
+.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories soak lint bench lock
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,11 @@ test-end-to-end: install-dev ## Run the tests that drive a real scheduler
 
 HISTORIES ?= 1000
 test-histories: install-dev ## Run new random histories against the naive oracle; HISTORIES=1000 of them
-	@TIDEMARK_HISTORIES=$(HISTORIES) $(RUN) -m pytest tests/properties $(PYTEST)
+	@TIDEMARK_HISTORIES=$(HISTORIES) $(RUN) -m pytest -n 2 tests/properties $(PYTEST)
+
+soak: install-dev ## Run random histories for MINUTES=60, or for ever; what fails is kept in .soak, AGAIN=FILE plays it
+	@PYTHONPATH=plugins:. $(RUN) -m tests.properties.soak $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(filter command line,$(origin HISTORIES)),--histories $(HISTORIES)) $(if $(AGAIN),--again $(AGAIN))
 
 lint: install-dev ## Check style and types
 	@$(VENV)/bin/ruff check .

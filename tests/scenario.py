@@ -130,11 +130,7 @@ class Shop:
 
     def define(self, text: str, name: str = "shop") -> None:
         """Write a pipeline file of the given definitions, all of them its members, and load it."""
-        body = textwrap.dedent(text).strip()
-        imports = "\n".join(line for used, line in _IMPORTS.items() if used in body)
-        members = ", ".join(_member_names(body))
-        text = f'"""A shop."""\n{imports}\n{_PRELUDE}\n{body}\n\ndag = pipeline({name!r}, [{members}])\n'
-        (self.dags / f"{name}.py").write_text(text)
+        (self.dags / f"{name}.py").write_text(pipeline_text(text, name))
         self.load()
 
     def module(self, name: str, text: str) -> None:
@@ -509,6 +505,14 @@ def watched(asset: Asset, home: Path) -> Asset:
     return made
 
 
+def pipeline_text(text: str, name: str) -> str:
+    """Return a pipeline file of the given definitions, all of them its members."""
+    body = textwrap.dedent(text).strip()
+    imports = "\n".join(line for used, line in _IMPORTS.items() if used in body)
+    members = ", ".join(_member_names(body))
+    return f'"""A shop."""\n{imports}\n{_PRELUDE}\n{body}\n\ndag = pipeline({name!r}, [{members}])\n'
+
+
 def _wait_until_gone(file: Path) -> None:
     while file.exists():
         time.sleep(0.01)
@@ -548,7 +552,7 @@ def new_shop(home: Path, ledger_url: str | None = None, **options: Any) -> Shop:
 
 
 @functools.cache
-def _empty_ledger() -> bytes:
+def empty_ledger() -> bytes:
     """Return a ledger without anything in it: to copy a file is cheaper than to run the migrations for each test."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ledger.db"
@@ -559,7 +563,7 @@ def _empty_ledger() -> bytes:
 
 
 def _embedded(home: Path) -> str:
-    (home / "ledger.db").write_bytes(_empty_ledger())
+    (home / "ledger.db").write_bytes(empty_ledger())
     return f"sqlite:///{home / 'ledger.db'}"
 
 
