@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
-    {"survey", "facts"},
+    {"survey", "facts", "changes"},
     {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},

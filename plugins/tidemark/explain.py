@@ -226,7 +226,7 @@ def certainty_of(
 
     The arguments are those of :func:`why_planned`.
     """
-    if judged.certainty is not Certainty.MAY or judged.head is None or judged.state in (State.HELD, State.CLOSED):
+    if judged.certainty is not Certainty.MAY or judged.head is None or not judged.runs:
         return judged.certainty or Certainty.WILL
     number = judged.head.materialization
     settled = tuple(read for read in judged.reads if not read.pending)

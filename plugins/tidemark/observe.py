@@ -41,6 +41,9 @@ GROUP = 50
 # Files that one warning names; a plan as JSON names all.
 NAMED = 5
 
+# Stands in a listing for the token of a file that is to be asked about again, whatever its token is then.
+UNTOLD = "?"
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -301,16 +304,21 @@ def _keep_listing(deployment: Deployment, look: _Look, names: Names) -> None:
         else:
             found = sources.seen(connection, look.environment, look.asset_id)
             seen = names.by_ordinal(look.source.name, found)
-    well = {
+    told = {
         (file.name, file.token)
         for ordinal, file in look.files.items()
         if ordinal in seen and _is_told(seen[ordinal].newest, file, declaration)
     }
-    if look.partial and look.before is not None and look.before.files:
+    if look.partial and look.before is not None:
         if not look.files:
             return
-        well |= unpacked(look.before.files)
-    now = Listing(look.basis, packed((file[0], file[1]) for file in look.listed if (file.name, file.token) in well))
+        named = {file.name for file in look.files.values()}
+        told |= {each for each in unpacked(look.before.files) if each[0] not in named}
+    # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
+    there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in _standing(seen)}
+    missed = sorted(there - {name for name, _ in told})
+    kept = [(file[0], file[1]) for file in look.listed if (file.name, file.token) in told]
+    now = Listing(look.basis, packed([*kept, *((name, UNTOLD) for name in missed)]))
     if now != look.before:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now)

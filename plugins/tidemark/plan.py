@@ -310,7 +310,7 @@ def _why(
     if judged.certainty is None:
         said = f"the gate {asset.gate!r} changed"
         return Reason(said, said)
-    if judged.state in (State.HELD, State.CLOSED):
+    if not judged.runs:
         said = f"{judged.reason}; only its marks may change"
         return Reason(said, said)
     return why_planned(asset, judged, facts, inputs, parameters)

@@ -42,9 +42,6 @@ from tidemark.survey import Judgement, Read, State, Survey
 # neighbours; how many a whole tree looks at; and how far an asset's own past is followed to where a change came in.
 DEPTH, EXAMINED, MOST, PAST = 12, 40, 400, 400
 
-# A head that is given stays whatever becomes of what it was made from.
-GIVEN = frozenset({State.HELD, State.CLOSED})
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -141,7 +138,7 @@ class Teller:
             yield from self.lacks(read.roots, depth)
 
     def _pending(self, reader: Asset, judged: Judgement, depth: int) -> Cause:
-        if judged.state in GIVEN:
+        if not judged.runs:
             said = f"{judged.asset} {judged.key} stays as it is ({judged.reason}); only its marks may change"
             return Cause(Kind.PENDING, said, judged.asset, judged.key)
         known = judged.state is State.KNOWN
@@ -167,7 +164,7 @@ class Teller:
         for _ in range(PAST):
             own = [each for each in judged.reads if each.input.upstream == judged.asset and each.members]
             earlier = self._own(judged.asset, own[0].members[0].key) if own else None
-            if earlier is None or earlier.certainty is None or earlier.state in GIVEN:
+            if earlier is None or earlier.certainty is None or not earlier.runs:
                 break
             judged = earlier
         return judged
@@ -424,7 +421,7 @@ class Teller:
             judged = self._own(name, key)
             if judged is None:
                 said = "does not exist"
-            elif judged.certainty is not None and judged.state not in GIVEN:
+            elif judged.certainty is not None and judged.runs:
                 failed = f"failed once ({judged.known.error}): tried once more" if judged.known.failures else ""
                 said = failed or "still to be computed"
             else:

@@ -115,7 +115,7 @@ def test_it_knows_its_version(tidemark: Command) -> None:
         (["restore", "lines", DAYS[0], "", "--why", "x"], "'' is no version: give its first characters, 4 at least"),
         (["restore", "lines", DAYS[0], "zzzz", "--why", "x"], "'zzzz' is no version"),
         (["restore", "lines", DAYS[0], "0000", "--why", "x"], "no version begins with '0000'; there are: "),
-        (["restore", "lines", "2030-01-01", "0000", "--why", "x"], "no partition '2030-01-01' in the ledger yet"),
+        (["restore", "lines", "2030-01-01", "0000", "--why", "x"], "no version begins with '0000'; there are: none"),
         (["restore", "orders", DAYS[0], "0000", "--why", "x"], "'orders' is a source"),
     ],
 )

@@ -33,7 +33,7 @@ from tidemark.survey import EVERYTHING, Certainty, Selection, State
 
 # To be switched on with the planner that looks only at what changed since the last plan: from then on every planning of
 # every history is held against one that verifies everything. Until then make_plan() takes no ``verify=``.
-VERIFIES = False
+VERIFIES = True
 
 # How often one looks again where another runner changed something between the two plans that are compared.
 PATIENCE = 10

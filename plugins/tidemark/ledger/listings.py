@@ -1,7 +1,8 @@
 """Listings: the files of a source as they were last looked at, so that the next look sees at once which are others.
 
-Invariant: a file in a listing has the token of its partition's newest observation, which is settled and was made with
-the listing's basis. So a file that is listed again with its token has nothing to tell.
+Invariants: every file that was there at its partition's newest observation is in the listing; with the token of that
+observation only if that is settled and was made with the listing's basis. So a file that is listed again with its token
+has nothing to tell, and one that is gone is missed.
 """
 
 from collections.abc import Iterable

@@ -156,6 +156,11 @@ class Judgement:
         return self.certainty is not None or (self.state in STANDING and self.unchecked)
 
     @property
+    def runs(self) -> bool:
+        """Whether it is brought to another result, as far as one can know; else only its marks may change."""
+        return self.state in (State.STALE, State.KNOWN, State.UNSURE)
+
+    @property
     def itself(self) -> Missing:
         """What its readers lack where it has failed or was not made."""
         return frozenset({(self.asset, self.key)})

@@ -208,6 +208,9 @@ class Survey:
         roots = FINAL.union(*(read.roots for read in reads))
         judgement = Judgement(asset.name, ordinal, key, State.WAITING, None, reads, roots, head=head)
         judged = self._waits(asset, judgement) or self._decided(asset, judgement)
+        if judged.certainty is None and any(read.pending for read in reads):
+            # It does not run by itself, but what it lacks may come out otherwise, and its readers have to know.
+            judged = replace(judged, certainty=Certainty.MAY)
         if judged.state in STANDING and head is not None:
             return replace(judged, unchecked=self._unchecked(asset, head.data_version))
         return judged
