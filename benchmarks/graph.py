@@ -6,7 +6,8 @@
     d0              reads c0 and c1
     d1              reads the last 7 days of d0
 
-A late delivery must run exactly 14 step-partitions, and one whose first layer comes out equal exactly 2.
+A late delivery must run exactly 14 step-partitions, and one whose first layer comes out equal exactly 2. d0 and d1 are
+tables, for a window arrives as a frame; all else is text. It needs nothing but Python: a peer plays the same graph.
 """
 
 import datetime as dt
@@ -23,14 +24,7 @@ READS = (
 )
 STEPS = [*READS, "d1"]
 
-_HEAD = '''"""The benchmark's graph."""
-
-import pyarrow as pa
-
-from tidemark import Calendar, Daily, asset, pipeline, source, trailing
-
-DAYS = Daily()
-
+SUMMED = '''
 
 def summed(*texts: str) -> str:
     """Sum by key, without comment lines."""
@@ -41,6 +35,16 @@ def summed(*texts: str) -> str:
                 key, value = line.split(",")
                 total[key] = total.get(key, 0) + int(value)
     return "".join(f"{key},{total[key]}\\n" for key in sorted(total))
+'''
+"""What every step does, as the text of a function."""
+
+_HEAD = '''"""The benchmark's graph."""
+
+import pyarrow as pa
+
+from tidemark import Daily, asset, pipeline, source, trailing
+
+DAYS = Daily()
 '''
 
 _STEP = """
@@ -74,12 +78,17 @@ graph = pipeline("graph", [*SOURCES, {steps}])
 def write_pipeline(file: Path, *, changed: bool = False) -> None:
     """Write the pipeline's file; ``changed`` edits one step's code so that its results stay equal."""
     steps = [name for name in READS if name != "d0"]
-    text = _HEAD
+    text = _HEAD + SUMMED
     for name in steps:
         parameters = ", ".join(f"{read}: str" for read in READS[name])
         body = _STEP.format(name=name, parameters=parameters, arguments=", ".join(READS[name]))
         text += body.replace("return summed(", "return '' + summed(") if changed and name == "b2" else body
     file.write_text(text + _TAIL.format(sources=SOURCES, steps=", ".join([*steps, "d0", "d1"])))
+
+
+def file_of(landing: Path, source: str, day: str) -> Path:
+    """Return where a source's file of a day is."""
+    return landing / source / f"{day}.txt"
 
 
 def delivery(source: str, day: str, revision: int = 0) -> str:
@@ -98,24 +107,30 @@ def deliver_all(landing: Path, count: int) -> None:
     for source in SOURCES:
         (landing / source).mkdir(parents=True, exist_ok=True)
         for day in days(count):
-            (landing / source / f"{day}.txt").write_text(delivery(source, day))
+            file_of(landing, source, day).write_text(delivery(source, day))
+
+
+def window(keys: list[str], place: int) -> list[str]:
+    """Return the days that d1 reads for the day at a place."""
+    return keys[max(0, place - 6) : place + 1]
 
 
 def expected(landing: Path, count: int) -> dict[tuple[str, str], dict[str, int]]:
     """Return what every step-partition must hold, by a rebuild in memory."""
     found: dict[tuple[str, str], dict[str, int]] = {}
-    for day in days(count):
+    keys = days(count)
+    for day in keys:
         for source in SOURCES:
-            found[source, day] = _parsed((landing / source / f"{day}.txt").read_text())
+            found[source, day] = parsed(file_of(landing, source, day).read_text())
         for step, reads in READS.items():
             found[step, day] = _added([found[read, day] for read in reads])
-    for place, day in enumerate(days(count)):
-        window = days(count)[max(0, place - 6) : place + 1]
-        found["d1", day] = _added([found["d0", each] for each in window])
+    for place, day in enumerate(keys):
+        found["d1", day] = _added([found["d0", each] for each in window(keys, place)])
     return found
 
 
-def _parsed(text: str) -> dict[str, int]:
+def parsed(text: str) -> dict[str, int]:
+    """Return what a text holds, by key; comment lines are none of it."""
     lines = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
     return {key: int(value) for key, value in lines}
 
