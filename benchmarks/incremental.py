@@ -179,9 +179,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidemark-benchmark-")))
         server = peer = None
         if options.ledger == "postgresql":
-            from benchmarks.server import running  # brings pytest, whose memory is not ours
+            from benchmarks.server import ledger_server  # brings pytest, whose memory is not ours
 
-            server = stack.enter_context(running())
+            server = stack.enter_context(ledger_server())
         if options.peer:
             python = peers.environment(options.peer, options.peers_dir)
             peer = partial(peers.play, options.peer, python, folder=folder / options.peer, days=options.days)

@@ -40,8 +40,8 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Run a server on a free port of 127.0.0.1, with its data on disk.
+def durable_server() -> Iterator[str]:
+    """Run a server on a free port of 127.0.0.1, its data on disk; yields its URL, without the name of a database.
 
     Raises:
         SystemExit: PostgreSQL is not installed.
@@ -50,7 +50,19 @@ def running() -> Iterator[Server]:
     found = programs()
     if found is None:
         raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
-    with postgres_server(found, durable=True) as root:
+    with postgres_server(found, durable=True) as url:
+        yield url
+
+
+@contextmanager
+def ledger_server() -> Iterator[Server]:
+    """Run a server with an empty ledger in it.
+
+    Raises:
+        SystemExit: PostgreSQL is not installed.
+
+    """
+    with durable_server() as root:
         url = f"{root}postgres"
         ledger = Ledger(url)
         ledger.upgrade()
