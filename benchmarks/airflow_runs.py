@@ -5,8 +5,8 @@
 The benchmark's graph, all days in one run and then nothing to do; the same graph as an ordinary DAG with one mapped
 task instance a partition, on the same Airflow with as many workers, run for fewer days and scaled by their number; and
 the price list, seven months of deliveries in one run and then nothing to do. Without a folder of real deliveries for
-that, 212 days of the simulated shop are taken. Seconds are those between a run's start and its end as Airflow records them;
-workers are the task instances for which a process was started.
+that, 212 days of the simulated shop are taken. Seconds are those between a run's start and its end as Airflow records
+them; workers are the task instances for which a process was started.
 """
 
 import argparse
