@@ -38,7 +38,7 @@ Run = dict[str, float]
 def measure_graph(folder: Path, *, days: int, ordinary_days: int, database: str | None) -> dict[str, Run]:
     """Run the graph on a scheduler, as a pipeline and as an ordinary DAG; return the figures of the runs."""
     landing, dags, results = folder / "landing", folder / "dags", folder / "results"
-    graph.deliver_all(landing, days)
+    graph.deliver_all(landing, graph.days(days))
     dags.mkdir()
     graph.write_pipeline(dags / "graph.py")
     ordinary.write_dag(dags / "ordinary.py", landing=landing, results=results, count=ordinary_days)

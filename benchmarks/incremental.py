@@ -1,6 +1,6 @@
 """What knowing costs: cold, no-op, late, cosmetic, touched, code changed, reverted; CPU and wall seconds, what ran.
 
-    python -m benchmarks.incremental [--days 365] [--peer hamilton] [--ledger postgresql] [--json]
+    python -m benchmarks.incremental [--days 365] [--window 7] [--peer hamilton] [--ledger postgresql] [--json]
 
 In one process, with a durable SQLite ledger, leases on, real files written. Interpreter start and imports are not
 counted. Each case's results are checked against a rebuild in memory, and what ran against what must; a wrong one ends
@@ -56,30 +56,37 @@ class Case:
     alone: bool = False
 
 
-def cases(days: int, landing: Path, file: Path) -> list[Case]:
+def cases(days: int, window: int, landing: Path, file: Path) -> list[Case]:
     """Return all cases in their order; each goes on where the one before has ended."""
     middle, after = graph.days(days)[days // 2 : days // 2 + 2]
     corrected, remarked = (graph.file_of(landing, "src0", day) for day in (middle, after))
     touched = graph.file_of(landing, "src1", middle)
+    reached = 7 + min(window, days - days // 2)
     return [
         Case("cold", days * len(graph.STEPS)),
         Case("noop", 0),
         Case("noop_full", 0, verify=True, alone=True),
-        Case("late", 14, partial(_deliver, corrected, graph.delivery("src0", middle, 1))),
+        Case("late", reached, partial(_deliver, corrected, graph.delivery("src0", middle, 1))),
         Case("cosmetic", 2, partial(_deliver, remarked, graph.delivery("src0", after) + "# delivered again\n")),
         Case("touch", 0, partial(_age, touched, 60)),
-        Case("code_equal_output", days, partial(graph.write_pipeline, file, changed=True), alone=True),
-        Case("revert", 0, partial(graph.write_pipeline, file), alone=True),
+        Case("code_equal_output", days, partial(graph.write_pipeline, file, changed=True, window=window), alone=True),
+        Case("revert", 0, partial(graph.write_pipeline, file, window=window), alone=True),
     ]
 
 
 def measure(
-    days: int, folder: Path, *, server: "Server | None" = None, peer: Callable[[Path], Figures] | None = None
+    days: int,
+    window: int,
+    folder: Path,
+    *,
+    server: "Server | None" = None,
+    peer: Callable[[Path], Figures] | None = None,
 ) -> Iterator[tuple[str, Figures, Figures | None]]:
     """Play every case on a fresh ledger; yields its name, its figures, and those of the peer.
 
     Args:
         days: how many days there are.
+        window: how many of them d1 reads.
         folder: where everything is written.
         server: holds the ledger instead of the embedded one.
         peer: brings a peer's results up to date with a landing zone.
@@ -97,21 +104,21 @@ def measure(
     import tidemark.frames.outputs  # noqa: F401
 
     landing = folder / "landing"
-    graph.deliver_all(landing, days)
+    graph.deliver_all(landing, graph.days(days))
     file = folder / "dags" / "graph.py"
     file.parent.mkdir()
-    graph.write_pipeline(file)
+    graph.write_pipeline(file, window=window)
     variables = {"TIDEMARK_HOME": str(folder), "TIDEMARK_LANDING_URL": str(landing)}
     as_of = datetime.combine(graph.START + timedelta(days), datetime.min.time(), UTC)
     time.sleep(4)  # so that no file is younger than what a stat token can tell apart
     with open_deployment(settings(variables | ({"TIDEMARK_LEDGER_URL": server.url} if server else {}))) as deployment:
-        for case in cases(days, landing, file):
+        for case in cases(days, window, landing, file):
             case.happens()
             work = partial(_run, deployment, _pipeline(file), as_of, verify=case.verify)
             figures = server.measured(work) if server else measured(work)
             if figures["ran"] != case.must:
                 raise SystemExit(f"{case.name}: {figures['ran']} step-partitions ran, {case.must} must")
-            _check(deployment, landing, days)
+            _check(deployment, graph.expected(landing, days, window))
             yield case.name, figures, peer(landing) if peer and not case.alone else None
 
 
@@ -137,10 +144,10 @@ def _run(deployment: Deployment, pipeline: Pipeline, as_of: datetime, *, verify:
     return sum(result is Result.COMPUTED for report in reports for result, _ in report.results.values())
 
 
-def _check(deployment: Deployment, landing: Path, days: int) -> None:
+def _check(deployment: Deployment, wanted: dict[tuple[str, str], dict[str, int]]) -> None:
     import pyarrow.parquet as pq
 
-    wanted = graph.expected(landing, days)
+    days = len(wanted) // len([*graph.SOURCES, *graph.STEPS])
     for step in graph.STEPS:
         parts = live_parts(deployment, step)
         if len(parts) != days:
@@ -169,11 +176,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=365, help="of 4 deliveries and 20 steps each; at least 14")
+    parser.add_argument("--window", type=int, default=graph.WINDOW, help="days that the last step reads; not for peers")
     parser.add_argument("--peer", choices=peers.PEERS, help="who plays the same cases beside us")
     parser.add_argument("--peers-dir", type=Path, default=peers.CACHE, help=f"their environments: {peers.CACHE}")
     parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", action="store_true", help="print an object of cases, and nothing else")
     options = parser.parse_args()
+    if options.peer and options.window != graph.WINDOW:
+        parser.error(f"--peer: peers play a window of {graph.WINDOW} days")
     found: dict[str, dict[str, object]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidemark-benchmark-")))
@@ -190,7 +200,7 @@ def main() -> None:
             title = f"{'case':<20}{'CPU s':>10}{'wall s':>10}{'peak MiB':>10}{'ran':>8}"
             title += f"{'server CPU s':>14}" if server else ""
             print(title + (f"   | {options.peer}: the same, and how many times our CPU" if peer else ""))
-        for name, figures, other in measure(options.days, folder, server=server, peer=peer):
+        for name, figures, other in measure(options.days, options.window, folder, server=server, peer=peer):
             found[name] = {**figures, options.peer: other} if other else {**figures}
             if not options.json:
                 print(_shown(name, figures, other), flush=True)

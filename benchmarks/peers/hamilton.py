@@ -55,7 +55,7 @@ def main() -> None:
             texts = {source: graph.file_of(landing, source, day).read_text() for source in graph.SOURCES}
             for step, text in built.execute(list(graph.READS), inputs=texts).items():
                 found[step, day] = text
-            window = [found["d0", each] for each in graph.window(keys, place)]
+            window = [found["d0", each] for each in graph.trailing(keys, place)]
             found["d1", day] = built.execute(["d1"], inputs={"d0_window": window})["d1"]
         return len(module.RAN)
 
