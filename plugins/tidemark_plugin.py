@@ -8,7 +8,19 @@ from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 # What tasks import anyway: seconds of CPU, most of them for the gate.
-_HEAVY = ("great_expectations", "polars", "pyarrow.parquet", "tidemark.running.run", "tidemark.verdict")
+_HEAVY = (
+    "great_expectations",
+    "polars",
+    "tidemark.airflow.factory",
+    "tidemark.airflow.landing",
+    "tidemark.frames.deliveries",
+    "tidemark.frames.inputs",
+    "tidemark.frames.outputs",
+    "tidemark.landing.folder",
+    "tidemark.running.run",
+    "tidemark.store.folder",
+    "tidemark.verdict",
+)
 
 
 class TidemarkPlugin(AirflowPlugin):
