@@ -42,8 +42,7 @@ def measure_graph(folder: Path, *, days: int, ordinary_days: int, database: str 
     dags.mkdir()
     graph.write_pipeline(dags / "graph.py")
     ordinary.write_dag(dags / "ordinary.py", landing=landing, results=results, count=ordinary_days)
-    as_of = dt.datetime.combine(graph.START + dt.timedelta(days), dt.time(), dt.UTC)
-    with _airflow(folder, landing, as_of, database, {"graph", "ordinary"}) as client:
+    with _airflow(folder, landing, graph.AS_OF, database, {"graph", "ordinary"}) as client:
         everything = _run(client, "graph")
         nothing = _run(client, "graph")
         one_each = _run(client, "ordinary")

@@ -14,7 +14,9 @@ import datetime as dt
 import random
 from pathlib import Path
 
-START = dt.date(2025, 1, 1)
+AS_OF = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+"""The instant that every benchmark takes for now: the days are the last ones before it."""
+
 WINDOW = 7
 SOURCES = [f"src{i}" for i in range(4)]
 READS = (
@@ -98,9 +100,9 @@ def delivery(source: str, day: str, revision: int = 0) -> str:
     return "".join(f"k{number},{random_.randint(1, 999)}\n" for number in range(10))
 
 
-def days(count: int, start: dt.date = START) -> list[str]:
-    """Return the keys of the first days."""
-    return [(start + dt.timedelta(number)).isoformat() for number in range(count)]
+def days(count: int) -> list[str]:
+    """Return the keys of the last days, in their order."""
+    return [(AS_OF.date() - dt.timedelta(number)).isoformat() for number in range(count, 0, -1)]
 
 
 def deliver_all(landing: Path, keys: list[str]) -> None:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,12 +108,11 @@ def measure(
     file.parent.mkdir()
     graph.write_pipeline(file, window=window)
     variables = {"TIDEMARK_HOME": str(folder), "TIDEMARK_LANDING_URL": str(landing)}
-    as_of = datetime.combine(graph.START + timedelta(days), datetime.min.time(), UTC)
     time.sleep(4)  # so that no file is younger than what a stat token can tell apart
     with open_deployment(settings(variables | ({"TIDEMARK_LEDGER_URL": server.url} if server else {}))) as deployment:
         for case in cases(days, window, landing, file):
             case.happens()
-            work = partial(_run, deployment, _pipeline(file), as_of, verify=case.verify)
+            work = partial(_run, deployment, _pipeline(file), verify=case.verify)
             figures = server.measured(work) if server else measured(work)
             if figures["ran"] != case.must:
                 raise SystemExit(f"{case.name}: {figures['ran']} step-partitions ran, {case.must} must")
@@ -138,8 +136,8 @@ def _pipeline(file: Path) -> Pipeline:
     return pipeline
 
 
-def _run(deployment: Deployment, pipeline: Pipeline, as_of: datetime, *, verify: bool) -> int:
-    prepared = prepare(deployment, pipeline, as_of=as_of, run="benchmark", actor="benchmark", verify=verify)
+def _run(deployment: Deployment, pipeline: Pipeline, *, verify: bool) -> int:
+    prepared = prepare(deployment, pipeline, as_of=graph.AS_OF, run="benchmark", actor="benchmark", verify=verify)
     reports = run_plan(deployment, pipeline, prepared, run="benchmark", actor="benchmark")
     return sum(result is Result.COMPUTED for report in reports for result, _ in report.results.values())
 

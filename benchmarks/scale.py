@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from benchmarks import graph
@@ -29,18 +28,15 @@ from tidemark.config import settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.running.run import prepare
 
-END = date(2026, 1, 1)
-"""The day after the last one; as-of is its first moment."""
-
 
 def make(folder: Path, days: int, window: int) -> None:
     """Make a deployment in a folder: deliveries, definitions, and a ledger that knows them all."""
-    graph.deliver_all(folder / "landing", graph.days(days, END - timedelta(days)))
+    graph.deliver_all(folder / "landing", graph.days(days))
     (folder / "dags").mkdir()
     graph.write_pipeline(folder / "dags" / "graph.py", window=window)
     time.sleep(4)  # so that no file is younger than what a stat token can tell apart
     with _opened(folder) as (deployment, pipeline):
-        fill(deployment, pipeline, as_of=_as_of())
+        fill(deployment, pipeline, as_of=graph.AS_OF)
 
 
 @contextmanager
@@ -51,10 +47,6 @@ def _opened(folder: Path) -> Iterator[tuple[Deployment, Pipeline]]:
         _ = asset.code  # the fingerprint belongs to the import
     with open_deployment(settings(given)) as deployment:
         yield deployment, pipeline
-
-
-def _as_of() -> datetime:
-    return datetime.combine(END, datetime.min.time(), UTC)
 
 
 def stat(folder: Path) -> Figures:
@@ -70,7 +62,9 @@ def decide(folder: Path, *, verify: bool = False) -> Figures:
     with _opened(folder) as (deployment, pipeline):
 
         def plan() -> int:
-            prepared = prepare(deployment, pipeline, as_of=_as_of(), run="benchmark", actor="benchmark", verify=verify)
+            prepared = prepare(
+                deployment, pipeline, as_of=graph.AS_OF, run="benchmark", actor="benchmark", verify=verify
+            )
             return len(prepared.plan.items)
 
         return measured(plan)
@@ -92,7 +86,7 @@ def play(folder: Path, days: int, window: int) -> dict[str, Figures]:
         SystemExit: a case failed, or something is planned that need not, or is not that must.
 
     """
-    middle = graph.days(days, END - timedelta(days))[days // 2]
+    middle = graph.days(days)[days // 2]
     late = graph.file_of(folder / "landing", "src0", middle)
     reached = 7 + min(window, days - days // 2)
     found: dict[str, Figures] = {}

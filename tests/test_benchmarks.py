@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from tidemark.ledger import schema
 from tidemark.running.run import prepare, run_plan
 
 DAYS = 10
-AS_OF = datetime(2025, 1, 11, tzinfo=UTC)
 
 # What has to be the same, by table. The rest is made up (versions, blobs, seconds), a number, or a moment; of a run's
 # words only the reasons differ.
@@ -59,7 +57,7 @@ def rows_of(deployment: Deployment, table: sa.Table, columns: Iterable[str]) -> 
 
 
 def run(deployment: Deployment, pipeline: Pipeline) -> int:
-    prepared = prepare(deployment, pipeline, as_of=AS_OF, run="test", actor="test")
+    prepared = prepare(deployment, pipeline, as_of=graph.AS_OF, run="test", actor="test")
     run_plan(deployment, pipeline, prepared, run="test", actor="test")
     return len(prepared.plan.items)
 
@@ -76,7 +74,7 @@ def test_a_filled_ledger_holds_what_a_run_leaves(tmp_path: Path, landing: Path) 
             if name == "run":
                 assert run(deployment, pipeline) == DAYS * len(graph.STEPS)
             else:
-                fill(deployment, pipeline, as_of=AS_OF)
+                fill(deployment, pipeline, as_of=graph.AS_OF)
             left[name] = {table.name: rows_of(deployment, table, columns) for table, columns in SAME.items()}
             assert run(deployment, pipeline) == 0
     assert len(left["run"]["materialization"]) == DAYS * 24
