@@ -38,5 +38,5 @@ class TidemarkPlugin(AirflowPlugin):
             with quiet():
                 for module in _HEAVY:
                     importlib.import_module(module)
-            # None of it is garbage: what is frozen is not looked through again and again, a fifth of a second each time.
+            # None of it is garbage, and to look through it again and again takes a fifth of a second each time.
             gc.freeze()
