@@ -23,8 +23,8 @@ from tests.servers import free_port
 _TEMPLATE = "tidemark_template"
 
 
-def _programs() -> Path | None:
-    """Return the folder of the newest PostgreSQL's programs, or None."""
+def programs() -> Path | None:
+    """Return the folder of the newest PostgreSQL's programs, None where there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
     return found[-1].parent if found else None
 
@@ -46,11 +46,14 @@ def _memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres_server(programs: Path) -> Iterator[str]:
-    """Run a server; yields the URL of it, to which the name of a database is to be added."""
+def postgres_server(programs: Path, *, durable: bool = False) -> Iterator[str]:
+    """Run a server; yields the URL of it, to which the name of a database is to be added.
+
+    A durable one waits for the disk, as in production; tests do without.
+    """
     account, port = _account(), free_port()
     # Not below pytest's own folder, into which another account cannot look.
-    home = Path(tempfile.mkdtemp(prefix="tidemark-postgres-", dir=_memory()))
+    home = Path(tempfile.mkdtemp(prefix="tidemark-postgres-", dir=None if durable else _memory()))
     if account:
         shutil.chown(home, account)
     try:
@@ -62,11 +65,10 @@ def postgres_server(programs: Path) -> Iterator[str]:
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
             "max_connections": 50,
         }
+        if not durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (home / "log").open("wb") as log:
             command = [str(programs / "postgres"), "-D", str(home / "data"), *options]
@@ -104,12 +106,12 @@ def _administer(server: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def postgres_servers() -> Iterator[str]:
     """The URL of one server for all tests of this process, with an empty ledger in a database to copy."""
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     from tidemark.ledger import Ledger
 
-    with postgres_server(programs) as server:
+    with postgres_server(found) as server:
         _administer(server, f"CREATE DATABASE {_TEMPLATE}")
         ledger = Ledger(f"{server}{_TEMPLATE}")
         ledger.upgrade()

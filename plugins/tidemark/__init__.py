@@ -1,6 +1,5 @@
 """Tidemark: Airflow DAGs that remember what they computed. This is all that a scientist's file imports."""
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,7 +68,8 @@ def pipeline(
         DefinitionError: something about the definitions cannot be; the message names file, function and mend.
 
     """
-    caller = inspect.stack(context=0)[1].frame.f_globals
+    # Not inspect.stack, which looks for the source of every frame in every module that is loaded.
+    caller = sys._getframe(1).f_globals
     file = caller.get("__file__")
     made = _pipelines.pipeline(
         name,

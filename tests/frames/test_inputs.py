@@ -1,7 +1,7 @@
 """Claims about inputs: what arrives for each annotation, alone and as a window."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +17,22 @@ from hypothesis import given
 
 from tests.frames.tables import SHARED, patient, tables
 from tidemark.errors import DefinitionError, UsageError
-from tidemark.frames import Part, encode, load, read_delivery
+from tidemark.frames import Part, encode, load, read_delivery, stored
 from tidemark.frames.annotations import Kind
 
 FRAMES = [pd.DataFrame, pl.DataFrame, pl.LazyFrame, pa.Table, duckdb.DuckDBPyRelation]
 
 Store = Callable[..., Part]
+
+
+@pytest.fixture(params=["small", "large"], autouse=True)
+def size(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every claim holds for files that are read whole, and for those that are scanned."""
+    small = stored.SMALL
+    if request.param == "large":
+        stored.SMALL = -1
+    yield request.param
+    stored.SMALL = small
 
 
 @pytest.fixture
@@ -126,14 +136,48 @@ def test_text_bytes_and_paths_arrive_raw(store: Store, deliver: Callable[..., Pa
         one(store("text"), pl.DataFrame)
 
 
-def test_a_lazy_frame_has_read_nothing(store: Store) -> None:
-    """A LazyFrame scans the stored file itself, when it is collected."""
+def test_a_lazy_frame_has_read_nothing(store: Store, size: str) -> None:
+    """A LazyFrame scans the stored file itself, when it is collected, unless to read it whole costs no more."""
     part = store(pl.DataFrame({"a": [1]}))
     lazy = one(part, pl.LazyFrame)
+    if size == "small":
+        assert "Parquet SCAN" not in lazy.explain()
+        return
     assert "Parquet SCAN" in lazy.explain()
     part.path.unlink()
     with pytest.raises(FileNotFoundError):
         lazy.collect()
+
+
+@pytest.mark.parametrize("annotation", FRAMES)
+def test_the_days_of_one_window_are_not_read_again_for_the_next(
+    store: Store, size: str, annotation: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two windows that overlap the second reads its last day; what is large is read again, and not kept."""
+    opened: list[str] = []
+    real = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda path, **how: (opened.append(path.name), real(path, **how))[1])
+    days = [f"2011-01-0{day}" for day in (1, 2, 3, 4)]
+    parts = [store(pl.DataFrame({"a": [int(day[-1])]}), day) for day in days]
+    assert [row["a"] for row in rows(window(parts[:3], annotation))] == [1, 2, 3]
+    opened.clear()
+    assert [row["a"] for row in rows(window(parts[1:], annotation))] == [2, 3, 4]
+    if size == "small":
+        assert opened == days[3:]
+    elif annotation not in (pl.DataFrame, pl.LazyFrame):  # these two leave it to polars
+        assert opened == days[1:]
+
+
+def test_what_is_kept_of_files_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many windows were read, and however small the files: what was read longest ago goes."""
+    monkeypatch.setattr(stored, "KEPT", 10_000)
+    monkeypatch.setattr(stored, "_recent", stored._Recent())
+    for day in range(1, 29):
+        assert one(store(pl.DataFrame({"a": range(200)}), f"2011-01-{day:02}"), pa.Table).num_rows == 200
+    kept = stored._recent._tables
+    assert len(kept) in (0, 10_000 // 1600)
+    assert sum(table.nbytes for table in kept.values()) <= 10_000
+    assert all("2011-01-2" in name[0] for name in kept)
 
 
 def test_relations_of_one_asset_can_be_joined(store: Store) -> None:

@@ -174,3 +174,22 @@ def test_a_read_only_folder_fails_its_check(tmp_path: Path) -> None:
         before=f"mount --bind {tmp_path} {tmp_path} && mount -o remount,ro,bind {tmp_path}",
     )
     assert "mounted read-only" in ended.stderr
+
+
+def test_every_blob_and_every_name_on_the_way_to_it_is_brought_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blob, then its folder; and the store's own folder once for each folder in it, which names it for good."""
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    store = FolderStore(tmp_path)
+    first = store.path(store.put(b"hello"))
+    assert synced[0].startswith(f"{tmp_path}/.incoming/")
+    assert synced[1:] == [str(first.parent), str(tmp_path)]
+    synced.clear()
+    store.put(b"hello")
+    assert synced == [str(first.parent)]
+    synced.clear()
+    FolderStore(tmp_path).put(b"hello")
+    assert synced == [str(first.parent), str(tmp_path)]

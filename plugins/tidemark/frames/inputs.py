@@ -11,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tidemark.errors import UsageError
 from tidemark.frames.annotations import Kind, check_annotation, declared_kind
 from tidemark.frames.deliveries import TABULAR, read_table
 from tidemark.frames.engines import as_polars, from_table
-from tidemark.frames.outputs import CANONICAL_MARK
+from tidemark.frames.stored import canonical_schema, canonical_table, is_small
 from tidemark.frames.windows import PARTITION, conform, union_schema
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str
     """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes or a Path.
 
     Without an annotation a frame arrives as polars.DataFrame, text as str, anything else as bytes. A polars.LazyFrame
-    scans the files and has read nothing yet; a DuckDB relation belongs to DuckDB's default connection, so that
-    ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In pandas an integer or boolean column
-    with nulls is of pandas' nullable type: no integer becomes a float. Text, bytes and a Path are the stored file;
-    of a delivered CSV it is the first of those with the same cells, whose style the version does not cover.
+    scans files of over a megabyte and has read nothing of them yet; a DuckDB relation belongs to DuckDB's default
+    connection, so that ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In pandas an integer or
+    boolean column with nulls is of pandas' nullable type: no integer becomes a float. Text, bytes and a Path are the
+    stored file; of a delivered CSV the first of those with the same cells, whose style the version does not cover.
 
     ``windowed`` inputs are one frame of all parts, in the order given, with a column ``partition``. Members may lack
     columns (null there) and differ in the width of numbers and the unit of times if every value survives; no member
@@ -95,32 +95,37 @@ class _Member:
             )
 
     @cached_property
+    def small(self) -> bool:
+        """Whether to read the whole file costs no more than to scan it."""
+        return is_small(self._part.path)
+
+    @cached_property
     def _canonical_schema(self) -> pa.Schema | None:
         """The columns of a file that Tidemark wrote; None if it has yet to be brought into canonical form."""
-        if self._part.format != "parquet":
-            return None
-        schema = pq.read_schema(self._part.path)
-        return schema.remove_metadata() if CANONICAL_MARK.items() <= (schema.metadata or {}).items() else None
+        return canonical_schema(self._part.path) if self._part.format == "parquet" else None
 
     @cached_property
     def table(self) -> pa.Table:
         """All rows, in canonical form."""
-        if self._canonical_schema is not None:
-            return pq.ParquetFile(self._part.path).read().replace_schema_metadata(None)
+        table = canonical_table(self._part.path) if self._part.format == "parquet" else None
+        if table is not None:
+            return table
         return read_table(self._part.path.read_bytes(), self._part.format, self._part.schema, name=self.where)
 
     @property
     def schema(self) -> pa.Schema:
         """The columns, in canonical types."""
-        return self.table.schema if self._canonical_schema is None else self._canonical_schema
+        if self.small or self._canonical_schema is None:
+            return self.table.schema
+        return self._canonical_schema
 
     def scan(self) -> "pl.LazyFrame":
-        """All rows; unread yet, if the file is in canonical form."""
+        """All rows; unread yet, if the file is large and in canonical form."""
         import polars as pl
 
-        if self._canonical_schema is not None:
-            return pl.scan_parquet(self._part.path, glob=False, hive_partitioning=False)
-        return as_polars(self.table).lazy()
+        if self.small or self._canonical_schema is None:
+            return as_polars(self.table).lazy()
+        return pl.scan_parquet(self._part.path, glob=False, hive_partitioning=False)
 
     def scan_as(self, union: pa.Schema) -> "pl.LazyFrame":
         """All rows with the columns of a window, its own last."""
@@ -136,25 +141,22 @@ class _Member:
             )
         return fitted.with_columns(pl.lit(self.partition).alias(PARTITION))
 
-    def read_as(self, union: pa.Schema) -> pa.Table:
-        """All rows with the columns of a window, its own last."""
-        table = conform(self.table, union, self.where)
-        partition = pa.repeat(pa.scalar(self.partition, pa.large_string()), table.num_rows)
-        return table.append_column(PARTITION, partition)
-
 
 def _window(members: Sequence[_Member], kind: Kind, name: str) -> object:
     union = union_schema([(member.partition, member.schema) for member in members], name)
-    if kind in (Kind.LAZY, Kind.POLARS) and members:
+    if kind in (Kind.LAZY, Kind.POLARS) and not all(member.small for member in members):
         import polars as pl
 
         lazy = pl.concat([member.scan_as(union) for member in members])
         return lazy if kind is Kind.LAZY else lazy.collect()
-    empty = union.append(pa.field(PARTITION, pa.large_string())).empty_table()
-    return from_table(pa.concat_tables([empty, *(member.read_as(union) for member in members)]), kind)
+    tables = [conform(member.table, union, member.where) for member in members]
+    rows = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
+    partitions = pa.array([member.partition for member in members], pa.large_string()).take(rows)
+    whole = pa.concat_tables([union.empty_table(), *tables])
+    return from_table(whole.append_column(PARTITION, partitions), kind)
 
 
 def _single(member: _Member, kind: Kind) -> object:
     if kind is Kind.LAZY:
         return member.scan()
-    return member.scan().collect() if kind is Kind.POLARS else from_table(member.table, kind)
+    return member.scan().collect() if kind is Kind.POLARS and not member.small else from_table(member.table, kind)

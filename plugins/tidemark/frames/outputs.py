@@ -16,10 +16,8 @@ from tidemark.frames.annotations import SUPPORTED, Kind, declared_kind, kind_of
 from tidemark.frames.content import bytes_version, canonical_version, schema_digest, text_version
 from tidemark.frames.engines import to_table
 from tidemark.frames.sorting import arranged
+from tidemark.frames.stored import CANONICAL_MARK
 from tidemark.hashing import digest
-
-# In a stored file's metadata: written here, hence in canonical form. Another number when that form changes.
-CANONICAL_MARK = {b"tidemark.canonical": b"1"}
 
 
 @dataclass(frozen=True)

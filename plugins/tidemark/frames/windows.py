@@ -48,6 +48,8 @@ def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
         UsageError: a value does not survive the cast; ``where`` names input and partition.
 
     """
+    if table.schema == schema:
+        return table
     columns = []
     for field in schema:
         if field.name not in table.column_names:

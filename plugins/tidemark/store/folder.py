@@ -10,13 +10,16 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from tidemark.errors import Unavailable
 from tidemark.store.addresses import address_of, chunks_of, location, lost, size_of
 
 _ABANDONED_SECONDS = 24 * 3600
+
+_Done = TypeVar("_Done")
 
 _MENDS = {
     errno.ENOSPC: "The disk is full: make room there, then run again",
@@ -44,10 +47,12 @@ class FolderStore:
     """
 
     def __init__(self, root: Path, *, role: str = "store", durable: bool = True) -> None:
-        self._root = root
+        self._root = os.fspath(root)
         self._role = role
-        self._incoming = root / ".incoming"
+        self._incoming = f"{self._root}/.incoming"
         self._durable = durable
+        # Folders of blobs whose own names are known to be on disk: at most 256.
+        self._synced: set[str] = set()
 
     def __repr__(self) -> str:
         return f"FolderStore({self.url!r})"
@@ -55,17 +60,22 @@ class FolderStore:
     @property
     def url(self) -> str:
         """The folder."""
-        return str(self._root)
+        return self._root
 
     def put(self, payload: bytes | Path) -> str:
         """Store bytes or a file's content; see :class:`tidemark.store.Store`."""
         address = address_of(payload)
-        blob = self.file(address)
+        blob = self._place(address)
         with self._writing():
             # A size that differs is a blob that the disk lost a part of; writing it again heals it.
             if _size_at(blob) == size_of(payload):
                 self._sync_folders(blob)  # whoever wrote it may have crashed before this
                 return address
+        if isinstance(payload, bytes):
+            with self._draft() as (draft, descriptor):
+                self._write(descriptor, payload)
+                self._publish(draft, descriptor, blob)
+            return address
         try:
             self.receive(address, chunks_of(payload))
         except Damaged as error:
@@ -80,33 +90,27 @@ class FolderStore:
             Unavailable: if the folder cannot be written; nothing was stored.
 
         """
-        blob = self.file(address)
         content = hashlib.sha256()
         with self._draft() as (draft, descriptor):
             for chunk in chunks:
                 content.update(chunk)
-                with self._writing():
-                    _write(descriptor, chunk)
+                self._write(descriptor, chunk)
             if content.hexdigest() != address:
                 raise Damaged(address)
-            with self._writing():
-                if self._durable:
-                    os.fsync(descriptor)
-                os.makedirs(blob.parent, exist_ok=True)
-                os.replace(draft, blob)
-                self._sync_folders(blob)
-        return blob
+            self._publish(draft, descriptor, self._place(address))
+        return self.file(address)
 
     def path(self, address: str) -> Path:
         """Return the blob's own file; see :class:`tidemark.store.Store`."""
-        if self.missing([address]):
+        file = self.file(address)
+        if not os.path.isfile(file) and self.missing([address]):
             raise lost(self.url, address)
-        return self.file(address)
+        return file
 
     def missing(self, addresses: Iterable[str]) -> set[str]:
         """Return the addresses without a blob; see :class:`tidemark.store.Store`."""
         try:
-            absent = {address for address in addresses if _size_at(self.file(address)) is None}
+            absent = {address for address in addresses if _size_at(self._place(address)) is None}
             if absent:
                 os.stat(self._incoming)
         except FileNotFoundError as error:
@@ -120,11 +124,15 @@ class FolderStore:
 
     def file(self, address: str) -> Path:
         """Return where the blob of an address lies, whether it is there or not."""
-        return self._root / location(address)
+        return Path(self._place(address))
+
+    def _place(self, address: str) -> str:
+        # Text: this is asked for every blob that is read or written, and a Path costs more than the question.
+        return f"{self._root}/{location(address)}"
 
     def check(self) -> None:
         """Write and remove a file, and sweep what crashes left; see :class:`tidemark.store.Store`."""
-        probe = self._incoming / f"check-{uuid.uuid4().hex}"
+        probe = Path(self._incoming) / f"check-{uuid.uuid4().hex}"
         with self._writing():
             os.makedirs(self._incoming, exist_ok=True)
             probe.write_bytes(b"tidemark")
@@ -135,30 +143,48 @@ class FolderStore:
                         os.unlink(left)
 
     @contextlib.contextmanager
-    def _draft(self) -> Iterator[tuple[Path, int]]:
+    def _draft(self) -> Iterator[tuple[str, int]]:
         """Open a new file in ``.incoming``, and remove it unless it was renamed."""
-        draft = self._incoming / f"{os.getpid()}-{uuid.uuid4().hex}"
+        draft = f"{self._incoming}/{os.getpid()}-{uuid.uuid4().hex}"
         with self._writing():
-            os.makedirs(self._incoming, exist_ok=True)
             # Not even its owner may change a blob; the descriptor that made it still writes.
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+            descriptor = _with_folder(
+                self._incoming, lambda: os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+            )
         try:
             yield draft, descriptor
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
         finally:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
 
-    def _sync_folders(self, blob: Path) -> None:
-        """Bring the blob's name to disk, and the name of the folder that it is in."""
-        if self._durable:
-            for folder in (blob.parent, self._root):
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+    def _write(self, descriptor: int, chunk: bytes) -> None:
+        """Write all of the chunk: a disk that fills up takes a part first."""
+        rest = memoryview(chunk)
+        with self._writing():
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+    def _publish(self, draft: str, descriptor: int, blob: str) -> None:
+        """Bring a draft to disk, and rename it to its place."""
+        with self._writing():
+            if self._durable:
+                os.fsync(descriptor)
+            _with_folder(os.path.dirname(blob), lambda: os.replace(draft, blob))
+            self._sync_folders(blob)
+
+    def _sync_folders(self, blob: str) -> None:
+        """Bring the blob's name to disk, and the name of the folder that it is in, once for each folder."""
+        if not self._durable:
+            return
+        folder = os.path.dirname(blob)
+        _sync(folder)
+        if folder not in self._synced:
+            _sync(self._root)
+            self._synced.add(folder)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -172,7 +198,7 @@ class FolderStore:
         return Unavailable(f"the {self._role} {self.url} cannot be {done}: {error.strerror or error}. {mend}")
 
 
-def _size_at(file: Path) -> int | None:
+def _size_at(file: str) -> int | None:
     """Return the size of a file, None if there is none; other errors are not taken for an absence."""
     try:
         return os.stat(file).st_size
@@ -180,8 +206,19 @@ def _size_at(file: Path) -> int | None:
         return None
 
 
-def _write(descriptor: int, chunk: bytes) -> None:
-    """Write all of the chunk: a disk that fills up takes a part first."""
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+def _sync(folder: str) -> None:
+    """Bring the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _with_folder(folder: str, act: Callable[[], _Done]) -> _Done:
+    """Do what needs a folder; where it is not there yet, make it first."""
+    try:
+        return act()
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        return act()

@@ -1,0 +1,160 @@
+"""What knowing costs where there is much to know: a million step-partitions, or a wide window.
+
+    python -m benchmarks.scale [--days 50000] [--window 7] [--folder FOLDER] [--json]
+
+The ledger is filled as a run of everything would have filled it (`benchmarks.filled`), without anything having run.
+Then each in a process of its own: the stat of the sources alone; a plan that verifies everything; a plan with nothing
+to do; and a plan for one late delivery. Nothing is computed, what is measured is the decision: ``ran`` is what was
+planned.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import graph
+from benchmarks.filled import fill
+from benchmarks.measured import Figures, measured
+from tidemark.assets import Pipeline
+from tidemark.catalog import load_catalog
+from tidemark.config import settings
+from tidemark.deployment import Deployment, open_deployment
+from tidemark.running.run import prepare
+
+
+def make(folder: Path, days: int, window: int) -> None:
+    """Make a deployment in a folder: deliveries, definitions, and a ledger that knows them all."""
+    graph.deliver_all(folder / "landing", graph.days(days))
+    (folder / "dags").mkdir()
+    graph.write_pipeline(folder / "dags" / "graph.py", window=window)
+    time.sleep(4)  # so that no file is younger than what a stat token can tell apart
+    with _opened(folder) as (deployment, pipeline):
+        fill(deployment, pipeline, as_of=graph.AS_OF)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Deployment, Pipeline]]:
+    given = {"TIDEMARK_HOME": str(folder), "TIDEMARK_LANDING_URL": str(folder / "landing")}
+    pipeline = load_catalog(folder / "dags").pipeline("graph")
+    for asset in pipeline.assets:
+        _ = asset.code  # the fingerprint belongs to the import
+    with open_deployment(settings(given)) as deployment:
+        yield deployment, pipeline
+
+
+def stat(folder: Path) -> Figures:
+    """List the sources and do nothing with what is found; ``ran`` is the number of files."""
+    with _opened(folder) as (deployment, pipeline):
+        return measured(lambda: sum(len(deployment.landing.files(each.folder)) for each in pipeline.sources))
+
+
+def decide(folder: Path, *, verify: bool = False) -> Figures:
+    """Make a plan; ``ran`` is the number of its items."""
+    import tidemark.frames.deliveries  # noqa: F401  what a late file brings: imports are not what is measured
+
+    with _opened(folder) as (deployment, pipeline):
+
+        def plan() -> int:
+            prepared = prepare(
+                deployment, pipeline, as_of=graph.AS_OF, run="benchmark", actor="benchmark", verify=verify
+            )
+            return len(prepared.plan.items)
+
+        return measured(plan)
+
+
+CASES = {
+    "stat": stat,
+    "noop_full": lambda folder: decide(folder, verify=True),
+    "noop": decide,
+    "late": decide,
+}
+"""In this order: the first plan is the one that what follows counts from."""
+
+
+def play(folder: Path, days: int, window: int) -> dict[str, Figures]:
+    """Measure every case on a folder that was made; the late delivery is taken back in the end.
+
+    Raises:
+        SystemExit: a case failed, or something is planned that need not, or is not that must.
+
+    """
+    middle = graph.days(days)[days // 2]
+    late = graph.file_of(folder / "landing", "src0", middle)
+    reached = 7 + min(window, days - days // 2)
+    found: dict[str, Figures] = {}
+    try:
+        for name, planned in {"stat": 4 * days, "noop_full": 0, "noop": 0, "late": reached}.items():
+            if name == "late":
+                _deliver(late, graph.delivery("src0", middle, 1))
+            found[name] = _in_a_process_of_its_own(name, folder)
+            if found[name]["ran"] != planned:
+                raise SystemExit(f"{name}: {found[name]['ran']}, {planned} must be")
+    finally:
+        _deliver(late, graph.delivery("src0", middle))
+        _in_a_process_of_its_own("noop", folder)
+    return found
+
+
+def _deliver(file: Path, text: str) -> None:
+    file.write_text(text)
+    os.utime(file, (time.time() - 30,) * 2)
+
+
+def _in_a_process_of_its_own(case: str, folder: Path) -> Figures:
+    command = [sys.executable, "-m", "benchmarks.scale", "--folder", str(folder), "--case", case]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{case} failed:\n{done.stderr}")
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def _show(found: dict[str, Figures], days: int, window: int) -> None:
+    files = 4 * days
+    print(
+        f"{days} days x {len(graph.STEPS)} steps = {days * len(graph.STEPS)} step-partitions; a window of {window} days"
+    )
+    print(f"{'case':<12}{'CPU s':>10}{'wall s':>10}{'peak MiB':>10}{'planned':>9}{'CPU s besides the stat':>25}")
+    stats = found["stat"]["cpu_s"]
+    print(f"stat of {files} files: {stats:.3f} CPU s, {stats / files * 1e6:.1f} microseconds a file")
+    for name, each in found.items():
+        if name != "stat":
+            line = f"{name:<12}{each['cpu_s']:>10.3f}{each['wall_s']:>10.3f}{each['peak_mib']:>10}{each['ran']:>9}"
+            print(f"{line}{each['cpu_s'] - stats:>25.3f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=50_000, help="of 4 deliveries and 20 steps each")
+    parser.add_argument("--window", type=int, default=graph.WINDOW, help="days that the last step reads")
+    parser.add_argument("--folder", type=Path, help="filled there if it is empty, and kept, to be measured again")
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print an object of cases, and nothing else")
+    options = parser.parse_args()
+    if options.case:
+        json.dump(CASES[options.case](options.folder), sys.stdout)
+        return
+    with tempfile.TemporaryDirectory(prefix="tidemark-benchmark-") as temporary:
+        folder = options.folder or Path(temporary)
+        if not (folder / "dags").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            make(folder, options.days, options.window)
+        found = play(folder, options.days, options.window)
+    if options.json:
+        json.dump(found, sys.stdout, indent=2)
+        print()
+    else:
+        _show(found, options.days, options.window)
+
+
+if __name__ == "__main__":
+    main()
