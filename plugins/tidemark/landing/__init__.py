@@ -9,9 +9,8 @@ Invariants:
   finished, and passed over; folders too.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tidemark.errors import UsageError
 from tidemark.places import local_folder, redact, scheme
@@ -19,9 +18,8 @@ from tidemark.places import local_folder, redact, scheme
 UNFINISHED = (".tmp", ".part", ".filepart", "~")
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A delivered file, as a listing shows it.
+class File(NamedTuple):
+    """A delivered file, as a listing shows it: a tuple, for a listing makes one of each file that was ever delivered.
 
     Attributes:
         name: its path relative to the landing zone, with ``/`` between folders.
