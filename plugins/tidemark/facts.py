@@ -83,8 +83,8 @@ class Names:
         grain = self.grains[asset]
         ids = self.ids[grain.scheme]
         if isinstance(grain, TimeGrain):
-            ordinal = ids.ordinal
-            return {ordinal(number): each for number, each in found.items()}
+            zero = ids.of_time(0)
+            return {number - zero: each for number, each in found.items()}
         ordinals = self._ordinals(grain, ids)
         return {ordinals[number]: each for number, each in found.items() if number in ordinals}
 

@@ -31,10 +31,6 @@ from tidemark.plan import make_plan as plan_it
 from tidemark.store.folder import FolderStore
 from tidemark.survey import EVERYTHING, Certainty, Selection, State
 
-# To be switched on with the planner that looks only at what changed since the last plan: from then on every planning of
-# every history is held against one that verifies everything. Until then make_plan() takes no ``verify=``.
-VERIFIES = True
-
 # How often one looks again where another runner changed something between the two plans that are compared.
 PATIENCE = 10
 
@@ -124,10 +120,20 @@ def differences(plan: Plan, full: Plan) -> list[str]:
         for what, one, other in (
             ("items", _items(plan), _items(full)),
             ("moves", set(plan.moves), set(full.moves)),
-            ("gaps", set(plan.gaps.items()), set(full.gaps.items())),
+            ("gaps", _gaps(plan), _gaps(full)),
+            ("rejections", set(plan.rejected), set(full.rejected)),
+            ("edges", _edges(plan), _edges(full)),
         )
         if one != other
     ]
+
+
+def _gaps(plan: Plan) -> set[Any]:
+    return {(asset, ordinal, gap) for asset, found in plan.gaps.items() for ordinal, gap in found.items()}
+
+
+def _edges(plan: Plan) -> set[Any]:
+    return {*plan.edges.first.items(), *plan.edges.begins.items()}
 
 
 def _items(plan: Plan) -> set[tuple[str, str, str]]:
@@ -185,8 +191,7 @@ class World:
         self.environments = {"prod": prod}
         self._contents: dict[bytes, str] = {}
         self._patch = pytest.MonkeyPatch()
-        if VERIFIES:
-            _check_plannings(self._patch)
+        _check_plannings(self._patch)
         for each in (*plot.sources, *plot.assets):
             if each.gated:
                 self.edit_suite(each.name, "")

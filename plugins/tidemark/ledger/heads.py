@@ -147,7 +147,7 @@ def current(
     found: dict[int, Head] = {}
     between = {"first": first, "last": last} if first is not None else {}
     for name in dict.fromkeys((PROD, environment)):
-        rows = connection.execute(_live(bool(between)), {"environment": name, "asset_id": asset_id, **between})
+        rows = connection.execute(_live(bool(between)), {"environment": name, "asset_id": asset_id, **between}).all()
         for partition_id, made, action_key, data_version, code, missing, follows in rows:
             if follows and (partition_id not in found or found[partition_id].materialization != made):
                 continue  # prod has moved on, with marks of its own

@@ -1,11 +1,10 @@
 """Reads: what one input reads for one partition, and the digest of it that enters the action key."""
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
 from tidemark.assets import Input
-from tidemark.hashing import canonical, digest
+from tidemark.hashing import DIGEST_SIZE, canonical, digest
 from tidemark.ledger.heads import FINAL, Missing
 from tidemark.survey.judgement import Certainty, Member, Read, View
 from tidemark.survey.tracks import Track
@@ -30,19 +29,17 @@ def absence(read: Read) -> str:
 _ONE = canonical("one")
 
 
-def one_digest(key: str, version: bytes) -> bytes:
-    """Return the digest of a read of one partition with data: ``digest("one", key, version)``, for many of them."""
+def one_frame(key: str) -> bytes:
+    """Return what ``canonical(("one", key, version))`` holds before the version's 32 bytes."""
     text = key.encode()
-    size = len(_ONE) + 9 + len(text) + 9 + len(version)
-    framed = b"Q%b%bS%b%bY%b%b" % (
+    size = len(_ONE) + 9 + len(text) + 9 + DIGEST_SIZE
+    return b"Q%b%bS%b%bY%b" % (
         size.to_bytes(8, "big"),
         _ONE,
         len(text).to_bytes(8, "big"),
         text,
-        len(version).to_bytes(8, "big"),
-        version,
+        DIGEST_SIZE.to_bytes(8, "big"),
     )
-    return hashlib.sha256(framed).digest()
 
 
 def read_one(read: Input, track: Track, ordinal: int | None) -> Read:
@@ -54,7 +51,7 @@ def read_one(read: Input, track: Track, ordinal: int | None) -> Read:
         return Read(read, (Member(key, None, None),), ABSENT, False)
     members = (Member(key, view.version, view.materialization),)
     # Which partition has no data is no matter to the function: it gets None.
-    hashed = ABSENT if view.version is None else one_digest(key, view.version)
+    hashed = ABSENT if view.version is None else digest("one", key, view.version)
     return Read(read, members, hashed, view.version is not None, view.roots, view.undue, view.pending, view.failed)
 
 
@@ -113,4 +110,4 @@ def read_newest(read: Input, track: Track, ordinals: range, *, waits: bool) -> R
     roots, undue, pending, failed = _joined(views)
     if chosen is None or chosen.version is None:
         return Read(read, (), ABSENT, False, roots, undue, pending, failed)
-    return Read(read, (chosen,), one_digest(chosen.key, chosen.version), True, roots, undue, pending, failed)
+    return Read(read, (chosen,), digest("one", chosen.key, chosen.version), True, roots, undue, pending, failed)

@@ -86,8 +86,7 @@ class Sweep:
             exceptions = upstream.gaps.keys() | upstream.unreached | track.gapped()
             there = track.kept() | upstream.gaps.keys()
             survey.first[name] = min(there, default=None)
-            marked = {ordinal for ordinal in track.kept() if track.plain(ordinal) is None}
-            return exceptions | marked
+            return exceptions | (track.kept() - track.plain().keys())
         delivered = survey.facts.delivered(name, None)
         there = {ordinal for ordinal, each in delivered.items() if each.there}
         grain = upstream.grain
@@ -102,8 +101,7 @@ class Sweep:
         elif there:
             survey.first[name] = min(there)
         well = {ordinal for ordinal, each in delivered.items() if each.there and each.rejected is None}
-        plain = {ordinal for ordinal in track.kept() & well if track.plain(ordinal) is not None}
-        return (stored | there | expected) - plain
+        return (stored | there | expected) - (well & track.plain().keys())
 
     def _check_edge(self, name: str, changed: set[int], gone: set[int]) -> None:
         """Give up where a source begins elsewhere by now: the ranges of its readers hang on that.

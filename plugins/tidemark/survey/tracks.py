@@ -39,7 +39,7 @@ class Track:
         self._was_closed = was_closed
         self._whole = False
         self._blocks: set[int] = set()
-        self._heads: dict[int, Head] = {}
+        self.heads: dict[int, Head] = {}
         self._gaps: dict[int, Gap] = {}
         self._shown: dict[int, View | None] = {}
         self._odd: list[int] = []
@@ -77,7 +77,7 @@ class Track:
         if self._shown:
             heads = {ordinal: head for ordinal, head in heads.items() if ordinal not in self._shown}
             odd -= self._shown.keys()
-        self._heads.update(heads)
+        self.heads.update(heads)
         if odd:
             self._odd = sorted({*self._odd, *odd})
 
@@ -85,7 +85,7 @@ class Track:
         """Return what is live for a partition."""
         if not self._whole and ordinal >> _BLOCK not in self._blocks:
             self.need(range(ordinal, ordinal + 1))
-        return self._heads.get(ordinal)
+        return self.heads.get(ordinal)
 
     def view(self, ordinal: int) -> View | None:
         """Return a partition as its readers see it, None if it does not exist."""
@@ -105,27 +105,31 @@ class Track:
         """Return all partitions that exist, or have a head."""
         self.need_all()
         gone = {ordinal for ordinal, view in self._shown.items() if view is None}
-        return (self._heads.keys() | self._gaps.keys() | self._shown.keys()) - gone
+        return (self.heads.keys() | self._gaps.keys() | self._shown.keys()) - gone
 
     def kept(self) -> set[int]:
         """Return all partitions with a head."""
         self.need_all()
-        return set(self._heads)
+        return set(self.heads)
 
     def gapped(self) -> set[int]:
         """Return all partitions of which a gap is kept."""
         self.need_all()
         return set(self._gaps)
 
-    def plain(self, ordinal: int) -> bytes | None:
-        """Return the data version of a partition that is live and final, None of any other; all must be known."""
-        if ordinal in self._shown:
-            view = self._shown[ordinal]
-            if view is None or view.roots or view.pending or view.failed:
-                return None
-            return view.version
-        head = self._heads.get(ordinal)
-        return None if head is None or head.missing or ordinal in self._gaps else head.data_version
+    def plain(self) -> dict[int, bytes]:
+        """Return the data version of each partition that is live and final, by ordinal."""
+        self.need_all()
+        gaps = self._gaps
+        found = {ordinal: head.data_version for ordinal, head in self.heads.items() if not head.missing}
+        for ordinal in gaps:
+            found.pop(ordinal, None)
+        for ordinal, view in self._shown.items():
+            if view is None or view.version is None or view.roots or view.pending or view.failed:
+                found.pop(ordinal, None)
+            else:
+                found[ordinal] = view.version
+        return found
 
     # -- neighbours
 
@@ -183,7 +187,7 @@ class Track:
     def _has_data(self, ordinal: int) -> bool:
         view = self._shown.get(ordinal)
         if view is None:
-            return ordinal not in self._shown and ordinal in self._heads
+            return ordinal not in self._shown and ordinal in self.heads
         return view.version is not None
 
     # -- showing
@@ -192,9 +196,9 @@ class Track:
         """Let readers see a partition in another way; without a view it exists no longer."""
         before = self.view(ordinal)
         if head is None:
-            self._heads.pop(ordinal, None)
+            self.heads.pop(ordinal, None)
         else:
-            self._heads[ordinal] = head
+            self.heads[ordinal] = head
         self._shown[ordinal] = view
         odd = view is not None and (view.version is None or bool(view.roots or view.pending or view.failed))
         place = bisect_left(self._odd, ordinal)
@@ -209,9 +213,9 @@ class Track:
 
     def replace(self, ordinal: int, materialization: int) -> None:
         """Put the id that the ledger gave in the place of the number that stood for a materialization."""
-        head, view = self._heads[ordinal], self._shown[ordinal]
+        head, view = self.heads[ordinal], self._shown[ordinal]
         assert view is not None
-        self._heads[ordinal] = head._replace(materialization=materialization)
+        self.heads[ordinal] = head._replace(materialization=materialization)
         self._shown[ordinal] = view._replace(materialization=materialization)
 
     def changed_gaps(self) -> dict[int, Gap | None]:
@@ -228,7 +232,7 @@ class Track:
 
     def gap(self, ordinal: int) -> Gap | None:
         """Return what the ledger has to keep of a partition besides its head, None if nothing."""
-        view, head = self.view(ordinal), self._heads.get(ordinal)
+        view, head = self.view(ordinal), self.heads.get(ordinal)
         if view is None or view.pending is not None:
             return None
         if view.version is not None and not view.failed:
