@@ -17,7 +17,7 @@ LIBRARY = PLUGINS / "tidemark"
 
 # From the ground up: what is in a file or folder of these names may import its own floor and lower ones.
 FLOORS: list[set[str]] = [
-    {"errors", "hashing"},
+    {"errors", "hashing", "memory"},
     {"partitions"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "assets", "definitions", "pipelines"},

@@ -95,17 +95,20 @@ class Source:
         # A key holds no slash, so a delivery cannot name a file outside its folder.
         return re.compile(re.escape(before) + (r"([^/]+)" if found else "()") + re.escape(after))
 
-    def key_of(self, file: str) -> str | None:
-        """Return the partition key that a file's name stands for, or None if it matches no partition."""
+    def ordinal_of(self, file: str) -> int | None:
+        """Return the number of the partition that a file's name stands for, or None if it matches no partition."""
         match = self._pattern.fullmatch(file)
         if match is None:
             return None
-        key = match[1] or "all"
         try:
-            self.grain.ordinal(key)
+            return self.grain.ordinal(match[1] or "all")
         except UsageError:
             return None
-        return key
+
+    def key_of(self, file: str) -> str | None:
+        """Return the partition key that a file's name stands for, or None if it matches no partition."""
+        ordinal = self.ordinal_of(file)
+        return None if ordinal is None else self.grain.key(ordinal)
 
     def expects(self, ordinal: int) -> bool:
         """Return whether the calendar expects a partition; without one nothing is expected."""

@@ -16,6 +16,7 @@ Invariants:
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -28,8 +29,9 @@ from tidemark.hashing import digest
 from tidemark.landing import File
 from tidemark.ledger import heads, listings, records, sources
 from tidemark.ledger.heads import FINAL, Move, Touch
-from tidemark.ledger.listings import Listing, packed, unpacked
+from tidemark.ledger.listings import Listing, lines_of, name_in, packed, unpacked
 from tidemark.ledger.sources import ACCEPTED, REJECTED, WITHDRAWN, Observation, Seen
+from tidemark.memory import uncollected
 from tidemark.partitions import TimeGrain
 
 # A date further than this from all others may be a typing error, unless start= says otherwise.
@@ -72,7 +74,8 @@ class _Look:
     """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
 
     ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
-    ``partial`` look those that are not as they were. ``listed`` are all files as they are now, ``before`` as they were.
+    ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``before`` as they
+    were.
     """
 
     source: Source
@@ -83,7 +86,7 @@ class _Look:
     seen: Mapping[int, Seen]
     suite: bytes | None
     outcomes: Mapping[bytes, str]
-    listed: Sequence[File]
+    lines: Sequence[str]
     before: Listing | None
     basis: bytes
     partial: bool
@@ -140,16 +143,19 @@ def observe(
         _check_vanished(look, confirmed)
         looks.append(look)
     for look in looks:
-        name = look.source.name
+        name, wrote = look.source.name, False
         for group in _grouped(_changes(deployment, pipeline, look, progress, warnings)):
+            wrote = True
             rejected += [
                 (name, each.key, each.observation.problem or "")
                 for each in _write(deployment, look, names, group, run, actor)
                 if each.observation.outcome == REJECTED and not each.again
             ]
+        if wrote:
+            look = replace(look, seen=_seen_now(deployment, look, names))
         if look.files or not look.partial:
             _adopt(deployment, look, names, run, actor)
-        _keep_listing(deployment, look, names)
+        _keep_listing(deployment, look)
     return Observed(tuple(rejected), tuple(warnings), tuple(ignored))
 
 
@@ -160,11 +166,11 @@ def _matching(
     found: dict[int, File] = {}
     strange: dict[str, str] = {}
     for file in files:
-        key = source.key_of(file.name)
-        if key is None:
+        ordinal = source.ordinal_of(file.name)
+        if ordinal is None:
             strange[file.name] = _no_partition(source)
         else:
-            found[source.grain.ordinal(key)] = file
+            found[ordinal] = file
     left_out = frozenset(_outliers(source, sorted(found), standing, as_of))
     for ordinal in left_out:
         strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
@@ -210,6 +216,7 @@ def _outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_
     return [each for each in ordinals if each not in inside]
 
 
+@uncollected()
 def _look(
     deployment: Deployment,
     pipeline: Pipeline,
@@ -228,7 +235,8 @@ def _look(
     listed = deployment.landing.files(source.folder)
     # What a branch has not seen itself is as in prod, and changes with it.
     partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
-    found = _others(source, listed, before.files) if partial and before is not None else None
+    lines = lines_of(map(_NAME_AND_TOKEN, listed))
+    found = _others(source, listed, lines, before.files) if partial and before is not None else None
     with deployment.ledger.read() as connection:
         if found is not None and found[0] and not _fits(connection, names, source, found[0], as_of):
             found = None
@@ -240,7 +248,7 @@ def _look(
             left_out, seen = frozenset(), _seen_of(connection, deployment, names, source, files)
         outcomes = records.gate_outcomes(connection, suite) if suite and (files or found is None) else {}
     partial = found is not None
-    look = _Look(source, environment, asset_id, files, left_out, seen, suite, outcomes, listed, before, basis, partial)
+    look = _Look(source, environment, asset_id, files, left_out, seen, suite, outcomes, lines, before, basis, partial)
     return look, strange
 
 
@@ -253,28 +261,33 @@ def _seen_of(
     )
 
 
-def _others(source: Source, listed: Sequence[File], before: bytes) -> tuple[dict[int, File], dict[str, str]] | None:
+_NAME_AND_TOKEN = itemgetter(0, 1)
+
+
+def _others(
+    source: Source, listed: Sequence[File], lines: Sequence[str], before: bytes
+) -> tuple[dict[int, File], dict[str, str]] | None:
     """Return the files that are not listed as they were, by partition, and those that are ignored, and why.
 
     None where a file is gone: that is for those who look at all of them.
     """
-    if packed((file[0], file[1]) for file in listed) == before:
+    if packed(lines) == before:
         return {}, {}
     was = unpacked(before)
-    others = [file for file in listed if (file.name, file.token) not in was]
-    names = {file.name for file in others}
-    if len(was) > len(listed) - len(others) and any(
-        name not in names for name, _ in was - {(file.name, file.token) for file in listed}
-    ):
-        return None
+    known = set(was)
+    others = [file for file, line in zip(listed, lines, strict=True) if line not in known]
+    if len(was) > len(listed) - len(others):  # some that were listed are not, at least not as they were
+        names, now = {file.name for file in others}, set(lines)
+        if any(name_in(line) not in names for line in was if line not in now):
+            return None
     found: dict[int, File] = {}
     strange: dict[str, str] = {}
     for file in others:
-        key = source.key_of(file.name)
-        if key is None:
+        ordinal = source.ordinal_of(file.name)
+        if ordinal is None:
             strange[file.name] = _no_partition(source)
         else:
-            found[source.grain.ordinal(key)] = file
+            found[ordinal] = file
     return found, dict(sorted(strange.items()))
 
 
@@ -295,30 +308,31 @@ def _fits(connection: sa.Connection, names: Names, source: Source, ordinals: Ite
     return True
 
 
-def _keep_listing(deployment: Deployment, look: _Look, names: Names) -> None:
-    """Write down which files need not be asked about again as long as they are listed as they are now."""
-    declaration = declaration_of(look.source)
+def _seen_now(deployment: Deployment, look: _Look, names: Names) -> dict[int, Seen]:
+    """Return what is known of the partitions that were looked at, now that something was written down."""
     with deployment.ledger.read() as connection:
         if look.partial:
-            seen = _seen_of(connection, deployment, names, look.source, look.files)
-        else:
-            found = sources.seen(connection, look.environment, look.asset_id)
-            seen = names.by_ordinal(look.source.name, found)
+            return _seen_of(connection, deployment, names, look.source, look.files)
+        return names.by_ordinal(look.source.name, sources.seen(connection, look.environment, look.asset_id))
+
+
+def _keep_listing(deployment: Deployment, look: _Look) -> None:
+    """Write down which files need not be asked about again as long as they are listed as they are now."""
+    declaration, seen = declaration_of(look.source), look.seen
     told = {
-        (file.name, file.token)
+        file.name: file.token
         for ordinal, file in look.files.items()
         if ordinal in seen and _is_told(seen[ordinal].newest, file, declaration)
     }
+    as_told = set(lines_of(told.items()))
     if look.partial and look.before is not None:
         if not look.files:
             return
-        named = {file.name for file in look.files.values()}
-        told |= {each for each in unpacked(look.before.files) if each[0] not in named}
+        as_told.update(unpacked(look.before.files))
     # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
     there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in _standing(seen)}
-    missed = sorted(there - {name for name, _ in told})
-    kept = [(file[0], file[1]) for file in look.listed if (file.name, file.token) in told]
-    now = Listing(look.basis, packed([*kept, *((name, UNTOLD) for name in missed)]))
+    missed = lines_of((name, UNTOLD) for name in sorted(there - told.keys()))
+    now = Listing(look.basis, packed([*(line for line in look.lines if line in as_told), *missed]))
     if now != look.before:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now)
@@ -446,7 +460,7 @@ def _taken(
             error=str(problem),
         )
         return _told_again(
-            deployment, look.seen.get(ordinal), _Change(key, replace(observation, problem=str(problem)), unreadable)
+            deployment, look.seen.get(ordinal), _Change(key, observation._replace(problem=str(problem)), unreadable)
         )
     version = delivery.data_version
     record = records.Record(
@@ -461,7 +475,7 @@ def _taken(
         rows=delivery.rows,
         size=len(payload),
     )
-    observation = replace(observation, data_version=version, suite_digest=look.suite, outcome=ACCEPTED)
+    observation = observation._replace(data_version=version, suite_digest=look.suite, outcome=ACCEPTED)
     if source.gate is None or delivery.table is None:
         return _Change(key, observation, record)
     outcome, result = look.outcomes.get(version), None
@@ -478,7 +492,7 @@ def _taken(
     standing = accepted.data_version if accepted and not look.decides_anew(accepted) else None
     if outcome == Outcome.BLOCKED and version != standing:
         told = result or _told_before(deployment, look.suite, version)
-        observation = replace(observation, outcome=REJECTED, problem=_problem(source, key, told, delivery.rows == 0))
+        observation = observation._replace(outcome=REJECTED, problem=_problem(source, key, told, delivery.rows == 0))
     return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record, result))
 
 
@@ -493,7 +507,7 @@ def _told_again(deployment: Deployment, seen: Seen | None, change: _Change) -> _
         before = records.made(connection, [seen.newest.materialization])[seen.newest.materialization]
     if before.blob != change.record.blob:
         return change
-    return _Change(change.key, replace(now, materialization=before.id), result=change.result, again=True)
+    return _Change(change.key, now._replace(materialization=before.id), result=change.result, again=True)
 
 
 def _told_before(deployment: Deployment, suite: bytes | None, version: bytes) -> GateResult:
@@ -536,7 +550,7 @@ def _checked_again(deployment: Deployment, pipeline: Pipeline, look: _Look, ordi
         if outcome == Outcome.BLOCKED:
             told = result or _told_before(deployment, look.suite, newest.data_version)
             said, problem = REJECTED, _problem(source, key, told)
-    observation = replace(newest, outcome=said, problem=problem, suite_digest=look.suite)
+    observation = newest._replace(outcome=said, problem=problem, suite_digest=look.suite)
     yield _Change(key, observation, None, result, again=said == newest.outcome)
 
 
@@ -613,8 +627,7 @@ def _write(
             look.environment,
             look.asset_id,
             [
-                replace(
-                    each.observation,
+                each.observation._replace(
                     partition_id=numbers[each.key],
                     materialization=made.get(each.key, each.observation.materialization),
                 )
@@ -636,27 +649,24 @@ def _write_result(connection: sa.Connection, result: GateResult, version: bytes)
 def _adopt(deployment: Deployment, look: _Look, names: Names, run: str, actor: str) -> None:
     """Make the standing delivery of each partition its head in this environment."""
     with deployment.ledger.read() as connection:
-        moves = _adoptions(connection, deployment, look, names)
+        moves = _adoptions(connection, look, names)
     if moves:
         with deployment.ledger.write() as connection:
             seq = heads.new_change(connection, run=run, actor=actor)
             # Asked again, now that nobody else moves heads: another run may have seen a newer file since.
-            moves = _adoptions(connection, deployment, look, names)
-            heads.move(connection, deployment.environment, moves, seq)
+            now = replace(look, seen=_seen_of(connection, deployment, names, look.source, look.seen))
+            heads.move(connection, deployment.environment, _adoptions(connection, now, names), seq)
 
 
-def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, names: Names) -> list[Move]:
+def _adoptions(connection: sa.Connection, look: _Look, names: Names) -> list[Move]:
     """Return the moves from the heads that are live to the deliveries that stand."""
-    ids = [names.id_at(look.source.name, each) for each in look.files] if look.partial else None
-    seen = sources.seen(connection, look.environment, look.asset_id, ids)
-    between = (min(ids), max(ids)) if ids else (None, None)
-    live = heads.current(connection, deployment.environment, look.asset_id, *between)
-    lost = names.lost(look.source.name)
+    name = look.source.name
+    ids = {ordinal: names.id_at(name, ordinal) for ordinal in look.seen}
+    between = (min(ids.values()), max(ids.values())) if look.partial and ids else (None, None)
+    live = heads.current(connection, look.environment, look.asset_id, *between)
     moves = []
-    for number, each in seen.items():
-        if number in lost:
-            continue
-        head = live.get(number)
+    for ordinal, each in look.seen.items():
+        head = live.get(ids[ordinal])
         before = head.materialization if head else None
         wanted = each.accepted.materialization if each.accepted else None
         if before == wanted:
@@ -665,5 +675,5 @@ def _adoptions(connection: sa.Connection, deployment: Deployment, look: _Look, n
             continue
         gone = "rejected" if each.newest.outcome == REJECTED else "withdrawn"
         reason = gone if wanted is None else "delivered" if before is None else "corrected"
-        moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
+        moves.append(Move(look.asset_id, ids[ordinal], before, wanted, FINAL, reason))
     return moves

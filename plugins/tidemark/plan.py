@@ -22,6 +22,7 @@ from tidemark.ledger import acts, gaps, heads, plans, records
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.gaps import Gap
 from tidemark.ledger.heads import Move
+from tidemark.memory import uncollected
 from tidemark.observe import Observed
 from tidemark.selection import selection_data, selection_from
 from tidemark.survey import Certainty, Changes, EdgeMovedError, Edges, Facts, Judgement, Selection, State, Survey, Sweep
@@ -135,6 +136,7 @@ def check_as_of(deployment: Deployment, as_of: datetime) -> None:
         )
 
 
+@uncollected()
 def make_plan(
     deployment: Deployment,
     pipeline: Pipeline,

@@ -155,7 +155,7 @@ def current(
                 found.pop(partition_id, None)
             else:
                 marks = frozenset((asset, key) for asset, key in missing) if missing else FINAL
-                found[partition_id] = Head(made, action_key, data_version, code, marks)
+                found[partition_id] = Head(made, bytes(action_key), bytes(data_version), code, marks)
     return found
 
 
@@ -167,11 +167,12 @@ def _live(ranged: bool) -> sa.Select[Any]:
         sa.select(
             columns.partition_id,
             columns.materialization_id,
-            materialization.c.action_key,
-            materialization.c.data_version,
+            # Taken as the driver gives them: a million calls to convert what needs no conversion are a second.
+            sa.type_coerce(materialization.c.action_key, sa.types.NullType()),
+            sa.type_coerce(materialization.c.data_version, sa.types.NullType()),
             materialization.c.code_version_id,
             columns.missing,
-            columns.follows,
+            sa.type_coerce(columns.follows, sa.types.NullType()),
         )
         .select_from(head_log.outerjoin(materialization, columns.materialization_id == materialization.c.id))
         .where(

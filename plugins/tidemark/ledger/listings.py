@@ -23,7 +23,7 @@ class Listing(NamedTuple):
 
     Attributes:
         basis: digest of what decides what a file says: how it is read, and what it must pass.
-        files: names and tokens, as :func:`packed` makes them.
+        files: a line for each, as :func:`packed` makes it of them.
 
     """
 
@@ -31,17 +31,24 @@ class Listing(NamedTuple):
     files: bytes
 
 
-def packed(files: Iterable[tuple[str, str]]) -> bytes:
-    """Return names and tokens as a listing keeps them, in the order given."""
-    return _BETWEEN.join([f"{name}{_WITHIN}{token}" for name, token in files]).encode("utf-8", "surrogatepass")
+def lines_of(files: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each file, given as (name, token)."""
+    return list(map(_WITHIN.join, files))
 
 
-def unpacked(files: bytes) -> set[tuple[str, str]]:
-    """Return the names and tokens that :func:`packed` was given."""
-    if not files:
-        return set()
-    pairs = (each.partition(_WITHIN) for each in files.decode("utf-8", "surrogatepass").split(_BETWEEN))
-    return {(name, token) for name, _, token in pairs}
+def name_in(line: str) -> str:
+    """Return the name of the file that a line is of."""
+    return line.partition(_WITHIN)[0]
+
+
+def packed(lines: Iterable[str]) -> bytes:
+    """Return lines as a listing keeps them, in the order given."""
+    return _BETWEEN.join(lines).encode("utf-8", "surrogatepass")
+
+
+def unpacked(files: bytes) -> list[str]:
+    """Return the lines that :func:`packed` was given."""
+    return files.decode("utf-8", "surrogatepass").split(_BETWEEN) if files else []
 
 
 def read(connection: sa.Connection, environment: str, asset_id: int) -> Listing | None:

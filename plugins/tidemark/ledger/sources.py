@@ -1,7 +1,6 @@
 """Observations: what was seen in the landing zone, and what people declared absent."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any, NamedTuple
@@ -18,8 +17,7 @@ REJECTED = "rejected"
 WITHDRAWN = "withdrawn"
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(NamedTuple):
     """What was seen of one source partition at one time.
 
     Attributes:
@@ -32,7 +30,6 @@ class Observation:
         suite_digest: the suite that decided, or None.
         materialization: the delivery that was written down.
         problem: why it was rejected.
-        seen_at: when it was written down; None before.
         id: its number among all observations, which rises; None before it was written down.
         environment: whose it is; None before it was written down.
 
@@ -47,7 +44,6 @@ class Observation:
     suite_digest: bytes | None = None
     materialization: int | None = None
     problem: str | None = None
-    seen_at: datetime | None = None
     id: int | None = None
     environment: str | None = None
 
@@ -92,30 +88,21 @@ def seen(
     standing: dict[int, Observation] = {}
     asked = [None] if partition_ids is None else list(chunks(partition_ids))
     for name, some in product(dict.fromkeys((PROD, environment)), asked):
-        for row in connection.execute(_newest_and_standing(name, asset_id, some, rejected_in=environment)):
-            each = Observation(
-                row.partition_id,
-                row.outcome,
-                row.token,
-                row.settled,
-                row.declaration,
-                row.data_version,
-                row.suite_digest,
-                row.materialization_id,
-                row.problem,
-                row.seen_at,
-                row.id,
-                row.environment,
-            )
-            if row.id == row.newest:
-                newest[row.partition_id] = each
-            if row.id == row.standing:
-                standing[row.partition_id] = each
+        rows = connection.execute(_newest_and_standing(name, asset_id, some, rejected_in=environment)).all()
+        for *fields, last, stands in rows:
+            each = Observation._make(fields)
+            if each.id == last:
+                newest[each.partition_id] = each
+            if each.id == stands:
+                standing[each.partition_id] = each
     found: dict[int, Seen] = {}
     for partition_id, each in newest.items():
         last = standing.get(partition_id)
         found[partition_id] = Seen(each, last if last is not None and last.outcome == ACCEPTED else None)
     return found
+
+
+_SEEN = [observation.c["materialization_id" if name == "materialization" else name] for name in Observation._fields]
 
 
 def _newest_and_standing(
@@ -142,7 +129,7 @@ def _newest_and_standing(
         numbered = numbered.where(columns.partition_id.in_(partition_ids))
     newest = numbered.subquery()
     return (
-        sa.select(observation, newest.c.newest, newest.c.standing)
+        sa.select(*_SEEN, newest.c.newest, newest.c.standing)
         .join(newest, newest.c.id == columns.id)
         .where(sa.or_(columns.id == newest.c.newest, columns.id == newest.c.standing))
     )

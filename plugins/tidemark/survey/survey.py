@@ -12,7 +12,7 @@ from tidemark.mappings import Newest, Previous, Window
 from tidemark.partitions import Grain, TimeGrain
 from tidemark.survey.given import EVERYTHING, Delivered, Facts, Selection, Upstream
 from tidemark.survey.judgement import STANDING, Certainty, Judgement, Read, State, View
-from tidemark.survey.reads import absence, read_newest, read_one, read_window
+from tidemark.survey.reads import absence, one_frame, read_newest, read_one, read_window
 from tidemark.survey.sources import external_view, is_closed, source_view
 from tidemark.survey.tracks import Track
 
@@ -74,6 +74,7 @@ class Survey:
         self.as_of = as_of
         self.selection = selection
         self._prefixes: dict[str, bytes] = {}
+        self._frames: dict[Grain, dict[int, tuple[bytes, bytes]]] = {}
         self.begin(facts, since=since, edges=edges)
 
     def begin(self, facts: Facts, *, since: datetime | None = None, edges: Edges | None = None) -> None:
@@ -369,6 +370,15 @@ class Survey:
         parts = [self.prefix(asset), canonical(key)]
         parts += [canonical((read.input.parameter, read.input.upstream, read.digest)) for read in reads]
         return hashlib.sha256(b"".join(parts)).digest()
+
+    def frames(self, grain: Grain, ordinals: range) -> dict[int, tuple[bytes, bytes]]:
+        """Return how keys stand in action keys, by ordinal: as a partition's own, and before a version that is read."""
+        found = self._frames.setdefault(grain, {})
+        for ordinal in ordinals:
+            if ordinal not in found:
+                key = grain.key(ordinal)
+                found[ordinal] = canonical(key), one_frame(key)
+        return found
 
     def prefix(self, asset: Asset) -> bytes:
         """Return what all action keys of an asset begin with: the recipe."""

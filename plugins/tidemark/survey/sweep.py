@@ -85,21 +85,12 @@ class Sweep:
         if not isinstance(upstream, Source):
             exceptions = upstream.gaps.keys() | upstream.unreached | track.gapped()
             there = track.kept() | upstream.gaps.keys()
-            survey.first[name] = min(there, default=None)
+            survey.first[name] = min(there, default=None) if isinstance(upstream.grain, TimeGrain) else None
             return exceptions | (track.kept() - track.plain().keys())
         delivered = survey.facts.delivered(name, None)
         there = {ordinal for ordinal, each in delivered.items() if each.there}
-        grain = upstream.grain
-        first = grain.first if isinstance(grain, TimeGrain) and grain.first is not None else min(there, default=None)
-        survey.first[name] = first
-        expected: set[int] = set()
-        if upstream.expected is not None and isinstance(grain, TimeGrain) and first is not None:
-            every = range(first, grain.containing(survey.as_of) + 1)
-            expected = {ordinal for ordinal in every if upstream.expects(ordinal)}
-            if expected:
-                survey.first[name] = min(expected | there)
-        elif there:
-            survey.first[name] = min(there)
+        expected = _expected(upstream, there, survey)
+        survey.first[name] = min(there | expected, default=None) if isinstance(upstream.grain, TimeGrain) else None
         well = {ordinal for ordinal, each in delivered.items() if each.there and each.rejected is None}
         return (stored | there | expected) - (well & track.plain().keys())
 
@@ -226,3 +217,14 @@ class Sweep:
                 start = read.mapping.feeds(reader, track.grain, newer).start
                 return range(readers.start, min(readers.stop, start))
         return readers
+
+
+def _expected(source: Source, there: set[int], survey: Survey) -> set[int]:
+    """Return the partitions of a source that its calendar expects, from its start up to now."""
+    grain = source.grain
+    if source.expected is None or not isinstance(grain, TimeGrain):
+        return set()
+    first = grain.first if grain.first is not None else min(there, default=None)
+    if first is None:
+        return set()
+    return {each for each in range(first, grain.containing(survey.as_of) + 1) if source.expects(each)}

@@ -38,15 +38,15 @@ def unverified(survey: Survey, asset: Asset) -> Iterator[int]:
 
 def _of_same(survey: Survey, asset: Asset, within: range, plain: dict[int, bytes]) -> Iterator[int]:
     """Verify an asset that reads nothing but the same partition of others."""
-    grain, sha256 = asset.grain, hashlib.sha256
+    frames, sha256 = survey.frames(asset.grain, within), hashlib.sha256
     prefix, head_of = survey.prefix(asset), survey.tracks[asset.name].heads
     reads = [(_frame(read), survey.tracks[read.upstream].plain()) for read in asset.inputs]
     for ordinal in within:
         if ordinal not in plain:
             yield ordinal
             continue
-        key = grain.key(ordinal)
-        whole, one = prefix + canonical(key), one_frame(key)
+        key, one = frames[ordinal]
+        whole = prefix + key
         for frame, versions in reads:
             version = versions.get(ordinal)
             if version is None:
@@ -59,14 +59,14 @@ def _of_same(survey: Survey, asset: Asset, within: range, plain: dict[int, bytes
 
 
 def _of_any(survey: Survey, asset: Asset, within: range, plain: dict[int, bytes]) -> Iterator[int]:
-    grain, sha256 = asset.grain, hashlib.sha256
+    frames, sha256 = survey.frames(asset.grain, within), hashlib.sha256
     prefix, head_of = survey.prefix(asset), survey.tracks[asset.name].heads
     reads = [(_frame(read), _digester(survey, asset, read)) for read in asset.inputs]
     for ordinal in within:
         if ordinal not in plain:
             yield ordinal
             continue
-        whole = prefix + canonical(grain.key(ordinal))
+        whole = prefix + frames[ordinal][0]
         for frame, digest_of in reads:
             found = digest_of(ordinal)
             if found is None:
