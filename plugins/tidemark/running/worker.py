@@ -25,7 +25,7 @@ from tidemark.running.watch import SupersededError, Watch
 from tidemark.survey import Judgement, State, Survey, Sweep
 
 # Partitions claimed in one transaction.
-CLAIM = 32
+CLAIM = 100
 
 # How often a group is judged again because what it reads has changed meanwhile; then it is published as it is.
 PATIENCE = 3
@@ -70,6 +70,7 @@ class Worker:
         self._turn: Iterator[int] = iter(())
         self._next: int | None = None
         self._within = range(0)
+        self._judged: dict[int, Judgement] = {}
         self._keeper = Keeper(deployment, self._batch.asset_id, self._batch.holder)
         self._results: dict[str, tuple[Result, str]] = {}
         self._reasons: Mapping[str, str] = {}
@@ -176,7 +177,10 @@ class Worker:
 
     def _wanted_key(self, ordinal: int) -> bytes:
         """Return what a partition is claimed for: whoever dies of it has not died of anything else."""
-        return self._survey.judge(self._asset, ordinal).action_key or bytes(32)
+        judged = self._survey.judge(self._asset, ordinal)
+        if not self._asset.chained:  # nothing that it reads is shown in another way before it is its turn
+            self._judged[ordinal] = judged
+        return judged.action_key or bytes(32)
 
     def _bring_alone(self, ordinal: int) -> None:
         """Wait for a partition that another worker holds, or take one that killed its worker, by itself."""
@@ -196,6 +200,7 @@ class Worker:
             batch.deployment, batch.pipeline, batch.names, self._plan, self._survey.selection
         )
         self._survey.become(fresh)
+        self._judged.clear()
         self._watch.renew()
         for _ in self.sweep.judge_all(above(batch.pipeline, self._asset)):
             pass
@@ -284,7 +289,8 @@ class Worker:
             self._give_back(lease)
             return
         self._publisher.begin()
-        done = self._finisher.finish(self._survey.judge(self._asset, ordinal), lease)
+        judged = self._judged.pop(ordinal, None) or self._survey.judge(self._asset, ordinal)
+        done = self._finisher.finish(judged, lease)
         self._show(done)
         self._publisher.add(replace(done, reason=self._reasons[done.judged.key]))
         if self._publisher.due:
