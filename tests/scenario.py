@@ -273,7 +273,7 @@ class Shop:
                 self._work_lanes(prepared, name)
             else:
                 run_plan(deployment, definition, prepared, run=name, actor="tester")
-            self.verdict = verdict(deployment, definition, prepared.plan_id)
+            self.verdict = verdict(deployment, definition, prepared.plan_id, run=name if lanes else None)
         return self.verdict
 
     def _work_lanes(self, prepared: Prepared, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline
-from tidemark.changes import survey_since
+from tidemark.changes import settle, survey_since
 from tidemark.deployment import Deployment
 from tidemark.explain import short
 from tidemark.facts import Names, register
@@ -100,8 +100,18 @@ class Verdict:
         }
 
 
-def verdict(deployment: Deployment, pipeline: Pipeline, plan_id: int, *, names: Names | None = None) -> Verdict:
+def verdict(
+    deployment: Deployment, pipeline: Pipeline, plan_id: int, *, names: Names | None = None, run: str | None = None
+) -> Verdict:
     """Compare a stored plan with the ledger as it is now.
+
+    Args:
+        deployment: where.
+        pipeline: the definitions.
+        plan_id: the plan.
+        names: ids, if they are known.
+        run: name of the run that has worked the plan off in several processes, none of which knows that it was the
+            last: where nobody else has changed anything, the next plan need not look at all of it again.
 
     Raises:
         UsageError: when there is no such plan.
@@ -136,6 +146,8 @@ def verdict(deployment: Deployment, pipeline: Pipeline, plan_id: int, *, names: 
                     waiting.append((asset.name, each.key, why))
                     below += _because(each, troubles)
             _count_others(connection, deployment, names, survey, asset, judged, counts[asset.name])
+    if run is not None:
+        settle(deployment, survey, names, plan_id, lambda each: each.run == run)
     return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting))
 
 

@@ -166,7 +166,7 @@ class VerdictOperator(BaseOperator):
             self.log.error("there is no plan: the log of the task %r says why; nothing was changed", PLAN)
             raise _Told(1)
         with _retrying_only_outages(), open_deployment() as deployment:
-            judged = verdict(deployment, pipeline, plan_id)
+            judged = verdict(deployment, pipeline, plan_id, run=_run_of(context))
         for line in judged.table().splitlines():
             self.log.info(line)
         if judged.ok:
