@@ -26,13 +26,14 @@ from tidemark.survey.clock import ticked
 def edges_data(edges: Edges) -> dict[str, Any]:
     """Return where everything begins as JSON keeps it."""
     begins = {name: each.isoformat() if each else None for name, each in edges.begins.items()}
-    return {"first": dict(edges.first), "begins": begins}
+    oldest = {name: each.isoformat() for name, each in edges.oldest.items()}
+    return {"first": dict(edges.first), "begins": begins, "oldest": oldest}
 
 
 def edges_from(data: Mapping[str, Any]) -> Edges:
     """Return what :func:`edges_data` wrote."""
     begins = {name: datetime.fromisoformat(each) if each else None for name, each in data["begins"].items()}
-    return Edges(data["first"], begins)
+    return Edges(data["first"], begins, {name: datetime.fromisoformat(each) for name, each in data["oldest"].items()})
 
 
 class _Found:

@@ -134,7 +134,7 @@ def _gaps(plan: Plan) -> set[Any]:
 
 
 def _edges(plan: Plan) -> set[Any]:
-    return {*plan.edges.first.items(), *plan.edges.begins.items()}
+    return {*plan.edges.first.items(), *plan.edges.begins.items(), *plan.edges.oldest.items()}
 
 
 def _items(plan: Plan) -> set[tuple[str, str, str]]:

@@ -316,6 +316,6 @@ class Worker:
             head = head._replace(missing=done.missing)
         failed = done.result in (Result.FAILED, Result.BLOCKED)
         roots = done.missing if head is not None else judged.roots
-        if failed:
+        if failed or (head is None and judged.state is State.HELD):
             roots = roots | judged.itself
         self._survey.show(self._asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue)

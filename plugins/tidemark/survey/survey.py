@@ -31,12 +31,14 @@ class Edges:
 
     Attributes:
         first: ordinal of the first partition of each source, and of each asset of another pipeline; None: it has none.
-        begins: the instant before which no partition of an asset exists; None: none does.
+        begins: the instant before which no partition of an asset exists, unless it is kept; None: none does.
+        oldest: the instant at which the oldest partition that is kept begins, of assets that keep earlier ones.
 
     """
 
     first: Mapping[str, int | None] = field(default_factory=dict)
     begins: Mapping[str, datetime | None] = field(default_factory=dict)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Survey:
@@ -83,6 +85,7 @@ class Survey:
         self.rejected: dict[tuple[str, int], str] = {}
         self.first = dict(edges.first) if edges else {}
         self.begins = dict(edges.begins) if edges else {}
+        self.oldest = dict(edges.oldest) if edges else {}
         self.tracks: dict[str, Track] = {}
         before = since or self.as_of
         upstreams = {each.name: each for each in self.pipeline.sources} | dict(facts.externals)
@@ -101,7 +104,7 @@ class Survey:
     @property
     def edges(self) -> Edges:
         """Where everything begins."""
-        return Edges(self.first, self.begins)
+        return Edges(self.first, self.begins, self.oldest)
 
     # -- what others deliver and compute
 
@@ -151,7 +154,7 @@ class Survey:
 
     def _begins_upstream(self, name: str) -> datetime | None:
         if name not in self.first:
-            return self.begins.get(name)
+            return self.oldest.get(name, self.begins.get(name))
         first, grain = self.first[name], self.tracks[name].grain
         return grain.begins(first) if first is not None and isinstance(grain, TimeGrain) else None
 

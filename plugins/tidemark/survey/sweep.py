@@ -54,6 +54,8 @@ class Sweep:
         self._taken: set[str] = set()
         for name in survey.upstreams:
             self._look(name)
+        if changes is not None:
+            self._check_kept(changes)
 
     # -- sources, and what other pipelines compute
 
@@ -106,6 +108,14 @@ class Sweep:
         if first is None or min(changed) < first or track.view(first) is None or (by_delivery and first in gone):
             raise EdgeMovedError(name)
 
+    def _check_kept(self, changes: Changes) -> None:
+        """Give up where something may have changed that an asset keeps from before it begins."""
+        for asset in self._survey.pipeline.assets:
+            within = self._survey.range_of(asset)
+            ordinals = changes.judge.get(asset.name, set()) | changes.tell.get(asset.name, set())
+            if isinstance(asset.grain, TimeGrain) and any(ordinal < within.start for ordinal in ordinals):
+                raise EdgeMovedError(asset.name)
+
     # -- assets
 
     def judge_all(self, assets: Iterable[Asset]) -> Iterator[Judgement]:
@@ -138,7 +148,7 @@ class Sweep:
         if self._changes is None:
             survey.begins[asset.name] = survey.begins_of(asset)
             found = set(unverified(survey, asset))
-            self._begin_where_kept(asset)
+            self._note_oldest(asset)
         else:
             found = self._to_judge(asset)
         queue = list(found.union(planned))
@@ -163,14 +173,15 @@ class Sweep:
         """Note that a partition was shown in another way after its turn."""
         self._changed[asset.name].add(ordinal)
 
-    def _begin_where_kept(self, asset: Asset) -> None:
-        """Let an asset begin with its oldest partition: what is kept may be older than its inputs are by now."""
+    def _note_oldest(self, asset: Asset) -> None:
+        """Note where what an asset keeps begins, for its readers: that may be before its inputs begin by now."""
         survey, grain = self._survey, asset.grain
         kept = [ordinal for ordinal in survey.tracks[asset.name].kept() if survey.keeps(asset, ordinal)]
         begins = survey.begins[asset.name]
         if isinstance(grain, TimeGrain) and kept:
             first = grain.begins(min(kept))
-            survey.begins[asset.name] = min(begins or first, first)
+            if begins is None or first < begins:
+                survey.oldest[asset.name] = first
 
     def _to_judge(self, asset: Asset) -> set[int]:
         """Return what is to be judged of an asset: what has changed of it, or above it."""
