@@ -662,13 +662,17 @@ def _adoptions(connection: sa.Connection, look: _Look, names: Names) -> list[Mov
     """Return the moves from the heads that are live to the deliveries that stand."""
     name = look.source.name
     ids = {ordinal: names.id_at(name, ordinal) for ordinal in look.seen}
-    between = (min(ids.values()), max(ids.values())) if look.partial and ids else (None, None)
+    wants = {
+        ids[ordinal]: each.accepted.materialization if each.accepted else None for ordinal, each in look.seen.items()
+    }
+    between = (min(wants), max(wants)) if look.partial and wants else (None, None)
+    if look.environment == heads.PROD and wants == heads.live_ids(connection, look.asset_id, wants, *between):
+        return []
     live = heads.current(connection, look.environment, look.asset_id, *between)
     moves = []
     for ordinal, each in look.seen.items():
-        head = live.get(ids[ordinal])
+        head, wanted = live.get(ids[ordinal]), wants[ids[ordinal]]
         before = head.materialization if head else None
-        wanted = each.accepted.materialization if each.accepted else None
         if before == wanted:
             continue
         if head and each.accepted and head.data_version == each.accepted.data_version:
