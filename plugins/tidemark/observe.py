@@ -477,7 +477,7 @@ def _taken(
     )
     observation = observation._replace(data_version=version, suite_digest=look.suite, outcome=ACCEPTED)
     if source.gate is None or delivery.table is None:
-        return _Change(key, observation, record)
+        return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record))
     outcome, result = look.outcomes.get(version), None
     if outcome is None:
         path = deployment.suite(pipeline, source.gate)
@@ -497,10 +497,12 @@ def _taken(
 
 
 def _told_again(deployment: Deployment, seen: Seen | None, change: _Change) -> _Change:
-    """Mark a rejection that says of the same content what the newest observation says."""
+    """Mark an observation that says of the same content what the newest one says."""
     now = change.observation
-    if seen is None or now.outcome != REJECTED or seen.newest.outcome != REJECTED:
+    if seen is None or now.outcome != seen.newest.outcome:
         return change
+    if now.outcome == ACCEPTED:
+        return replace(change, again=now.data_version == seen.newest.data_version)
     assert change.record is not None
     assert seen.newest.materialization is not None
     with deployment.ledger.read() as connection:

@@ -1,0 +1,172 @@
+"""Rule 13, the cost of knowing: a plan looks only at what changed since the last one, and never goes blind for it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from tests.scenario import Shop
+from tidemark.ledger import plans
+from tidemark.ledger.schema import materialization
+from tidemark.plan import Plan
+
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+
+SHOP = """
+    orders = source("orders", files="orders/{partition}", partitions=DAYS)
+    rates = source("rates", files="rates/{partition}", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders.partition("#")[0]
+
+    @asset(partitions=DAYS)
+    def sums(lines: str) -> str:
+        return lines
+
+    @asset(partitions=DAYS)
+    def priced(lines: str, rates: str) -> str:
+        return lines + rates
+
+    @asset(partitions=DAYS, inputs={"chain": previous()})
+    def chain(priced: str, chain: str | None) -> str:
+        return priced[-1:]
+"""
+FRAMES = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": str})
+
+    @asset(partitions=DAYS, inputs={"orders": trailing(days=365)})
+    def year(orders: pl.DataFrame) -> str:
+        return str(len(orders))
+"""
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(number)).date().isoformat()
+
+
+def judged(plan: Plan) -> dict[str, list[str]]:
+    """What a plan had to look at, by asset."""
+    return {asset: [each.key for each in some] for asset, some in plan.judgements.items() if some}
+
+
+@pytest.fixture
+def settled(shop: Shop) -> Shop:
+    """Thirty days that were computed, and a plan after them."""
+    shop.define(SHOP)
+    for number in range(30):
+        shop.deliver_days("orders", day(number))
+        shop.deliver_days("rates", day(number))
+    shop.as_of = FIRST + timedelta(30, hours=6)
+    shop.run()
+    return shop
+
+
+def planned(shop: Shop) -> Plan:
+    plan = shop.planned()
+    whole = shop.planned(verify=True)
+    assert {(each.asset, each.key) for each in plan.items} == {(each.asset, each.key) for each in whole.items}
+    assert plan.gaps == whole.gaps
+    return plan
+
+
+def test_a_plan_with_nothing_to_do_looks_at_no_partition(settled: Shop) -> None:
+    """Not even at what the run before has just made."""
+    plan = planned(settled)
+    assert not plan.whole
+    assert judged(plan) == {}
+
+
+def test_a_corrected_file_costs_what_it_touches(settled: Shop) -> None:
+    settled.deliver("orders", day(10), "other\n")
+    plan = planned(settled)
+    assert not plan.whole
+    # All days after it read their own past.
+    after = [day(number) for number in range(10, 30)]
+    assert judged(plan) == {"lines": [day(10)], "sums": [day(10)], "priced": [day(10)], "chain": after}
+
+
+def test_what_comes_out_equal_is_looked_at_and_nothing_below(settled: Shop) -> None:
+    """The plan cannot know; the next one looks at nothing again."""
+    settled.deliver("orders", day(10), f"orders {day(10)}\n# the same\n")
+    settled.run()
+    assert settled.ran == {"lines": [day(10)]}
+    assert judged(planned(settled)) == {}
+
+
+def test_a_touched_file_costs_nothing(settled: Shop) -> None:
+    settled.deliver("orders", day(10), f"orders {day(10)}\n", age=60)
+    assert judged(planned(settled)) == {}
+
+
+def test_a_day_that_ends_costs_a_partition_of_each_asset(settled: Shop) -> None:
+    settled.deliver_days("orders", day(30))
+    settled.deliver_days("rates", day(30))
+    settled.as_of += timedelta(1)
+    plan = planned(settled)
+    assert not plan.whole
+    assert judged(plan) == {asset: [day(30)] for asset in ("lines", "sums", "priced", "chain")}
+
+
+def test_a_late_day_in_a_window_of_a_year_costs_the_windows_that_hold_it(shop: Shop) -> None:
+    """At no width a change is overlooked, and none outside of its reach is looked at."""
+    shop.define(FRAMES)
+    keys = [day(number) for number in range(400)]
+    for key in keys:
+        shop.deliver("orders", key, "v\na\n")
+    shop.as_of = FIRST + timedelta(400, hours=6)
+    shop.run()
+    assert judged(planned(shop)) == {}
+    shop.deliver("orders", keys[20], "v\na\nb\n")
+    assert judged(planned(shop)) == {"year": keys[20:385]}
+    shop.run()
+    assert shop.ran == {"year": keys[20:385]}
+
+
+def test_an_edit_of_the_definitions_is_a_reason_to_look_at_everything(settled: Shop) -> None:
+    settled.edit("return lines + rates", "return rates + lines")
+    plan = planned(settled)
+    assert plan.whole
+    assert {each.asset for each in plan.items} == {"priced", "chain"}
+
+
+def test_a_file_from_before_all_others_is_a_reason_to_look_at_everything(settled: Shop) -> None:
+    settled.deliver_days("orders", day(-1))
+    assert planned(settled).whole
+
+
+def test_what_a_run_could_not_finish_is_looked_at_again(settled: Shop) -> None:
+    settled.breaks("lines", day(3))
+    settled.deliver("orders", day(3), "other\n")
+    settled.run()
+    plan = planned(settled)
+    assert not plan.whole
+    assert day(3) in judged(plan)["lines"]
+
+
+def test_a_run_in_lanes_is_settled_by_its_verdict(settled: Shop) -> None:
+    """Each worker knows only of its own lane: who judges them all knows that nothing else has changed."""
+    settled.deliver("orders", day(29), "other\n")
+    settled.run(lanes=True)
+    assert settled.ran["lines"] == [day(29)]
+    assert judged(planned(settled)) == {}
+
+
+def test_a_plan_says_when_the_clock_alone_changes_something(settled: Shop) -> None:
+    """The next day ends at midnight."""
+    settled.run()
+    with settled.deployment() as deployment, deployment.ledger.read() as connection:
+        newest = plans.newest(connection, "prod", "shop")
+    assert newest is not None
+    assert newest.wakes_at == FIRST + timedelta(31)
+
+
+def test_what_was_changed_behind_our_back_is_found_by_looking_at_everything(settled: Shop) -> None:
+    """No change was numbered, so that only a verification can find it: that is what it is for."""
+    made = settled.made("lines", day(10))[-1]
+    with settled.deployment() as deployment, deployment.ledger.write() as connection:
+        mine = sa.update(materialization).where(materialization.c.id == made.id)
+        connection.execute(mine.values(data_version=b"x" * 32))
+    assert settled.planned().items == ()
+    found = {(each.asset, each.key) for each in settled.planned(verify=True).items}
+    assert {("sums", day(10)), ("priced", day(10))} <= found
