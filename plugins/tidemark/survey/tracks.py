@@ -235,7 +235,7 @@ class Track:
         view, head = self.view(ordinal), self.heads.get(ordinal)
         if view is None or view.pending is not None:
             return None
-        if view.version is not None and not view.failed:
+        if view.version is not None and not view.failed and not view.left:
             assert head is not None
             if view.roots == head.missing or not view.roots:
                 return None
