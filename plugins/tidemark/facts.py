@@ -260,7 +260,7 @@ def definitions_digest(
             for read in each.inputs
         ]
         parts.append((each.name, each.code.digest, dict(each.parameters), reads, each.grain.canonical()))
-        parts.append((each.key, each.ordered, each.closes_after))
+        parts.append((each.key, each.ordered, each.closes_after, getattr(each.grain, "start", None)))
     suites = suites_of(deployment, pipeline)
     return digest(survey.SCHEME_VERSION, parts, suites)
 

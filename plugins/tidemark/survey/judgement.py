@@ -46,7 +46,7 @@ class View(NamedTuple):
         undue: when what it waits for is due, or None.
         pending: whether it is still to be computed, and how surely.
         failed: its newest computation failed; the version is that of the last good head.
-        left: it is still to be computed, and nobody has asked for it.
+        left: it is still to be computed, or to be shown to its gate, and nobody has asked for it.
 
     """
 

@@ -339,7 +339,10 @@ class Survey:
             roots = judged.roots_with_itself
         if judged.state is State.HELD and head is not None:
             roots = head.missing
-        self.show(asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue, pending=judged.certainty)
+        left = judged.unchecked and not selected and judged.state in STANDING
+        self.show(
+            asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue, pending=judged.certainty, left=left
+        )
         return judged
 
     def _to_be(self, judged: Judgement) -> Head | None:

@@ -1,0 +1,82 @@
+"""Rule 13: a plan looks only at what has changed since the last one, and finds all that a full verification finds."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.gates import rule
+from tests.scenario import Shop
+from tidemark.survey import Selection
+
+SHOP = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders.upper()
+"""
+
+DAYS = ["2025-01-05", "2025-01-06", "2025-01-07"]
+LATER = Selection(first=datetime(2025, 1, 6, tzinfo=UTC))
+
+
+@pytest.fixture
+def running(shop: Shop) -> Shop:
+    """Three days of orders that have run."""
+    shop.define(SHOP)
+    shop.deliver_days("orders", *DAYS)
+    shop.run()
+    return shop
+
+
+# -- what was not asked for
+
+
+def test_what_a_selection_has_left_out_is_computed_by_the_next_plan(running: Shop) -> None:
+    """It has a head, and nothing has changed since: that it was left is kept beside its mark."""
+    running.deliver("orders", DAYS[0], "corrected")
+    running.run(selection=LATER)
+    assert running.ran == {}
+    assert running.provisional("lines") == {DAYS[0]: {f"lines {DAYS[0]}"}}
+    running.run()
+    assert running.ran == {"lines": [DAYS[0]]}
+    assert running.provisional("lines") == {}
+
+
+def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop) -> None:
+    """Each is checked by the first plan that asks for it."""
+    shop.suite("lines", rule("expect_column_values_to_not_be_null", column="v"))
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+        @asset(partitions=DAYS, gate="lines")
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+        """
+    )
+    for number, key in enumerate(DAYS):
+        shop.deliver("orders", key, f"v\n{number}\n")
+    shop.run()
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="v", value_set=[1, 2]))
+    shop.run(selection=LATER)
+    assert shop.outcomes("lines").keys() == {*DAYS[1:]}
+    shop.run()
+    assert shop.outcomes("lines").keys() == {DAYS[0]}
+    assert "stays live, flagged" in shop.details("lines")[DAYS[0]]
+    shop.run()
+    assert shop.outcomes("lines") == {}
+
+
+# -- definitions
+
+
+def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
+    """What lies before it goes, and comes back without running."""
+    running.edit("@asset(partitions=DAYS)", f'@asset(partitions=Daily(start="{DAYS[1]}"))')
+    running.run()
+    assert running.heads("lines").keys() == {*DAYS[1:]}
+    running.edit(f'@asset(partitions=Daily(start="{DAYS[1]}"))', "@asset(partitions=DAYS)")
+    running.run()
+    assert running.heads("lines").keys() == {*DAYS}
+    assert running.ran == {}
