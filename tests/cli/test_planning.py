@@ -5,9 +5,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.cli.conftest import AS_OF, DAYS, Command, csv, process
 from tests.scenario import Shop
+from tidemark.ledger import schema
+from tidemark.ledger.listings import lines_of, packed
 
 NOTHING = dict.fromkeys(
     ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"],
@@ -388,6 +391,49 @@ def test_marks_alone_are_something_to_do(open_shop: Shop, tidemark: Command) -> 
     done = tidemark("plan", "shop", "--as-of", AS_OF)
     assert "nothing to do" not in done.out
     assert done.out.endswith("0 will run, 0 may run; 3 heads change without a run\n")
+
+
+# -- verify
+
+
+def bring_back_unseen(shop: Shop, asset: str, day: str) -> None:
+    """Put the first version of a partition in the place of what is live, past the numbered changes."""
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        number = sa.select(schema.asset.c.id).where(schema.asset.c.name == asset).scalar_subquery()
+        key = sa.select(schema.partition.c.id).where(schema.partition.c.key == day).scalar_subquery()
+        head, made = schema.head_log.c, schema.materialization.c
+        first = sa.select(sa.func.min(made.id)).where(made.asset_id == number, made.partition_id == key)
+        changed = connection.execute(
+            sa.update(schema.head_log)
+            .where(head.asset_id == number, head.partition_id == key, head.to_seq.is_(None))
+            .values(materialization_id=first.scalar_subquery())
+        )
+        assert changed.rowcount == 1
+
+
+def test_verify_finds_a_head_that_nobody_said_had_changed(open_shop: Shop, tidemark: Command) -> None:
+    """Such as after a restored backup; a plan otherwise looks only at what has changed since the last one."""
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5"))
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    bring_back_unseen(open_shop, "lines", DAYS[1])
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["items"] == []
+    found = tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"]
+    assert [(each["asset"], each["partition"]) for each in found if each["certainty"] == "will"] == [("lines", DAYS[1])]
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"] == counts(unchanged=3)
+    done = tidemark.json("run", "shop", "--as-of", AS_OF, "--verify")["assets"]
+    assert done["lines"] == counts(restored=1, unchanged=2)
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"] == []
+
+
+def test_verify_looks_at_files_that_are_listed_as_they_were(open_shop: Shop, tidemark: Command) -> None:
+    """The list of files says that this one was looked at, and its observation that it was not."""
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5"))
+    with open_shop.deployment() as deployment, deployment.ledger.write() as connection:
+        files = packed(lines_of((each.name, each.token) for each in deployment.landing.files("orders")))
+        assert connection.execute(sa.update(schema.listing).values(files=files)).rowcount == 1
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["items"] == []
+    found = tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"]
+    assert ("lines", DAYS[1]) in [(each["asset"], each["partition"]) for each in found]
 
 
 # -- run --plan
