@@ -393,6 +393,48 @@ def test_marks_alone_are_something_to_do(open_shop: Shop, tidemark: Command) -> 
     assert done.out.endswith("0 will run, 0 may run; 3 heads change without a run\n")
 
 
+def test_what_is_brought_back_or_only_checked_is_not_said_to_run(open_shop: Shop, tidemark: Command) -> None:
+    """It is planned, and costs nothing: its function is not called."""
+    open_shop.edit('return f"{lines.height} lines', 'return f"{lines.height} Lines')
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    open_shop.edit('return f"{lines.height} Lines', 'return f"{lines.height} lines')
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "no run" in done.out
+    assert "will run │" not in done.out
+    assert done.out.endswith("0 will run, 0 may run, 3 need no run\n")
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert (data["totals"]["will"], data["totals"]["without_run"], data["groups"][0]["runs"]) == (0, 3, False)
+    assert not any(item["runs"] for item in data["items"])
+
+
+def test_a_plan_names_the_results_that_it_takes_away(open_shop: Shop, tidemark: Command) -> None:
+    """And why: a withdrawal that was confirmed by mistake shows before it is run."""
+    open_shop.withdraw("orders", DAYS[1])
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    gone = "no longer live: orders is absent: orders 2025-01-06 is missing"
+    assert f"at once: lines 2025-01-06: {gone}\n" in done.out
+    told = tidemark.json("plan", "shop", "--as-of", AS_OF)["at_once"]
+    assert {"asset": "lines", "first": DAYS[1], "last": DAYS[1], "count": 1, "reason": gone} in told
+
+
+def test_a_plan_names_what_failed_and_is_not_tried_again(open_shop: Shop, tidemark: Command) -> None:
+    """Else it would say that there is nothing to do, and no more."""
+    open_shop.edit("return orders.with", "1 / 0\n    return orders.with")
+    for _ in range(2):
+        assert tidemark("run", "shop", "--as-of", AS_OF).code == 1
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "not tried again: lines 2025-01-05 .. 2025-01-07 (3): failed 2 times: ZeroDivisionError" in done.out
+    assert "'tidemark explain lines 2025-01-05' says what can be done\n" in done.out
+    [stuck] = tidemark.json("plan", "shop", "--as-of", AS_OF)["stuck"]
+    assert (stuck["asset"], stuck["count"]) == ("lines", 3)
+
+
+def test_a_run_of_days_that_there_are_not_says_so(open_shop: Shop, tidemark: Command) -> None:
+    """Much was delivered: it is not that nothing came."""
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--from", "2025-02-01")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "shop: no partition begins between --from and --to")
+
+
 # -- verify
 
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> Answer:
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
     return Answer(
         judged.to_json(),
-        shown.verdict_text(judged, given.landing_url),
+        shown.verdict_text(judged, given.landing_url, selected=bool(selection.first or selection.last)),
         ok=judged.ok,
         problem=shown.troubles_text(judged),
     )
@@ -126,6 +126,7 @@ def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
                 "asset": item.asset,
                 "partition": item.key,
                 "certainty": item.certainty.value,
+                "runs": item.runs,
                 "reason": item.reason,
                 "seconds": round(item.seconds, 4),
             }
@@ -145,7 +146,9 @@ def _kept_plan(file: str, pipeline: Pipeline, deployment: Deployment) -> dict[st
         wanted = {"pipeline": pipeline.name, "environment": deployment.environment}
         other = {what: kept[what] for what, name in wanted.items() if kept[what] != name}
     except OSError as problem:
-        raise UsageError(f"--plan {file}: {problem.strerror}") from problem
+        raise UsageError(
+            f"--plan {file}: {problem.strerror}: give a file that 'tidemark plan -o FILE' wrote"
+        ) from problem
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UsageError(f"--plan {file} is no plan: give a file that 'tidemark plan -o FILE' wrote") from problem
     for what, name in other.items():
