@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from tests.gates import rule
 from tests.scenario import Shop
 from tidemark.ledger import plans
 from tidemark.ledger.schema import materialization
 from tidemark.plan import Plan
+from tidemark.survey import Selection
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -170,3 +172,77 @@ def test_what_was_changed_behind_our_back_is_found_by_looking_at_everything(sett
     assert settled.planned().items == ()
     found = {(each.asset, each.key) for each in settled.planned(verify=True).items}
     assert {("sums", day(10)), ("priced", day(10))} <= found
+
+
+ONE = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders.upper()
+"""
+
+THREE = ["2025-01-05", "2025-01-06", "2025-01-07"]
+LATER = Selection(first=datetime(2025, 1, 6, tzinfo=UTC))
+
+
+@pytest.fixture
+def running(shop: Shop) -> Shop:
+    """Three days of orders that have run."""
+    shop.define(ONE)
+    shop.deliver_days("orders", *THREE)
+    shop.run()
+    return shop
+
+
+# -- what was not asked for
+
+
+def test_what_a_selection_has_left_out_is_computed_by_the_next_plan(running: Shop) -> None:
+    """It has a head, and nothing has changed since: that it was left is kept beside its mark."""
+    running.deliver("orders", THREE[0], "corrected")
+    running.run(selection=LATER)
+    assert running.ran == {}
+    assert running.provisional("lines") == {THREE[0]: {f"lines {THREE[0]}"}}
+    running.run()
+    assert running.ran == {"lines": [THREE[0]]}
+    assert running.provisional("lines") == {}
+
+
+def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop) -> None:
+    """Each is checked by the first plan that asks for it."""
+    shop.suite("lines", rule("expect_column_values_to_not_be_null", column="v"))
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+        @asset(partitions=DAYS, gate="lines")
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+        """
+    )
+    for number, key in enumerate(THREE):
+        shop.deliver("orders", key, f"v\n{number}\n")
+    shop.run()
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="v", value_set=[1, 2]))
+    shop.run(selection=LATER)
+    assert shop.outcomes("lines").keys() == {*THREE[1:]}
+    shop.run()
+    assert shop.outcomes("lines").keys() == {THREE[0]}
+    assert "stays live, flagged" in shop.details("lines")[THREE[0]]
+    shop.run()
+    assert shop.outcomes("lines") == {}
+
+
+# -- definitions
+
+
+def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
+    """What lies before it goes, and comes back without running."""
+    running.edit("@asset(partitions=DAYS)", f'@asset(partitions=Daily(start="{THREE[1]}"))')
+    running.run()
+    assert running.heads("lines").keys() == {*THREE[1:]}
+    running.edit(f'@asset(partitions=Daily(start="{THREE[1]}"))', "@asset(partitions=DAYS)")
+    running.run()
+    assert running.heads("lines").keys() == {*THREE}
+    assert running.ran == {}
