@@ -1,9 +1,11 @@
 """Rule 13: a plan looks only at what has changed since the last one, and finds all that a full verification finds."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+import tidemark.running.run
 from tests.gates import rule
 from tests.scenario import Shop
 from tidemark.survey import Selection
@@ -80,3 +82,44 @@ def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
     running.run()
     assert running.heads("lines").keys() == {*DAYS}
     assert running.ran == {}
+
+
+# -- what others do meanwhile
+
+
+def test_a_static_key_that_another_run_meets_first_is_not_overlooked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written down after a run has learned of all keys, and before that run plans."""
+    shop.define(
+        """
+        prices = source("prices", files="prices/{partition}.csv", partitions=Static(["uk", "eu"]))
+
+        @asset(partitions=Static(["uk", "eu"]))
+        def listed(prices: pl.DataFrame) -> pl.DataFrame:
+            return prices
+        """
+    )
+    shop.define(
+        """
+        @asset(partitions=Unpartitioned(), inputs={"prices": ref("prices", parts())})
+        def everywhere(prices: pl.DataFrame) -> pl.DataFrame:
+            return prices
+        """,
+        name="other",
+    )
+    shop.deliver("prices", "uk", "v\n1\n")
+    shop.run()
+    shop.run("other")
+    shop.deliver("prices", "eu", "v\n2\n")
+    observe, first = tidemark.running.run.observe, shop.twin()
+
+    def observing(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tidemark.running.run, "observe", observe)
+        first.run()
+        return observe(*given, **options)
+
+    monkeypatch.setattr(tidemark.running.run, "observe", observing)
+    shop.run("other")
+    shop.run("other")
+    assert {row["partition"] for row in shop.content("everywhere", "all")} == {"uk", "eu"}
