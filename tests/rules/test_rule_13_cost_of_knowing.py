@@ -70,6 +70,26 @@ def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop
     assert shop.outcomes("lines") == {}
 
 
+def test_what_is_asked_for_in_vain_gets_its_marks_all_the_same(shop: Shop) -> None:
+    """It is held, and just what it would be computed to: what it lacks is said by the plan that forces it."""
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": int})
+
+        @asset(partitions=DAYS)
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+        """
+    )
+    shop.deliver("orders", DAYS[0], "v\n1\n")
+    shop.run()
+    shop.hold("lines", DAYS[0])
+    shop.deliver("orders", DAYS[0], "malformed")
+    shop.force("lines", DAYS[0])
+    assert shop.ran == {}
+    assert shop.provisional("lines") == {DAYS[0]: {f"orders {DAYS[0]}"}}
+
+
 # -- definitions
 
 
