@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 import tidemark.running.run
+import tidemark.verdict
 from tests.gates import rule
 from tests.scenario import Shop
+from tidemark.changes import settle
+from tidemark.ledger import plans
+from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Selection
 
 SHOP = """
@@ -143,3 +147,32 @@ def test_a_static_key_that_another_run_meets_first_is_not_overlooked(
     shop.run("other")
     shop.run("other")
     assert {row["partition"] for row in shop.content("everywhere", "all")} == {"uk", "eu"}
+
+
+def test_a_verdict_does_not_settle_what_its_run_writes_down_after_it_has_looked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker that Airflow has given up, and that lives on: the plan stays to be looked at."""
+    shop.define(SHOP)
+    shop.deliver_days("orders", *DAYS)
+    definition = shop.pipelines["shop"]
+    with shop.deployment() as deployment:
+        prepared = prepare(deployment, definition, as_of=shop.as_of, run="one", actor="tester")
+
+        def work() -> None:
+            run_batch(deployment, definition, prepared.plan_id, 0, "lines", run="one", actor="tester")
+
+        def settling(*given: Any) -> bool:
+            work()
+            return settle(*given)
+
+        def settled() -> int | None:
+            with deployment.ledger.read() as connection:
+                return plans.read(connection, prepared.plan_id).settled
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tidemark.verdict, "settle", settling)
+            tidemark.verdict.verdict(deployment, definition, prepared.plan_id, run="one")
+        assert settled() is None
+        tidemark.verdict.verdict(deployment, definition, prepared.plan_id, run="one")
+        assert settled() is not None
