@@ -132,6 +132,12 @@ class Names:
             else:
                 self.ids[grain.scheme].keys.update(found)
 
+    def renew(self, connection: sa.Connection) -> None:
+        """Learn of keys that others have written down since; ids of grains of time are computed."""
+        for grain in {each.scheme: each for each in self.grains.values()}.values():
+            if not isinstance(grain, TimeGrain):
+                self.ids[grain.scheme].keys.update(registry.partition_ids(connection, grain))
+
     def _is_written(self, grain: Grain, key: str) -> bool:
         ids = self.ids[grain.scheme]
         return ids.of_time(grain.ordinal(key)) in self._met if isinstance(grain, TimeGrain) else key in ids.keys
@@ -306,6 +312,7 @@ class LedgerFacts:
         self._spans: dict[str, range] = {}
         with self._read() as reading:
             self.seq = heads.newest_change(reading)
+            names.renew(reading)  # or changes up to this number would be left out for good
             self.made = records.newest(reading)
             self.externals: Mapping[str, Source | Upstream] = {
                 name: _external_source(name, each) if each.kind == "source" else _upstream(reading, deployment, each)

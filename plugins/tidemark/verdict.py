@@ -147,7 +147,8 @@ def verdict(
                     below += _because(each, troubles)
             _count_others(connection, deployment, names, survey, asset, judged, counts[asset.name])
     if run is not None:
-        settle(deployment, survey, names, plan_id, lambda each: each.run == run)
+        # What a worker that was given up writes down all the same, after this has looked, it does not know of.
+        settle(deployment, survey, names, plan_id, lambda each: each.run == run and each.seq <= survey.facts.seq)
     return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting))
 
 

@@ -1,15 +1,20 @@
 """Rule 13, the cost of knowing: a plan looks only at what changed since the last one, and never goes blind for it."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+import tidemark.running.run
+import tidemark.verdict
 from tests.gates import rule
 from tests.scenario import Shop
+from tidemark.changes import settle
 from tidemark.ledger import plans
 from tidemark.ledger.schema import materialization
 from tidemark.plan import Plan
+from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Selection
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
@@ -246,3 +251,93 @@ def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
     running.run()
     assert running.heads("lines").keys() == {*THREE}
     assert running.ran == {}
+
+
+def test_what_is_asked_for_in_vain_gets_its_marks_all_the_same(shop: Shop) -> None:
+    """It is held, and just what it would be computed to: what it lacks is said by the plan that forces it."""
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": int})
+
+        @asset(partitions=DAYS)
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+        """
+    )
+    shop.deliver("orders", THREE[0], "v\n1\n")
+    shop.run()
+    shop.hold("lines", THREE[0])
+    shop.deliver("orders", THREE[0], "malformed")
+    shop.force("lines", THREE[0])
+    assert shop.ran == {}
+    assert shop.provisional("lines") == {THREE[0]: {f"orders {THREE[0]}"}}
+
+
+# -- what others do meanwhile
+
+
+def test_a_static_key_that_another_run_meets_first_is_not_overlooked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written down after a run has learned of all keys, and before that run plans."""
+    shop.define(
+        """
+        prices = source("prices", files="prices/{partition}.csv", partitions=Static(["uk", "eu"]))
+
+        @asset(partitions=Static(["uk", "eu"]))
+        def listed(prices: pl.DataFrame) -> pl.DataFrame:
+            return prices
+        """
+    )
+    shop.define(
+        """
+        @asset(partitions=Unpartitioned(), inputs={"prices": ref("prices", parts())})
+        def everywhere(prices: pl.DataFrame) -> pl.DataFrame:
+            return prices
+        """,
+        name="other",
+    )
+    shop.deliver("prices", "uk", "v\n1\n")
+    shop.run()
+    shop.run("other")
+    shop.deliver("prices", "eu", "v\n2\n")
+    observe, first = tidemark.running.run.observe, shop.twin()
+
+    def observing(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tidemark.running.run, "observe", observe)
+        first.run()
+        return observe(*given, **options)
+
+    monkeypatch.setattr(tidemark.running.run, "observe", observing)
+    shop.run("other")
+    shop.run("other")
+    assert {row["partition"] for row in shop.content("everywhere", "all")} == {"uk", "eu"}
+
+
+def test_a_verdict_does_not_settle_what_its_run_writes_down_after_it_has_looked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker that Airflow has given up, and that lives on: the plan stays to be looked at."""
+    shop.define(ONE)
+    shop.deliver_days("orders", *THREE)
+    definition = shop.pipelines["shop"]
+    with shop.deployment() as deployment:
+        prepared = prepare(deployment, definition, as_of=shop.as_of, run="one", actor="tester")
+
+        def work() -> None:
+            run_batch(deployment, definition, prepared.plan_id, 0, "lines", run="one", actor="tester")
+
+        def settling(*given: Any) -> bool:
+            work()
+            return settle(*given)
+
+        def settled() -> int | None:
+            with deployment.ledger.read() as connection:
+                return plans.read(connection, prepared.plan_id).settled
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tidemark.verdict, "settle", settling)
+            tidemark.verdict.verdict(deployment, definition, prepared.plan_id, run="one")
+        assert settled() is None
+        tidemark.verdict.verdict(deployment, definition, prepared.plan_id, run="one")
+        assert settled() is not None

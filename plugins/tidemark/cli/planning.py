@@ -181,8 +181,10 @@ def _warn_of_force_in_vain(made: Plan) -> None:
     for asset, key in sorted(made.selection.force, key=str):
         if (asset, key) not in planned and not (key is None and any(item.asset == asset for item in made.items)):
             what = f"{asset} {key}" if key else asset
-            held = (
-                each.reason for each in made.judgements[asset] if each.state is State.HELD and key in (None, each.key)
+            told = (
+                each.reason
+                for each in made.judgements[asset]
+                if each.state in (State.HELD, State.FRESH) and each.reason and key in (None, each.key)
             )
-            why = next(held, f"'tidemark explain {what}' says why" if key else "'tidemark status' says how it stands")
+            why = next(told, f"'tidemark explain {what}' says why" if key else "'tidemark status' says how it stands")
             shown.warn(f"--force: there is nothing to compute for {what}: {why}")

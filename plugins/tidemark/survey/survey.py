@@ -279,9 +279,10 @@ class Survey:
         head = judged.head
         forced = self._forced(asset, judged)
         pending = any(read.pending for read in judged.reads)
-        if head is not None and head.action_key == action_key and not pending and not forced:
-            return replace(judged, state=State.FRESH)
         stopped = self._stopped(asset, judged)
+        if head is not None and head.action_key == action_key and not pending and (stopped is not None or not forced):
+            # What a person asks for in vain is told why.
+            return replace(judged, state=State.FRESH, reason=stopped.reason if forced and stopped is not None else "")
         if stopped is not None:
             # Where what it reads comes out as it was, the head that is given is fresh, and its marks follow.
             may_be_fresh = pending and stopped.head is not None
