@@ -160,12 +160,19 @@ def test_a_run_in_lanes_is_settled_by_its_verdict(settled: Shop) -> None:
 
 
 def test_a_plan_says_when_the_clock_alone_changes_something(settled: Shop) -> None:
-    """The next day ends at midnight."""
-    settled.run()
-    with settled.deployment() as deployment, deployment.ledger.read() as connection:
-        newest = plans.newest(connection, "prod", "shop")
-    assert newest is not None
-    assert newest.wakes_at == FIRST + timedelta(31)
+    """Without files for the running day its end changes nothing; with them it does."""
+
+    def wakes_at() -> datetime | None:
+        settled.run()
+        with settled.deployment() as deployment, deployment.ledger.read() as connection:
+            newest = plans.newest(connection, "prod", "shop")
+        assert newest is not None
+        return newest.wakes_at
+
+    assert wakes_at() is None
+    settled.deliver_days("orders", day(30))
+    settled.deliver_days("rates", day(30))
+    assert wakes_at() == FIRST + timedelta(31)
 
 
 def test_what_was_changed_behind_our_back_is_found_by_looking_at_everything(settled: Shop) -> None:
