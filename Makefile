@@ -62,8 +62,9 @@ test-end-to-end: install-dev ## Run the tests that drive a real scheduler
 	@$(RUN) -m pytest -m end_to_end $(PYTEST)
 
 HISTORIES ?= 1000
-test-histories: install-dev ## Run new random histories against the naive oracle; HISTORIES=1000 of them
-	@TIDEMARK_HISTORIES=$(HISTORIES) $(RUN) -m pytest -n 2 tests/properties $(PYTEST)
+SEED ?= 0
+test-histories: install-dev ## Run random histories against the naive oracle: HISTORIES=1000 of them, others by SEED=1
+	@TIDEMARK_HISTORIES=$(HISTORIES) TIDEMARK_SEED=$(SEED) $(RUN) -m pytest -n 2 tests/properties $(PYTEST)
 
 soak: install-dev ## Run random histories for MINUTES=60, or for ever; what fails is kept in .soak, AGAIN=FILE plays it
 	@PYTHONPATH=plugins:. $(RUN) -m tests.properties.soak $(if $(MINUTES),--minutes $(MINUTES)) \

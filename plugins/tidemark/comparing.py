@@ -85,16 +85,17 @@ def _last_two(
 ) -> tuple[Made, Made]:
     """Return what was live before with other content than what is live, and what is."""
     by_id = {each.id: each for each in there}
-    known = ", ".join(dict.fromkeys(short(each.data_version) for each in there)) or "none"
+    known = list(dict.fromkeys(short(each.data_version) for each in there))
+    name_two = f"name two versions; there are: {', '.join(known)}"
     if live is None or partition_id is None:
-        raise UsageError(f"nothing is live for {what}: name two versions; there are: {known}")
+        nothing = f"nothing is live for {what}"
+        raise UsageError(f"{nothing}: {name_two}" if len(known) > 1 else f"{nothing}, and there are no two versions")
     now = by_id[live]
     for entry in reversed(history_with(connection, deployment, asset_id, partition_id, live)):
         if entry.materialization in by_id and entry.data_version != now.data_version:
             return by_id[entry.materialization], now
-    raise UsageError(
-        f"{what}: nothing else than {short(now.data_version)} was ever live: name two versions; there are: {known}"
-    )
+    only = f"{what}: {short(now.data_version)} is the only version that was ever live"
+    raise UsageError(f"{only}: {name_two}" if len(known) > 1 else f"{only}: there is nothing to compare it with")
 
 
 def _compared(

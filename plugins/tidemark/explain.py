@@ -206,8 +206,9 @@ def why_planned(
     causes = []
     if head.code_version != facts.codes.get(asset.name):
         causes.append(_same("code changed"))
-    if not same_parameters(parameters.get(head.materialization, {}), asset.parameters):
-        causes.append(_same("parameters changed"))
+    others = changed_parameters(parameters.get(head.materialization, {}), readable_parameters(asset.parameters))
+    if others:
+        causes.append(_same(f"parameter{'s' if len(others) > 1 else ''} {named(others)} changed"))
     causes += _input_reasons(judged.reads, inputs.get(head.materialization, []))
     if not causes:
         return _unsaid(judged)

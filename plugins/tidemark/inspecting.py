@@ -11,6 +11,7 @@ from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError
 from tidemark.explain import certainty_of, reason_of
 from tidemark.facts import LedgerFacts, Names, read_heads, register
+from tidemark.gate import Outcome
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import TimeGrain
@@ -83,7 +84,7 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
             "lacks": _lacks(teller, judged, head.missing - {(name, key)}) if head else [],
             "inputs": _inputs_data(connection, live.id) if live else [],
             "gate": _gate_data(connection, survey.facts.suites.get(name), live.data_version if live else None),
-            "quarantined": _quarantined(connection, survey.facts, name, made),
+            "quarantined": _quarantined(connection, survey.facts, name, made, live),
             "failures": [
                 {"at": each.created_at.isoformat(), "run": each.run, "error": each.error}
                 for each in made
@@ -133,7 +134,7 @@ def _state(
     elif judged is None:
         state, why = "does not exist", _why_not_there(member, survey, ordinal)
     else:
-        state, why = str(judged.state), _why(connection, member, judged, survey.facts)
+        state, why = str(judged.state), _why(connection, member, judged, survey)
     return {"state": state, "why": why}
 
 
@@ -151,16 +152,19 @@ def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
     return f"one of what it reads for the same period does not exist: {', '.join(absent)}"
 
 
-def _why(connection: sa.Connection, asset: Asset, judged: Judgement, facts: Facts) -> str:
+def _why(connection: sa.Connection, asset: Asset, judged: Judgement, survey: Survey) -> str:
     if judged.state is State.FRESH and not judged.unchecked:
         return "code, parameters and the content of all inputs are those that it was computed from"
     stays = judged.state in (State.HELD, State.CLOSED)
+    if judged.state is State.FAILED:
+        again = f"tidemark run {survey.pipeline.name} --force {asset.name}:{judged.key}"
+        return f"{judged.reason}; not tried again until its code, its inputs or its gate change: '{again}' tries it now"
     if judged.reason and not (stays and judged.action_key):
         return judged.reason
     wanted = [judged.head.materialization] if judged.head else []
     before = records.inputs_of(connection, wanted)
     parameters = {number: each.parameters for number, each in records.made(connection, wanted).items()}
-    reason = reason_of(asset, judged, facts, before, parameters)
+    reason = reason_of(asset, judged, survey.facts, before, parameters)
     if stays:
         return f"{judged.reason}; else it would run: {reason}"
     if judged.state is State.FRESH:
@@ -208,14 +212,18 @@ def _gate_data(connection: sa.Connection, suite: bytes | None, version: bytes | 
     return records.gate_details(connection, suite, version) if suite and version else None
 
 
-def _quarantined(connection: sa.Connection, facts: Facts, name: str, made: list[records.Made]) -> list[dict[str, Any]]:
-    """Return the candidates that do not pass the suite as it is now, with what it says of them."""
+def _quarantined(
+    connection: sa.Connection, facts: Facts, name: str, made: list[records.Made], live: records.Made | None
+) -> list[dict[str, Any]]:
+    """Return the candidates that do not pass the suite as it is now, and what it says of them; what is live is none."""
     suite = facts.suites.get(name)
     if suite is None:
         return []
     found = {}
     for each in made:
-        if each.data_version and facts.outcome(name, each.data_version) == "blocked":
+        if live is not None and each.data_version == live.data_version:
+            continue
+        if each.data_version and facts.outcome(name, each.data_version) == Outcome.BLOCKED:
             details = records.gate_details(connection, suite, each.data_version)
             found[each.data_version] = {"version": each.data_version.hex(), "blob": each.blob, "gate": details}
     return list(found.values())
@@ -288,15 +296,22 @@ def _source_status(survey: Survey, source: Source) -> dict[str, Any]:
 
 
 def _asset_status(survey: Survey, asset: Asset, judgements: list[Judgement]) -> dict[str, Any]:
-    track, held = survey.tracks[asset.name], survey.facts.held.get(asset.name, {})
+    track, held, said = survey.tracks[asset.name], survey.facts.held.get(asset.name, {}), survey.facts.outcome
     states = [judged.state for judged in judgements]
     live = track.kept()
     states += [State.FRESH] * len(live - {judged.ordinal for judged in judgements})
     missing = (head.missing for ordinal in live if (head := track.head(ordinal)) is not None)
+    flagged = [
+        ordinal
+        for ordinal in (sorted(live) if asset.name in survey.facts.suites else ())
+        if (head := track.head(ordinal)) is not None
+        and said(asset.name, head.data_version) in (Outcome.FLAGGED, Outcome.BLOCKED)
+    ]
     return {
         "live": len(live),
         "provisional": sum(map(bool, missing)),
         "newest": asset.grain.key(max(live)) if live else None,
+        "flagged": [asset.grain.key(ordinal) for ordinal in flagged],
         "held": held.get(None),
         "held_partitions": [asset.grain.key(ordinal) for ordinal in sorted(each for each in held if each is not None)],
         "states": {state.value: states.count(state) for state in State if states.count(state)},

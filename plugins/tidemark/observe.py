@@ -477,7 +477,7 @@ def _taken(
     )
     observation = observation._replace(data_version=version, suite_digest=look.suite, outcome=ACCEPTED)
     if source.gate is None or delivery.table is None:
-        return _Change(key, observation, record)
+        return _told_again(deployment, look.seen.get(ordinal), _Change(key, observation, record))
     outcome, result = look.outcomes.get(version), None
     if outcome is None:
         path = deployment.suite(pipeline, source.gate)
@@ -497,10 +497,12 @@ def _taken(
 
 
 def _told_again(deployment: Deployment, seen: Seen | None, change: _Change) -> _Change:
-    """Mark a rejection that says of the same content what the newest observation says."""
+    """Mark an observation that says of the same content what the newest one says."""
     now = change.observation
-    if seen is None or now.outcome != REJECTED or seen.newest.outcome != REJECTED:
+    if seen is None or now.outcome != seen.newest.outcome:
         return change
+    if now.outcome == ACCEPTED:
+        return replace(change, again=now.data_version == seen.newest.data_version)
     assert change.record is not None
     assert seen.newest.materialization is not None
     with deployment.ledger.read() as connection:
@@ -662,13 +664,17 @@ def _adoptions(connection: sa.Connection, look: _Look, names: Names) -> list[Mov
     """Return the moves from the heads that are live to the deliveries that stand."""
     name = look.source.name
     ids = {ordinal: names.id_at(name, ordinal) for ordinal in look.seen}
-    between = (min(ids.values()), max(ids.values())) if look.partial and ids else (None, None)
+    wants = {
+        ids[ordinal]: each.accepted.materialization if each.accepted else None for ordinal, each in look.seen.items()
+    }
+    between = (min(wants), max(wants)) if look.partial and wants else (None, None)
+    if look.environment == heads.PROD and wants == heads.live_ids(connection, look.asset_id, wants, *between):
+        return []
     live = heads.current(connection, look.environment, look.asset_id, *between)
     moves = []
     for ordinal, each in look.seen.items():
-        head = live.get(ids[ordinal])
+        head, wanted = live.get(ids[ordinal]), wants[ids[ordinal]]
         before = head.materialization if head else None
-        wanted = each.accepted.materialization if each.accepted else None
         if before == wanted:
             continue
         if head and each.accepted and head.data_version == each.accepted.data_version:

@@ -12,7 +12,7 @@ from tidemark.deployment import Deployment
 from tidemark.facts import Names, read_heads
 from tidemark.ledger.heads import Head, Missing
 from tidemark.plan import Item, Plan
-from tidemark.survey import Certainty
+from tidemark.survey import Certainty, State
 
 # What changes as soon as the plan is taken up, without a run.
 AT_ONCE = "now"
@@ -28,6 +28,7 @@ class Group:
         reason: why, in words; what differs from partition to partition is left out.
         keys: which ones, in the plan's order.
         seconds: what they cost together, by past runs.
+        runs: whether their function is called; else results are brought back, checked, or only marked.
 
     """
 
@@ -36,6 +37,7 @@ class Group:
     reason: str
     keys: tuple[str, ...]
     seconds: float
+    runs: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ class Lack:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Partitions of one asset of which one thing is to be told.
+
+    Attributes:
+        asset: the asset's name.
+        keys: which ones.
+        reason: what, and why.
+
+    """
+
+    asset: str
+    keys: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What a plan would bring.
 
@@ -64,16 +82,25 @@ class Outlook:
         groups: what will run, then what may run, each in the pipeline's order.
         code: for each asset whose code changed, from what to what, and in which definitions.
         provisional: what would become provisional.
+        at_once: heads that go, or become final, without a run.
+        stuck: what failed or is blocked, and is not tried again by itself.
 
     """
 
     groups: tuple[Group, ...]
     code: tuple[Cause, ...]
     provisional: tuple[Lack, ...]
+    at_once: tuple[Change, ...] = ()
+    stuck: tuple[Change, ...] = ()
 
     def counted(self, certainty: Certainty) -> int:
         """Return how many partitions will run, or may."""
-        return sum(len(each.keys) for each in self.groups if each.certainty is certainty)
+        return sum(len(each.keys) for each in self.groups if each.certainty is certainty and each.runs)
+
+    @property
+    def idle(self) -> int:
+        """How many partitions are planned whose function is not called."""
+        return sum(len(each.keys) for each in self.groups if not each.runs)
 
     @property
     def seconds(self) -> float:
@@ -87,6 +114,7 @@ class Outlook:
                 {
                     "asset": each.asset,
                     "certainty": each.certainty.value,
+                    "runs": each.runs,
                     "reason": each.reason,
                     **_span(each.keys),
                     "seconds": round(each.seconds, 4),
@@ -96,6 +124,7 @@ class Outlook:
             "totals": {
                 "will": self.counted(Certainty.WILL),
                 "may": self.counted(Certainty.MAY),
+                "without_run": self.idle,
                 "seconds": round(self.seconds, 4),
             },
             "code": [each.to_json() for each in self.code],
@@ -108,7 +137,13 @@ class Outlook:
                 }
                 for each in self.provisional
             ],
+            "at_once": [_told(each) for each in self.at_once],
+            "stuck": [_told(each) for each in self.stuck],
         }
+
+
+def _told(change: Change) -> dict[str, Any]:
+    return {"asset": change.asset, **_span(change.keys), "reason": change.reason}
 
 
 def _span(keys: tuple[str, ...]) -> dict[str, Any]:
@@ -131,7 +166,13 @@ def outlook_of(deployment: Deployment, pipeline: Pipeline, names: Names, made: P
             for asset in pipeline.assets
             for cause in _code(connection, asset, {item.key for item in made.items if item.asset == asset.name}, live)
         ]
-    return Outlook(tuple(groups_of(made.items)), tuple(code), tuple(_lacks(names, made, live)))
+    return Outlook(
+        tuple(groups_of(made.items)),
+        tuple(code),
+        tuple(_lacks(names, made, live)),
+        tuple(_changes(_at_once(names, made))),
+        tuple(_changes(_stuck(pipeline, made))),
+    )
 
 
 def _code(
@@ -150,15 +191,15 @@ def _code(
 
 def groups_of(items: Iterable[Item]) -> list[Group]:
     """Return a plan's items in groups of one asset and one reason: what will run, then what may run."""
-    found: dict[tuple[Certainty, str, str], list[Item]] = {}
+    found: dict[tuple[Certainty, bool, str, str], list[Item]] = {}
     for item in items:
-        found.setdefault((item.certainty, item.asset, item.summary or item.reason), []).append(item)
+        found.setdefault((item.certainty, item.runs, item.asset, item.summary or item.reason), []).append(item)
     groups = []
-    for (certainty, asset, summary), some in found.items():
+    for (certainty, runs, asset, summary), some in found.items():
         said = {item.reason for item in some}
         reason = said.pop() if len(said) == 1 else summary
         seconds = sum(item.seconds for item in some)
-        groups.append(Group(asset, certainty, reason, tuple(item.key for item in some), seconds))
+        groups.append(Group(asset, certainty, reason, tuple(item.key for item in some), seconds, runs))
     return sorted(groups, key=lambda each: each.certainty is Certainty.MAY)
 
 
@@ -168,6 +209,30 @@ def _moved(names: Names, made: Plan) -> Iterator[tuple[str, str]]:
     for move in made.moves:
         asset = assets[move.asset_id]
         yield asset, names.key_of(asset, move.partition_id) or "?"
+
+
+def _at_once(names: Names, made: Plan) -> Iterator[tuple[str, str, str]]:
+    """Yield the heads that go or become final; those that become provisional are told with what they lack."""
+    for (asset, key), move in zip(_moved(names, made), made.moves, strict=True):
+        if not move.missing:
+            yield asset, key, move.reason if move.materialization is not None else f"no longer live: {move.reason}"
+
+
+def _stuck(pipeline: Pipeline, made: Plan) -> Iterator[tuple[str, str, str]]:
+    """Yield what failed or is blocked: a plan judges it each time, and leaves it to a person."""
+    for asset, judgements in made.judgements.items():
+        for judged in judgements:
+            selected = made.selection.holds(pipeline[asset].grain, judged.ordinal)
+            if selected and judged.state in (State.FAILED, State.BLOCKED):
+                yield asset, judged.key, judged.reason
+
+
+def _changes(told: Iterable[tuple[str, str, str]]) -> Iterator[Change]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for asset, key, reason in told:
+        found.setdefault((asset, reason), []).append(key)
+    for (asset, reason), keys in found.items():
+        yield Change(asset, tuple(keys), reason)
 
 
 def _lacks(names: Names, made: Plan, live: Mapping[str, Mapping[str, Head]]) -> list[Lack]:

@@ -53,6 +53,7 @@ class Item:
         forced: a person asked for it.
         seconds: what it has cost so far, on average.
         lane: number of the worker that takes it.
+        runs: whether its function is called, as far as is known; else a result is brought back, checked or marked.
         summary: the reason without the partitions that it names: what it has in common with its neighbours.
         missing: what its result would be provisional for, as far as is known before anything runs.
 
@@ -65,6 +66,7 @@ class Item:
     forced: bool
     seconds: float
     lane: int = 0
+    runs: bool = True
     summary: str = ""
     missing: heads.Missing = heads.FINAL
 
@@ -289,12 +291,14 @@ def _items(
                 certainty=certainty_of(each, judged, before, parameters),
                 reason=why.said,
                 forced=selection.forces(each.name, judged.key),
-                seconds=cost if judged.state in (State.STALE, State.UNSURE) else 0.0,
+                seconds=cost if runs else 0.0,
+                runs=runs,
                 summary=why.summary,
                 missing=judged.roots,
             )
             for judged in planned[each.name]
             for why in [_why(each, judged, facts, before, parameters)]
+            for runs in [judged.state in (State.STALE, State.UNSURE)]
             if judged.certainty is not None or selection.holds(each.grain, judged.ordinal)
         ]
         items += _in_lanes(each, mine, slots)

@@ -81,7 +81,9 @@ def test_a_candidate_that_its_gate_stopped_can_be_compared(corrected: Shop, tide
     corrected.suite("lines", rule("expect_column_values_to_be_between", column="value", max_value=10))
     corrected.edit('key=["item"])\ndef lines', 'key=["item"], gate="lines")\ndef lines')
     corrected.deliver("orders", DAYS[2], csv("apple,100,0.75", "plum,1,1"))
+    corrected.deliver("orders", DAYS[0], csv("apple,100,0.75"))
     assert tidemark("run", "shop", "--as-of", AS_OF).code == 1
+    assert "ever live: name two versions; there are: " in tidemark("diff", "lines", DAYS[0]).err
     account = tidemark.json("explain", "lines", DAYS[2])
     [candidate] = account["quarantined"]
     data = tidemark.json("diff", "lines", DAYS[2], account["live"]["version"][:12], candidate["version"][:12])
@@ -167,8 +169,8 @@ def test_data_that_is_gone_from_the_store_is_told(corrected: Shop, tidemark: Com
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([DAYS[0]], "was ever live: name two versions; there are: "),
-        (["2025-02-01"], "nothing is live for lines 2025-02-01: name two versions; there are: none"),
+        ([DAYS[0]], " is the only version that was ever live: there is nothing to compare it with"),
+        (["2025-02-01"], "nothing is live for lines 2025-02-01, and there are no two versions"),
         ([DAYS[2], "abcd"], "name two versions, the earlier first, or none"),
         ([DAYS[2], "zz", "abcd"], "'zz' is no version"),
         ([DAYS[2], "ffffffff", "ffffffff"], "no version begins with 'ffffffff'; there are: "),

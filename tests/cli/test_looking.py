@@ -256,6 +256,15 @@ def test_explain_tells_what_would_run_and_what_failed(open_shop: Shop, tidemark:
     done = tidemark("explain", "lines", DAYS[0])
     assert done.out.startswith("lines 2025-01-05: failed\n")
     assert "failed 2 times: OSError: no rates today (shop.py:" in done.out
+    assert "'tidemark run shop --force lines:2025-01-05' tries it now" in done.out
+
+
+def test_explain_says_of_what_was_left_out_that_nobody_has_computed_it_yet(open_shop: Shop, tidemark: Command) -> None:
+    """It has not failed: it was not asked for."""
+    open_shop.edit('pl.col("price"))', 'pl.col("price") * 2)')
+    tidemark("run", "shop", "--as-of", AS_OF, "--from", DAYS[2])
+    said = tidemark("explain", "lines", DAYS[0]).out
+    assert "provisional: it was not computed anew yet, and this is its last good result" in said
 
 
 @pytest.mark.slow
@@ -441,6 +450,7 @@ def test_status_counts_every_state(open_shop: Shop, tidemark: Command) -> None:
         "live": 2,
         "provisional": 1,
         "newest": DAYS[2],
+        "flagged": [],
         "held": None,
         "held_partitions": [],
         "states": {"fresh": 2, "waiting": 1},

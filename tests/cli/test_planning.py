@@ -5,9 +5,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.cli.conftest import AS_OF, DAYS, Command, csv, process
 from tests.scenario import Shop
+from tidemark.ledger import schema
+from tidemark.ledger.listings import lines_of, packed
 
 NOTHING = dict.fromkeys(
     ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"],
@@ -388,6 +391,91 @@ def test_marks_alone_are_something_to_do(open_shop: Shop, tidemark: Command) -> 
     done = tidemark("plan", "shop", "--as-of", AS_OF)
     assert "nothing to do" not in done.out
     assert done.out.endswith("0 will run, 0 may run; 3 heads change without a run\n")
+
+
+def test_what_is_brought_back_or_only_checked_is_not_said_to_run(open_shop: Shop, tidemark: Command) -> None:
+    """It is planned, and costs nothing: its function is not called."""
+    open_shop.edit('return f"{lines.height} lines', 'return f"{lines.height} Lines')
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    open_shop.edit('return f"{lines.height} Lines', 'return f"{lines.height} lines')
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "no run" in done.out
+    assert "will run │" not in done.out
+    assert done.out.endswith("0 will run, 0 may run, 3 need no run\n")
+    data = tidemark.json("plan", "shop", "--as-of", AS_OF)
+    assert (data["totals"]["will"], data["totals"]["without_run"], data["groups"][0]["runs"]) == (0, 3, False)
+    assert not any(item["runs"] for item in data["items"])
+
+
+def test_a_plan_names_the_results_that_it_takes_away(open_shop: Shop, tidemark: Command) -> None:
+    """And why: a withdrawal that was confirmed by mistake shows before it is run."""
+    open_shop.withdraw("orders", DAYS[1])
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    gone = "no longer live: orders is absent: orders 2025-01-06 is missing"
+    assert f"at once: lines 2025-01-06: {gone}\n" in done.out
+    told = tidemark.json("plan", "shop", "--as-of", AS_OF)["at_once"]
+    assert {"asset": "lines", "first": DAYS[1], "last": DAYS[1], "count": 1, "reason": gone} in told
+
+
+def test_a_plan_names_what_failed_and_is_not_tried_again(open_shop: Shop, tidemark: Command) -> None:
+    """Else it would say that there is nothing to do, and no more."""
+    open_shop.edit("return orders.with", "1 / 0\n    return orders.with")
+    for _ in range(2):
+        assert tidemark("run", "shop", "--as-of", AS_OF).code == 1
+    done = tidemark("plan", "shop", "--as-of", AS_OF)
+    assert "not tried again: lines 2025-01-05 .. 2025-01-07 (3): failed 2 times: ZeroDivisionError" in done.out
+    assert "'tidemark explain lines 2025-01-05' says what can be done\n" in done.out
+    [stuck] = tidemark.json("plan", "shop", "--as-of", AS_OF)["stuck"]
+    assert (stuck["asset"], stuck["count"]) == ("lines", 3)
+
+
+def test_a_run_of_days_that_there_are_not_says_so(open_shop: Shop, tidemark: Command) -> None:
+    """Much was delivered: it is not that nothing came."""
+    done = tidemark("run", "shop", "--as-of", AS_OF, "--from", "2025-02-01")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "shop: no partition begins between --from and --to")
+
+
+# -- verify
+
+
+def bring_back_unseen(shop: Shop, asset: str, day: str) -> None:
+    """Put the first version of a partition in the place of what is live, past the numbered changes."""
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        number = sa.select(schema.asset.c.id).where(schema.asset.c.name == asset).scalar_subquery()
+        key = sa.select(schema.partition.c.id).where(schema.partition.c.key == day).scalar_subquery()
+        head, made = schema.head_log.c, schema.materialization.c
+        first = sa.select(sa.func.min(made.id)).where(made.asset_id == number, made.partition_id == key)
+        changed = connection.execute(
+            sa.update(schema.head_log)
+            .where(head.asset_id == number, head.partition_id == key, head.to_seq.is_(None))
+            .values(materialization_id=first.scalar_subquery())
+        )
+        assert changed.rowcount == 1
+
+
+def test_verify_finds_a_head_that_nobody_said_had_changed(open_shop: Shop, tidemark: Command) -> None:
+    """Such as after a restored backup; a plan otherwise looks only at what has changed since the last one."""
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5"))
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    bring_back_unseen(open_shop, "lines", DAYS[1])
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["items"] == []
+    found = tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"]
+    assert [(each["asset"], each["partition"]) for each in found if each["certainty"] == "will"] == [("lines", DAYS[1])]
+    assert tidemark.json("run", "shop", "--as-of", AS_OF)["assets"]["lines"] == counts(unchanged=3)
+    done = tidemark.json("run", "shop", "--as-of", AS_OF, "--verify")["assets"]
+    assert done["lines"] == counts(restored=1, unchanged=2)
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"] == []
+
+
+def test_verify_looks_at_files_that_are_listed_as_they_were(open_shop: Shop, tidemark: Command) -> None:
+    """The list of files says that this one was looked at, and its observation that it was not."""
+    open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5"))
+    with open_shop.deployment() as deployment, deployment.ledger.write() as connection:
+        files = packed(lines_of((each.name, each.token) for each in deployment.landing.files("orders")))
+        assert connection.execute(sa.update(schema.listing).values(files=files)).rowcount == 1
+    assert tidemark.json("plan", "shop", "--as-of", AS_OF)["items"] == []
+    found = tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"]
+    assert ("lines", DAYS[1]) in [(each["asset"], each["partition"]) for each in found]
 
 
 # -- run --plan

@@ -76,6 +76,7 @@ def test_it_knows_its_version(tidemark: Command) -> None:
         (["run"], "required: PIPELINE"),
         (["run", "shop", "--forse", "x"], "--forse"),
         (["explain", "lines"], "required: PARTITION"),
+        (["diff", "lines"], "required: PARTITION\n"),
         (["hold", "lines"], "required: --why"),
         (["absent", "orders", DAYS[0]], "required: --why"),
         (["read", "lines", "--format", "xls"], "invalid choice: 'xls'"),

@@ -17,7 +17,15 @@ KEPT = Path(__file__).parents[2] / ".soak"
 STEPS = 10
 
 ASKED = os.environ.get("TIDEMARK_HISTORIES")
-"""How many new histories somebody asked for; None in a plain test run."""
+"""How many histories somebody asked for; None in a plain test run."""
+
+SEED = int(os.environ.get("TIDEMARK_SEED", "0"))
+"""Which ones: those of one seed are the same each time, so that a change and not chance turns a run red."""
+
+
+def seed_of(share: int) -> int:
+    """Return the seed of one share of what is played."""
+    return SEED * 1000 + share
 
 
 def play(

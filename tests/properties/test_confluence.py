@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.properties.machine import place_of, runs, texts
 from tests.properties.oracle import Keyed
-from tests.properties.playing import ASKED
+from tests.properties.playing import ASKED, seed_of
 from tests.properties.plots import Draw, Plot, plots
 from tests.properties.shops import Ground, QuickShop
 from tests.properties.worlds import World, check_equal
@@ -126,4 +126,4 @@ def test_any_order_of_arrivals_ends_as_if_all_had_come_on_time(ground: Ground, s
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
-    (few(seed(share)(check)) if ASKED is None else few(check))()
+    few(seed(seed_of(share))(check))()

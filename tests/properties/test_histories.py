@@ -8,7 +8,7 @@ settled is what a clean rebuild gives.
 import pytest
 
 from tests.properties.machine import Histories
-from tests.properties.playing import ASKED, play
+from tests.properties.playing import ASKED, play, seed_of
 from tests.properties.shops import Ground
 
 # Histories of a plain test run, into how many tests they are cut, and of how many the ledger is on PostgreSQL.
@@ -21,12 +21,11 @@ ON_POSTGRESQL = 8
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_history_ends_as_the_oracle_says(ground: Ground, share: int) -> None:
     """Any random history; all of them are shared out, so that several processes can have a part each."""
-    # The same ones each time, unless somebody asks for more.
-    play(Histories, ground, histories=-(-int(ASKED or FEW) // SHARES), seed=None if ASKED else share)
+    play(Histories, ground, histories=-(-int(ASKED or FEW) // SHARES), seed=seed_of(share))
 
 
 @pytest.mark.timeout(0)
 def test_every_history_ends_as_the_oracle_says_on_postgresql(postgres_ground: Ground) -> None:
     """A few of them, among them crashes and two runners at once."""
     asked = max(int(ASKED or 0) // 20, ON_POSTGRESQL)
-    play(Histories, postgres_ground, histories=asked, seed=None if ASKED else SHARES)
+    play(Histories, postgres_ground, histories=asked, seed=seed_of(SHARES))

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from tests.gates import rule
 from tests.scenario import Shop
 from tidemark import interventions
+from tidemark.catalog import load_catalog
 from tidemark.errors import Refused
+from tidemark.inspecting import status_of
 from tidemark.ledger.schema import gate_result
 
 GATED = """
@@ -205,8 +207,13 @@ def test_a_live_head_that_fails_now_stays_live_and_is_flagged(gated: Shop) -> No
     assert gated.ran == {}
     assert gated.heads("total")[DAYS[0]] == "7.0"
     assert gated.provisional("lines") == {}
-    assert gated.explain("lines", DAYS[0])["gate"]["outcome"] == "blocked"
+    account = gated.explain("lines", DAYS[0])
+    assert account["gate"]["outcome"] == "blocked"
+    assert account["quarantined"] == []  # it is live
     assert gated.outcomes("lines")[DAYS[0]] == "unchanged"
+    with gated.deployment() as deployment:
+        state = status_of(deployment, load_catalog(gated.dags))["pipelines"]["shop"]["assets"]["lines"]
+    assert state["flagged"] == [DAYS[0]]
 
 
 def test_what_is_restored_must_pass_the_suite_of_today(gated: Shop) -> None:

@@ -73,7 +73,7 @@ def test_what_depends_on_the_outcome_above_may_run(running: Shop) -> None:
     ("before", "after", "reason"),
     [
         ("{rates.decode()} by", "{rates.decode()} times", "code changed"),
-        ('"factor": 1', '"factor": 2', "parameters changed"),
+        ('"factor": 1', '"factor": 2', "parameter factor changed"),
     ],
 )
 def test_what_has_changed_itself_will_run_whatever_comes_out_above(

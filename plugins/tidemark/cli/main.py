@@ -94,6 +94,11 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="many files of this source are gone on purpose; may be given several times",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="look at everything, not only at what has changed since the last plan",
+    )
 
 
 def _add_looking(add: _Add) -> None:
@@ -108,6 +113,7 @@ def _add_looking(add: _Add) -> None:
     diff.add_argument(
         "versions",
         nargs="*",
+        default=[],  # else argparse takes it for required where the partition is forgotten
         metavar="VERSION",
         help="two of them, the earlier first, by their first characters; without: what is live and what was before it",
     )

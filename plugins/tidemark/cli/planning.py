@@ -33,7 +33,7 @@ def plan(options: argparse.Namespace) -> Answer:
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
         now, selection = _as_of(options, given), _selection(options, pipeline)
-        names, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run="plan")
+        names, made = _planned(deployment, pipeline, now, selection, options, progress, run="plan")
         _warn_of_force_in_vain(made)
         ahead = outlook_of(deployment, pipeline, names, made)
         data = _plan_data(deployment, made) | ahead.to_json()
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> Answer:
         now = datetime.fromisoformat(kept["as_of"]) if kept else _as_of(options, given)
         selection = selection_from(kept["selection"]) if kept else _selection(options, pipeline)
         name, actor = f"cli {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", person()
-        names, made = _planned(deployment, pipeline, now, selection, options.confirm_withdrawals, progress, run=name)
+        names, made = _planned(deployment, pipeline, now, selection, options, progress, run=name)
         if kept:
             _check_unchanged(deployment, names, kept, made)
         _warn_of_force_in_vain(made)
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> Answer:
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
     return Answer(
         judged.to_json(),
-        shown.verdict_text(judged, given.landing_url),
+        shown.verdict_text(judged, given.landing_url, selected=bool(selection.first or selection.last)),
         ok=judged.ok,
         problem=shown.troubles_text(judged),
     )
@@ -86,20 +86,30 @@ def _planned(
     pipeline: Pipeline,
     now: datetime,
     selection: Selection,
-    withdrawals: list[str],
+    options: argparse.Namespace,
     progress: Progress,
     *,
     run: str,
 ) -> tuple[Names, Plan]:
-    confirmed = frozenset(pipeline.source(name).name for name in withdrawals)
+    confirmed = frozenset(pipeline.source(name).name for name in options.confirm_withdrawals)
     check_as_of(deployment, now)
     names = register(deployment, pipeline)
     observed = observe(
-        deployment, pipeline, names, as_of=now, run=run, actor=person(), confirmed=confirmed, progress=progress
+        deployment,
+        pipeline,
+        names,
+        as_of=now,
+        run=run,
+        actor=person(),
+        confirmed=confirmed,
+        verify=options.verify,
+        progress=progress,
     )
     for warning in observed.warnings:
         shown.warn(warning)
-    return names, make_plan(deployment, pipeline, names, observed, as_of=now, selection=selection)
+    return names, make_plan(
+        deployment, pipeline, names, observed, as_of=now, selection=selection, verify=options.verify
+    )
 
 
 def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
@@ -116,6 +126,7 @@ def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
                 "asset": item.asset,
                 "partition": item.key,
                 "certainty": item.certainty.value,
+                "runs": item.runs,
                 "reason": item.reason,
                 "seconds": round(item.seconds, 4),
             }
@@ -135,7 +146,9 @@ def _kept_plan(file: str, pipeline: Pipeline, deployment: Deployment) -> dict[st
         wanted = {"pipeline": pipeline.name, "environment": deployment.environment}
         other = {what: kept[what] for what, name in wanted.items() if kept[what] != name}
     except OSError as problem:
-        raise UsageError(f"--plan {file}: {problem.strerror}") from problem
+        raise UsageError(
+            f"--plan {file}: {problem.strerror}: give a file that 'tidemark plan -o FILE' wrote"
+        ) from problem
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UsageError(f"--plan {file} is no plan: give a file that 'tidemark plan -o FILE' wrote") from problem
     for what, name in other.items():

@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from tidemark.causes import Cause
 from tidemark.observe import Progress
-from tidemark.outlook import AT_ONCE, Outlook
+from tidemark.outlook import AT_ONCE, Change, Outlook
 from tidemark.places import redact
 from tidemark.plan import Plan
 from tidemark.running.results import Result
@@ -87,6 +87,14 @@ def plan_text(made: Plan, ahead: Outlook, file: str | None) -> Any:
         said += [_plan_table(made.pipeline, ahead), *(_code_tree(each) for each in ahead.code)]
     if ahead.provisional:
         said.append(_provisional_table(ahead))
+    said += [Text(f"at once: {each.asset} {_span_of(each)}: {each.reason}") for each in ahead.at_once[:MANY]]
+    if len(ahead.at_once) > MANY:
+        said.append(f"at once: {len(ahead.at_once) - MANY} more: --json has them")
+    said += [Text(f"not tried again: {each.asset} {_span_of(each)}: {each.reason}") for each in ahead.stuck[:MANY]]
+    if ahead.stuck:
+        first = ahead.stuck[0]
+        more = f"; --json has {len(ahead.stuck) - MANY} more" if len(ahead.stuck) > MANY else ""
+        said.append(Text(f"'tidemark explain {first.asset} {first.keys[0]}' says what can be done{more}"))
     if made.items or made.moves:
         said.append(_plan_sums(made, ahead))
     else:
@@ -104,14 +112,18 @@ def _plan_table(pipeline: str, ahead: Outlook) -> Table:
         if place and each.certainty is not ahead.groups[place - 1].certainty:
             table.add_section()
         table.add_row(
-            f"{each.certainty} run",
+            f"{each.certainty} run" if each.runs else "no run",
             each.asset,
             _span(each.keys),
             str(len(each.keys)),
             Text(each.reason),
-            f"{each.seconds:.1f}",
+            "<0.1" if 0 < each.seconds < 0.05 else f"{each.seconds:.1f}",
         )
     return table
+
+
+def _span_of(change: Change) -> str:
+    return _span(change.keys) + (f" ({len(change.keys)})" if len(change.keys) > 1 else "")
 
 
 def _code_tree(cause: Cause) -> Tree:
@@ -134,9 +146,11 @@ def _provisional_table(ahead: Outlook) -> Table:
 
 
 def _plan_sums(made: Plan, ahead: Outlook) -> str:
-    moves = f"; {len(made.moves)} heads change without a run" if made.moves else ""
+    heads = "1 head changes" if len(made.moves) == 1 else f"{len(made.moves)} heads change"
+    moves = f"; {heads} without a run" if made.moves else ""
+    idle = f", {ahead.idle} need no run" if ahead.idle else ""
     cost = f"; about {_duration(ahead.seconds)}" if ahead.seconds else ""
-    return f"{ahead.counted(Certainty.WILL)} will run, {ahead.counted(Certainty.MAY)} may run{cost}{moves}"
+    return f"{ahead.counted(Certainty.WILL)} will run, {ahead.counted(Certainty.MAY)} may run{idle}{cost}{moves}"
 
 
 def _duration(seconds: float) -> str:
@@ -144,7 +158,7 @@ def _duration(seconds: float) -> str:
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return f"{max(seconds, 0.1):.1f} s"
 
 
 def _span(keys: Sequence[str]) -> str:
@@ -156,8 +170,15 @@ def _minute(instant: str) -> str:
     return f"{instant[:10]} {instant[11:16]} UTC"
 
 
-def verdict_text(judged: Verdict, landing: str) -> Any:
-    """Return the counts of a run, what went wrong and what is served instead, and what waits."""
+def verdict_text(judged: Verdict, landing: str, *, selected: bool = False) -> Any:
+    """Return the counts of a run, what went wrong and what is served instead, and what waits.
+
+    Args:
+        judged: what the run came to.
+        landing: where was looked for deliveries.
+        selected: whether --from or --to left anything out.
+
+    """
     names = ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"]
     table = Table("asset", *names, title=judged.pipeline)
     for column in table.columns[1:]:
@@ -170,12 +191,14 @@ def verdict_text(judged: Verdict, landing: str) -> Any:
     waits = [Text(f"{asset} {key} waits: {why}") for asset, key, why in judged.waiting[:FEW]]
     if len(judged.waiting) > FEW:
         waits.append(Text(f"... and {len(judged.waiting) - FEW} more wait: 'tidemark explain' says for what"))
-    said += [*waits, Text(_summary(judged, landing))]
+    said += [*waits, Text(_summary(judged, landing, selected))]
     return Group(*said)
 
 
-def _summary(judged: Verdict, landing: str) -> str:
+def _summary(judged: Verdict, landing: str, selected: bool) -> str:
     if not any(judged.total(each) for each in (*Result, "provisional")):
+        if selected:
+            return f"{judged.pipeline}: no partition begins between --from and --to"
         return f"{judged.pipeline}: nothing was delivered yet that can be computed from; looked in {redact(landing)}"
     below = f"; {judged.blocked_below} partitions wait because of it" if judged.blocked_below else ""
     return f"{judged.summary}{below}; all else is published" if judged.troubles else judged.summary
@@ -278,11 +301,19 @@ def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
     )
     node = tree
     if itself in account["provisional_for"]:
-        tree.add("provisional: its newest computation came to nothing, and this is its last good result")
+        came = "its newest computation came to nothing" if _came_to_nothing(account) else "it was not computed anew yet"
+        tree.add(f"provisional: {came}, and this is its last good result")
     for before, some, after in said:
         if some:
             node = tree.add(Text(f"provisional: {before} {_first(some)}{after}"))
     _add_causes(node, account["lacks"])
+
+
+def _came_to_nothing(account: Mapping[str, Any]) -> bool:
+    """Return whether a partition failed or was stopped since what is live became so; else nobody reached it."""
+    since = account["became"]["at"] if account["became"] else ""
+    failed = any(each["at"] >= since for each in account["failures"])
+    return failed or account["state"] in (State.FAILED, State.BLOCKED)
 
 
 def _add_inputs(tree: Tree, inputs: Sequence[Mapping[str, Any]]) -> None:
@@ -417,6 +448,8 @@ def _source_line(source: Mapping[str, Any]) -> str:
 
 def _asset_line(asset: Mapping[str, Any]) -> str:
     said = [f"{count} {state_word(state)}" for state, count in asset["states"].items()]
+    if asset["flagged"]:
+        said.append(f"{len(asset['flagged'])} flagged by its gate: {_first(asset['flagged'])}")
     if asset["held_partitions"]:
         said.insert(0, f"held: {_first(asset['held_partitions'])}")
     if asset["held"]:

@@ -184,6 +184,32 @@ def _live(ranged: bool) -> sa.Select[Any]:
     return query.where(columns.partition_id.between(sa.bindparam("first"), sa.bindparam("last"))) if ranged else query
 
 
+def live_ids(
+    connection: sa.Connection,
+    asset_id: int,
+    partition_ids: Container[int],
+    first: int | None = None,
+    last: int | None = None,
+) -> dict[int, int | None]:
+    """Return which materialization is live in ``prod`` for each of some partitions of an asset, None where none is.
+
+    Args:
+        connection: a transaction.
+        asset_id: the asset.
+        partition_ids: the partitions.
+        first: the least of them, if what is read is to be limited.
+        last: the greatest.
+
+    """
+    columns = head_log.c
+    query = sa.select(columns.partition_id, columns.materialization_id).where(
+        columns.environment == PROD, columns.asset_id == asset_id, columns.to_seq.is_(None)
+    )
+    if first is not None:
+        query = query.where(columns.partition_id.between(first, last))
+    return {number: made for number, made in connection.execute(query).all() if number in partition_ids}
+
+
 def counted(connection: sa.Connection, environment: str, asset_id: int) -> tuple[int, int]:
     """Return how many partitions of an asset are live, and how many of these are provisional."""
     if environment != PROD:  # what a branch has changed stands before what prod has
