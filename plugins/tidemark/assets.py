@@ -50,6 +50,11 @@ class Input:
     optional: bool
     external: bool = False
 
+    @property
+    def needs_same(self) -> bool:
+        """Whether a partition of the reader exists only where the same one of the upstream does."""
+        return self.mapping.name == "same" and not self.optional
+
 
 @dataclass(frozen=True)
 class Source:

@@ -33,7 +33,8 @@ def edges_data(edges: Edges) -> dict[str, Any]:
 def edges_from(data: Mapping[str, Any]) -> Edges:
     """Return what :func:`edges_data` wrote."""
     begins = {name: datetime.fromisoformat(each) if each else None for name, each in data["begins"].items()}
-    return Edges(data["first"], begins, {name: datetime.fromisoformat(each) for name, each in data["oldest"].items()})
+    oldest = {name: datetime.fromisoformat(each) for name, each in data["oldest"].items()}
+    return Edges(data["first"], begins, oldest)
 
 
 class _Found:

@@ -175,11 +175,9 @@ def make_plan(
         _check_forced(selection, judgements)
         moves = [move for some in judgements.values() for each in some if (move := _move(names, each)) is not None]
         moves += _lost(connection, deployment, pipeline, names)
-        due = gaps.next_due(connection, deployment.environment, pipeline.name, as_of)
         changed = changed_gaps(survey)
+        wakes_at = _wakes_at(connection, facts, survey, judgements, changed)
         items = _items(connection, pipeline, names, facts, judgements, selection, slots)
-    dues = [each.undue for found in changed.values() for each in found.values() if each is not None and each.undue]
-    ticks = [next_tick(pipeline, facts.externals, as_of), due, *dues]
     return Plan(
         pipeline=pipeline.name,
         as_of=as_of,
@@ -192,7 +190,7 @@ def make_plan(
         rejected=rejections(pipeline, survey),
         gaps=changed,
         edges=survey.edges,
-        wakes_at=min((each for each in ticks if each is not None), default=None),
+        wakes_at=wakes_at,
         whole=whole,
         verify=verify,
         selection=selection,
@@ -236,6 +234,27 @@ def _check_forced(selection: Selection, judgements: Mapping[str, list[Judgement]
                 f"{asset} {key} does not exist, so that it cannot be computed: "
                 f"'tidemark explain {asset} {key}' says why; nothing was run"
             )
+
+
+def _wakes_at(
+    connection: sa.Connection,
+    facts: LedgerFacts,
+    survey: Survey,
+    judgements: Mapping[str, list[Judgement]],
+    changed: Mapping[str, Mapping[int, Gap | None]],
+) -> datetime | None:
+    """Return when the clock alone changes something: something is due, a period ends, a partition is closed."""
+    names = facts.names
+    found = [each.undue for some in changed.values() for each in some.values() if each is not None and each.undue]
+    by_id = {number: name for name, number in names.assets.items()}
+    for asset_id, number, undue in gaps.undue_ones(connection, facts.environment, survey.pipeline.name, survey.as_of):
+        name = by_id.get(asset_id)
+        # What has come before it was due is not waited for any more.
+        if name is not None and names.ordinal(name, number) not in changed.get(name, {}):
+            found.append(undue)
+    planned = {name: {each.ordinal for each in some if each.planned} for name, some in judgements.items()}
+    tick = next_tick(survey, planned)
+    return min([*found, tick] if tick is not None else found, default=None)
 
 
 def _move(names: Names, judged: Judgement) -> Move | None:

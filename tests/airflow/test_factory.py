@@ -85,7 +85,7 @@ def test_one_doorbell_watches_the_folders_of_all_sources() -> None:
     """Two sources that are delivered to together must start one run."""
     watched = serialized(build_dag(shop(on_arrival=True)))["timetable"]["__var"]["asset_condition"]["objects"]
     assert [each["name"] for each in watched] == ["shop.deliveries"]
-    assert watched[0]["watchers"][0]["trigger"]["kwargs"] == {"folders": ["orders"]}
+    assert watched[0]["watchers"][0]["trigger"]["kwargs"] == {"pipeline": "shop", "folders": ["orders"]}
 
 
 def test_the_ui_shows_the_files_words_owners_and_tags() -> None:

@@ -56,8 +56,8 @@ def test_what_is_to_be_judged_again_is_found_by_itself_or_by_its_time(book: Book
     with book.ledger.read() as connection:
         found = gaps.open_ones(connection, "prod", "shop", NOON)
         assert sorted(found) == [(book.lines, again), (book.lines, due)]
-        assert gaps.next_due(connection, "prod", "shop", NOON) == later
-        assert gaps.next_due(connection, "prod", "shop", later) is None
+        assert gaps.undue_ones(connection, "prod", "shop", NOON) == [(book.lines, undue, later)]
+        assert gaps.undue_ones(connection, "prod", "shop", later) == []
 
 
 def test_what_a_pipeline_has_given_up_is_forgotten(book: Book) -> None:

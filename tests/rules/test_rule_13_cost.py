@@ -239,6 +239,20 @@ def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop
     assert shop.outcomes("lines") == {}
 
 
+# -- definitions
+
+
+def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
+    """What lies before it goes, and comes back without running."""
+    running.edit("@asset(partitions=DAYS)", f'@asset(partitions=Daily(start="{THREE[1]}"))')
+    running.run()
+    assert running.heads("lines").keys() == {*THREE[1:]}
+    running.edit(f'@asset(partitions=Daily(start="{THREE[1]}"))', "@asset(partitions=DAYS)")
+    running.run()
+    assert running.heads("lines").keys() == {*THREE}
+    assert running.ran == {}
+
+
 def test_what_is_asked_for_in_vain_gets_its_marks_all_the_same(shop: Shop) -> None:
     """It is held, and just what it would be computed to: what it lacks is said by the plan that forces it."""
     shop.define(
@@ -257,20 +271,6 @@ def test_what_is_asked_for_in_vain_gets_its_marks_all_the_same(shop: Shop) -> No
     shop.force("lines", THREE[0])
     assert shop.ran == {}
     assert shop.provisional("lines") == {THREE[0]: {f"orders {THREE[0]}"}}
-
-
-# -- definitions
-
-
-def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
-    """What lies before it goes, and comes back without running."""
-    running.edit("@asset(partitions=DAYS)", f'@asset(partitions=Daily(start="{THREE[1]}"))')
-    running.run()
-    assert running.heads("lines").keys() == {*THREE[1:]}
-    running.edit(f'@asset(partitions=Daily(start="{THREE[1]}"))', "@asset(partitions=DAYS)")
-    running.run()
-    assert running.heads("lines").keys() == {*THREE}
-    assert running.ran == {}
 
 
 # -- what others do meanwhile

@@ -99,7 +99,7 @@ def _add_tasks(pipeline: Pipeline) -> None:
 
 
 def _schedule(pipeline: Pipeline) -> Any:
-    """Return when the DAG runs: by the clock as a safety net, and when deliveries have arrived."""
+    """Return when the DAG runs: by schedule as a safety net, and when the doorbell rings."""
     clock = None
     if pipeline.schedule is not None:
         if not croniter.is_valid(pipeline.schedule):
@@ -115,9 +115,9 @@ def _schedule(pipeline: Pipeline) -> Any:
 
 
 def _doorbell(pipeline: Pipeline) -> Asset:
-    """Return the asset whose events say that something was delivered: one for all sources, so that they ring once."""
+    """Return the asset whose events say that there is news: one for all sources and the clock, which ring once."""
     folders = sorted({each.folder for each in pipeline.sources})
-    watcher = AssetWatcher(name=f"{pipeline.name}_doorbell", trigger=Doorbell(folders))
+    watcher = AssetWatcher(name=f"{pipeline.name}_doorbell", trigger=Doorbell(pipeline.name, folders))
     return Asset(f"{pipeline.name}.deliveries", watchers=[watcher])
 
 

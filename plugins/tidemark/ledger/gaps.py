@@ -76,13 +76,14 @@ def open_ones(connection: sa.Connection, environment: str, pipeline: str, as_of:
     return found
 
 
-def next_due(connection: sa.Connection, environment: str, pipeline: str, as_of: datetime) -> datetime | None:
-    """Return the first instant after as-of at which something that is waited for is due."""
-    query = sa.select(sa.func.min(gap.c.undue)).where(
+def undue_ones(
+    connection: sa.Connection, environment: str, pipeline: str, as_of: datetime
+) -> list[tuple[int, int, datetime]]:
+    """Return what is waited for and due after as-of: (asset id, partition id, when)."""
+    query = sa.select(gap.c.asset_id, gap.c.partition_id, gap.c.undue).where(
         gap.c.environment == environment, gap.c.pipeline == pipeline, gap.c.undue > as_of
     )
-    found: datetime | None = connection.execute(query).scalar()
-    return found
+    return [(asset_id, number, undue) for asset_id, number, undue in connection.execute(query)]
 
 
 def write(

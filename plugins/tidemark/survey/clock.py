@@ -1,15 +1,21 @@
-"""What the clock alone changes: periods end, deliveries are expected, partitions are closed."""
+"""What the clock alone changes: periods end, deliveries are expected, partitions are closed.
 
-from collections.abc import Iterable, Iterator, Mapping
+Two answers that belong together: :func:`ticked` says what has to be judged because time has passed, :func:`next_tick`
+when there is something of that kind again. The first may name too much and the second be too early, never the reverse.
+What is waited for becomes due at instants of its own, which gaps say.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from tidemark.assets import Asset, Pipeline, Source
 from tidemark.partitions import Grain, TimeGrain
 from tidemark.survey.given import Upstream
 from tidemark.survey.sources import is_closed
+from tidemark.survey.survey import Survey
 
-# How far ahead the next expected delivery is looked for, in periods.
-_AHEAD = 400
+# So many periods are looked at, from the next one on; where nothing is to come within them, one looks again then.
+_AHEAD = 64
 
 
 def ticked(
@@ -17,7 +23,7 @@ def ticked(
 ) -> dict[str, set[int]]:
     """Return the partitions, by asset, of which the clock alone may have changed something between two instants.
 
-    What was not yet due, and is by now, is not among them: gaps say when that is.
+    What was not yet due, and is by now, is not among them.
     """
     if since == as_of:
         return {}
@@ -64,30 +70,95 @@ def _closed(grain: Grain, closes_after: timedelta | None, since: datetime, as_of
             yield ordinal
 
 
-def next_tick(pipeline: Pipeline, externals: Mapping[str, Source | Upstream], as_of: datetime) -> datetime | None:
+def next_tick(survey: Survey, planned: Mapping[str, Collection[int]]) -> datetime | None:
     """Return the first instant after as-of at which the clock alone may change something; None: it never does.
 
-    What is waited for becomes due at instants of its own, which gaps say.
+    Args:
+        survey: after everything that may have changed was judged.
+        planned: partitions, by asset, that are still to be computed: nobody knows yet what they will lack.
+
     """
-    found: list[datetime] = []
-    for source in pipeline.sources:
-        found += _next_expected(source, as_of)
-    for each in [*pipeline.members, *externals.values()]:
-        grain, closes_after = each.grain, getattr(each, "closes_after", None)
-        if not isinstance(grain, TimeGrain):
+    return min([*_expectations(survey), *_endings(survey), *_closings(survey, planned)], default=None)
+
+
+def _expectations(survey: Survey) -> Iterator[datetime]:
+    """Yield when the next delivery of each source begins to be expected, of those that are not there yet."""
+    for name, source in survey.upstreams.items():
+        grain, track = source.grain, survey.tracks[name]
+        if not isinstance(source, Source) or source.expected is None or not isinstance(grain, TimeGrain):
             continue
-        found.append(grain.ends(grain.last_ended(as_of) + 1))
-        if closes_after is not None:
-            # Closed is what is older than this: the instant itself is the last at which it is open.
-            ordinal = grain.containing(as_of - closes_after)
-            instants = (grain.ends(near) + closes_after for near in (ordinal - 1, ordinal, ordinal + 1))
-            found.append(min(instant for instant in instants if instant >= as_of) + timedelta.resolution)
-    return min(found, default=None)
+        first = survey.first_of(source)
+        if first is None:  # it is expected from its first file on, and there is none
+            continue
+        start = max(first, grain.containing(survey.as_of) + 1)
+        ahead = range(start, start + _AHEAD)
+        yield grain.begins(
+            next((each for each in ahead if source.expects(each) and track.view(each) is None), ahead.stop)
+        )
 
 
-def _next_expected(source: Source, as_of: datetime) -> list[datetime]:
-    grain = source.grain
-    if source.expected is None or not isinstance(grain, TimeGrain):
-        return []
-    first = grain.containing(as_of) + 1
-    return [grain.begins(each) for each in range(first, first + _AHEAD) if source.expects(each)][:1]
+def _endings(survey: Survey) -> Iterator[datetime]:
+    """Yield when the next partition of each asset comes to exist, or is seen by readers that are not of time."""
+    coming = _coming(survey)
+    for asset in survey.pipeline.assets:
+        timed = isinstance(asset.grain, TimeGrain)
+        for name in [asset.name] if timed else {read.upstream for read in asset.inputs}:
+            grain = survey.tracks[name].grain
+            if name in coming and isinstance(grain, TimeGrain):
+                yield grain.ends(min(coming[name], default=_ahead(grain, survey.as_of).stop))
+
+
+def _coming(survey: Survey) -> dict[str, set[int]]:
+    """Return the partitions, by asset, whose periods have not ended and that exist by then if only time passes.
+
+    A partition that needs the same one of a source without a calendar comes with the delivery, not with the clock: the
+    hours of such a source would else wake everybody every hour for nothing. Assets that begin nowhere are left out.
+    """
+    coming: dict[str, set[int]] = {}
+    for name, upstream in survey.upstreams.items():
+        if isinstance(upstream.grain, TimeGrain):
+            coming[name] = _delivered_or_expected(survey, name, _ahead(upstream.grain, survey.as_of))
+    for asset in survey.pipeline.assets:
+        grain, begins = asset.grain, survey.begins.get(asset.name)
+        if not isinstance(grain, TimeGrain) or begins is None:
+            continue
+        ahead, first = _ahead(grain, survey.as_of), grain.first_since(begins)
+        needed = [coming.get(read.upstream, set()) for read in asset.inputs if read.needs_same]
+        found = {each for each in ahead if each >= first}.intersection(*needed)
+        coming[asset.name] = found | {each for each in ahead if survey.keeps(asset, each)}
+    return coming
+
+
+def _ahead(grain: TimeGrain, as_of: datetime) -> range:
+    first = grain.last_ended(as_of) + 1
+    return range(first, first + _AHEAD)
+
+
+def _delivered_or_expected(survey: Survey, name: str, ahead: range) -> set[int]:
+    upstream, found = survey.upstreams[name], set(survey.tracks[name].within(ahead))
+    first = survey.first_of(upstream) if isinstance(upstream, Source) else None
+    if isinstance(upstream, Source) and first is not None:
+        found |= {each for each in ahead if each >= first and upstream.expects(each)}
+    return found
+
+
+def _closings(survey: Survey, planned: Mapping[str, Collection[int]]) -> Iterator[datetime]:
+    """Yield when the next partition of each asset is closed of which readers may see something else then.
+
+    Of what is live, final and in order they see the same: only marks and pending changes end with closing.
+    """
+    closing = {each.name: each for each in survey.pipeline.assets} | {
+        name: each for name, each in survey.upstreams.items() if isinstance(each, Upstream)
+    }
+    for name, each in closing.items():
+        grain, closes_after, track = each.grain, each.closes_after, survey.tracks[name]
+        if closes_after is None or not isinstance(grain, TimeGrain):
+            continue
+        first = grain.containing(survey.as_of - closes_after)
+        while not is_closed(grain, closes_after, first - 1, survey.as_of):
+            first -= 1
+        ahead = range(first, first + _AHEAD)
+        odd = {ordinal for ordinal in track.odd(ahead) if track.head(ordinal) is not None}
+        next_one = min(odd.union(set(planned.get(name, ())).intersection(ahead)), default=ahead.stop)
+        # Closed is what is older than this: the instant itself is the last at which it is open.
+        yield grain.ends(next_one) + closes_after + timedelta.resolution

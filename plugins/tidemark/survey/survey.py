@@ -129,10 +129,15 @@ class Survey:
         grain = source.grain
         if source.expected is None or not isinstance(grain, TimeGrain):
             return False
-        first = grain.first if grain.first is not None else self.first.get(source.name)
+        first = self.first_of(source)
         return (
             first is not None and first <= ordinal and grain.begins(ordinal) <= self.as_of and source.expects(ordinal)
         )
+
+    def first_of(self, source: Source) -> int | None:
+        """Return the ordinal from which on a source of time is expected; None: of no delivery is anything known yet."""
+        first = getattr(source.grain, "first", None)
+        return first if first is not None else self.first.get(source.name)
 
     # -- which partitions exist
 
@@ -178,7 +183,7 @@ class Survey:
             )
             is not None
             for read in asset.inputs
-            if read.mapping.name == "same" and not read.optional
+            if read.needs_same
         ):
             return True
         return self.keeps(asset, ordinal)
