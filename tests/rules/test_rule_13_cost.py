@@ -261,6 +261,33 @@ def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:
     assert running.ran == {}
 
 
+@pytest.mark.parametrize("lanes", [False, True])
+def test_what_was_left_is_marked_anew_when_its_inputs_came_out_as_they_were(shop: Shop, lanes: bool) -> None:
+    """It was provisional while they were computed; nobody but the next plan takes that back."""
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": str})
+
+        @asset(partitions=DAYS)
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders.head(1)
+
+        @asset(partitions=DAYS, inputs={"lines": trailing(days=3)})
+        def sums(lines: pl.DataFrame) -> str:
+            return str(len(lines))
+        """
+    )
+    for key in THREE:
+        shop.deliver("orders", key, f"v\n{key}\n")
+    shop.run()
+    shop.deliver("orders", THREE[0], f"v\n{THREE[0]}\nmore\n")
+    shop.run(selection=Selection(last=datetime(2025, 1, 6, tzinfo=UTC)), lanes=lanes)
+    assert shop.ran == {"lines": [THREE[0]]}
+    assert shop.provisional("sums") == {THREE[2]: {f"sums {THREE[2]}"}}
+    shop.run(lanes=lanes)
+    assert shop.ran == shop.provisional("sums") == {}
+
+
 def test_what_is_asked_for_in_vain_gets_its_marks_all_the_same(shop: Shop) -> None:
     """It is held, and just what it would be computed to: what it lacks is said by the plan that forces it."""
     shop.define(

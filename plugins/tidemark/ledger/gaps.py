@@ -35,7 +35,7 @@ class Gap(NamedTuple):
 
     @property
     def left(self) -> bool:
-        """Whether it is still to be computed, and nobody has asked for it."""
+        """Whether it is still to be computed, shown to its gate or marked, and nobody has asked for it."""
         return self.again and not self.failed
 
 

@@ -46,7 +46,7 @@ class View(NamedTuple):
         undue: when what it waits for is due, or None.
         pending: whether it is still to be computed, and how surely.
         failed: its newest computation failed; the version is that of the last good head.
-        left: it is still to be computed, or to be shown to its gate, and nobody has asked for it.
+        left: it is still to be computed, shown to its gate or marked, and nobody has asked for it.
 
     """
 
@@ -169,6 +169,11 @@ class Judgement:
     def roots_with_itself(self) -> Missing:
         """What a head lacks whose newer computation failed."""
         return self.roots | self.itself
+
+    @property
+    def moves(self) -> bool:
+        """Whether its head changes without a run: it goes, or its marks are others."""
+        return self.certainty is None and self.head is not None and (self.void or self.marks != self.head.missing)
 
     @property
     def marks(self) -> Missing:
