@@ -191,7 +191,7 @@ def settle(
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
         newest = plans.newest(connection, environment, pipeline)
-        if newest is None or newest.id != plan_id:
+        if newest is None or newest.id != plan_id or plans.was_left(connection, plan_id):
             return False
         if heads.changed_since(
             connection,

@@ -393,7 +393,7 @@ def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: st
     seen = {None, heads.PROD, deployment.environment}
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
-        if plans.later_as_of(connection, deployment.environment, plan.pipeline, 0, plan.as_of) is not None:
+        if plans.later_as_of(connection, deployment.environment, plan.pipeline, plan.as_of) is not None:
             return replace(plan, moves=())  # as-of never goes back: the later run's plan holds what is so by then
         if heads.changed_since(
             connection, plan.seq, (), lambda each: each.environment in seen and each.asset_id in mine

@@ -125,11 +125,19 @@ def test_a_plan_is_settled_once_somebody_says_up_to_where(book: Book) -> None:
 
 
 def test_a_later_plan_of_the_pipeline_is_noticed_by_its_instant(book: Book) -> None:
-    first = write(book)
-    write(book, as_of=AS_OF + timedelta(9), pipeline="other")
-    with book.ledger.read() as connection:
-        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF) is None
+    """Whichever was written down first."""
     write(book, as_of=AS_OF + timedelta(1))
+    write(book, as_of=AS_OF + timedelta(9), pipeline="other")
+    write(book)
     with book.ledger.read() as connection:
-        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF) == AS_OF + timedelta(1)
-        assert plans.later_as_of(connection, "prod", "shop", first, AS_OF + timedelta(1)) is None
+        assert plans.later_as_of(connection, "prod", "shop", AS_OF) == AS_OF + timedelta(1)
+        assert plans.later_as_of(connection, "prod", "shop", AS_OF + timedelta(1)) is None
+
+
+def test_what_was_left_to_a_later_run_is_known_of_a_plan(book: Book) -> None:
+    part = book.part()
+    number = write(book, (book.lines, part, 0, "will", "new", False))
+    with book.ledger.write() as connection:
+        assert not plans.was_left(connection, number)
+        plans.write_outcomes(connection, number, [(book.lines, part, "unchanged", f"{plans.LEFT}, as of 2011")])
+        assert plans.was_left(connection, number)

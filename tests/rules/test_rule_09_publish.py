@@ -577,3 +577,35 @@ def test_a_later_run_takes_over_in_the_middle_of_a_batch(shop: Shop) -> None:
     assert shop.heads("board") == {}
     later.run()
     assert shop.heads("board") == {"all": "RATES 2025-01-08\n"}
+
+
+def test_an_earlier_run_whose_plan_comes_after_a_later_ones_publishes_nothing_older(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the two plans was written down first is chance; as-of never goes back."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, schema={"v": str})
+
+        @asset(partitions=Unpartitioned(), inputs={"orders": latest()})
+        def newest(orders: pl.DataFrame) -> str:
+            return "".join(orders["v"].to_list())
+    """)
+    for key in DAYS[:2]:
+        shop.deliver("orders", key, f"v\n{key[-1]}\n")
+    shop.now("2025-01-02 06:00")
+    observe = running.observe
+
+    def observing(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(running, "observe", observe)
+        other = shop.twin()
+        other.now("2025-01-04 06:00")
+        other.run()
+        return observe(*given, **options)
+
+    monkeypatch.setattr(running, "observe", observing)
+    shop.run()
+    assert shop.heads("newest") == {"all": DAYS[1][-1]}
+    shop.now("2025-01-04 06:00")
+    shop.run()
+    assert shop.heads("newest") == {"all": DAYS[1][-1]}
+    assert shop.ran == {}

@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from tidemark.errors import UsageError
 from tidemark.ledger.schema import asset, partition, plan, plan_item
 
+# With these words an item's detail begins that a run has left to one as of a later instant.
+LEFT = "left to a later run"
+
 
 @dataclass(frozen=True)
 class StoredPlan:
@@ -120,13 +123,17 @@ def newest_as_of(connection: sa.Connection, environment: str) -> datetime | None
     return found
 
 
-def later_as_of(
-    connection: sa.Connection, environment: str, pipeline: str, after: int, as_of: datetime
-) -> datetime | None:
-    """Return the latest instant, later than one, that a pipeline's plans after one of them took for now, if any."""
-    asked = {"environment": environment, "pipeline": pipeline, "after": after, "as_of": as_of}
+def later_as_of(connection: sa.Connection, environment: str, pipeline: str, as_of: datetime) -> datetime | None:
+    """Return the latest instant, later than one, that a pipeline's plans took for now, if any, however they came."""
+    asked = {"environment": environment, "pipeline": pipeline, "as_of": as_of}
     found: datetime | None = connection.execute(_LATER_AS_OF, asked).scalar()
     return found
+
+
+def was_left(connection: sa.Connection, plan_id: int) -> bool:
+    """Return whether something of a plan was left to a run that takes a later instant for now."""
+    query = sa.select(plan_item.c.plan_id).where(plan_item.c.plan_id == plan_id, plan_item.c.detail.startswith(LEFT))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 # Built once: see heads.
@@ -134,7 +141,6 @@ _NEWEST_AS_OF = sa.select(sa.func.max(plan.c.as_of)).where(plan.c.environment ==
 _LATER_AS_OF = sa.select(sa.func.max(plan.c.as_of)).where(
     plan.c.environment == sa.bindparam("environment"),
     plan.c.pipeline == sa.bindparam("pipeline"),
-    plan.c.id > sa.bindparam("after"),
     plan.c.as_of > sa.bindparam("as_of"),
 )
 

@@ -74,7 +74,6 @@ class Watch:
 
         """
         batch = self._batch
-        as_of = batch.survey.as_of
-        newest = plans.later_as_of(connection, batch.environment, batch.pipeline.name, batch.plan_id, as_of)
+        newest = plans.later_as_of(connection, batch.environment, batch.pipeline.name, batch.survey.as_of)
         if newest is not None:
-            raise SupersededError(f"left to a later run, as of {newest:%Y-%m-%d %H:%M} UTC")
+            raise SupersededError(f"{plans.LEFT}, as of {newest:%Y-%m-%d %H:%M} UTC")
