@@ -125,9 +125,9 @@ def test_a_delivery_that_came_before_it_was_due_is_not_waited_for(shop: Shop) ->
 
 
 def test_a_delivery_becomes_expected_as_its_period_begins(shop: Shop) -> None:
-    """On a Saturday that is Monday's, at Berlin's midnight; the weekend's days end unnoticed."""
+    """On a Saturday that is Monday's, at Berlin's midnight; the days of a weekend, and of the past, go unnoticed."""
     shop.define(DUE)
-    deliver(shop, "rates", "2025-01-09", "2025-01-10")
+    deliver(shop, "rates", "2024-09-02", "2025-01-09", "2025-01-10")
     assert wakes_at(shop, "2025-01-11 12:00") == at("2025-01-12 23:00")
 
 

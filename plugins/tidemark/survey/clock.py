@@ -117,7 +117,8 @@ def _coming(survey: Survey) -> dict[str, set[int]]:
     coming: dict[str, set[int]] = {}
     for name, upstream in survey.upstreams.items():
         if isinstance(upstream.grain, TimeGrain):
-            coming[name] = _delivered_or_expected(survey, name, _ahead(upstream.grain, survey.as_of))
+            # What is not delivered yet comes to be expected as its period begins, and that wakes by itself.
+            coming[name] = set(survey.tracks[name].within(_ahead(upstream.grain, survey.as_of)))
     for asset in survey.pipeline.assets:
         grain, begins = asset.grain, survey.begins.get(asset.name)
         if not isinstance(grain, TimeGrain) or begins is None:
@@ -132,14 +133,6 @@ def _coming(survey: Survey) -> dict[str, set[int]]:
 def _ahead(grain: TimeGrain, as_of: datetime) -> range:
     first = grain.last_ended(as_of) + 1
     return range(first, first + _AHEAD)
-
-
-def _delivered_or_expected(survey: Survey, name: str, ahead: range) -> set[int]:
-    upstream, found = survey.upstreams[name], set(survey.tracks[name].within(ahead))
-    first = survey.first_of(upstream) if isinstance(upstream, Source) else None
-    if isinstance(upstream, Source) and first is not None:
-        found |= {each for each in ahead if each >= first and upstream.expects(each)}
-    return found
 
 
 def _closings(survey: Survey, planned: Mapping[str, Collection[int]]) -> Iterator[datetime]:
