@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from tests.lacking import lacking
 from tests.servers import free_port
 
 _TEMPLATE = "tidemark_template"
@@ -108,7 +109,7 @@ def postgres_servers() -> Iterator[str]:
     """The URL of one server for all tests of this process, with an empty ledger in a database to copy."""
     found = programs()
     if found is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+        lacking("PostgreSQL is not installed: apt-get install postgresql")
     from tidemark.ledger import Ledger
 
     with postgres_server(found) as server:

@@ -108,10 +108,7 @@ def theirs(suite: Suite, table: pa.Table) -> Counter[tuple[str, str, bool]]:
     found: Counter[tuple[str, str, bool]] = Counter()
     for each in suite.rules:
         one = gx.ExpectationSuite("tests", [{"type": each.type, "kwargs": dict(each.kwargs)}])
-        try:
-            passed = bool(batch.validate(one).success)
-        except Exception:
-            passed = False
+        passed = bool(batch.validate(one).success)
         found[each.type, json.dumps(each.kwargs, sort_keys=True), passed] += 1
     return found
 

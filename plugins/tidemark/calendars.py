@@ -163,7 +163,7 @@ def _public_holidays(name: str, year: int) -> frozenset[date]:
         if name in holidays.list_supported_financial():
             return frozenset(holidays.financial_holidays(name, years=year))
         return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
-    except NotImplementedError as problem:  # what the package raises for a name that it does not know
+    except NotImplementedError as problem:  # the exception that the package documents for what it does not list
         raise DefinitionError(
             f"Calendar(holidays={name!r}): the package holidays {_holidays_version()} does not know it ({problem}): "
             "give a country 'GB', a part of one 'GB-ENG', or a market 'ECB' that it lists"

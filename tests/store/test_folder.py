@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lacking import lacking
 from tidemark.errors import Unavailable
 from tidemark.store import open_store
 from tidemark.store.folder import FolderStore
@@ -93,7 +94,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_nothing(tmp_path: Path) -> None:
     """On a file system of 256 KiB: a blob that fits is stored, one that does not is not, and the first one stays."""
     mount = f"mount -t tmpfs -o size=256k tidemark {tmp_path}"
     if shutil.which("unshare") is None or run("", tmp_path, before=mount).returncode:
-        pytest.skip("This machine does not let us mount a small file system")
+        lacking("This machine does not let us mount a small file system")
     ended = run(
         "from tidemark.errors import Unavailable\n"
         "address = store.put(b'a' * 100_000)\n"
@@ -163,7 +164,7 @@ def test_a_blob_that_is_gone_is_named_with_the_mend(tmp_path: Path) -> None:
 
 def test_a_read_only_folder_fails_its_check(tmp_path: Path) -> None:
     if run("", tmp_path, before="true").returncode:
-        pytest.skip("This machine does not let us mount a folder")
+        lacking("This machine does not let us mount a folder")
     ended = run(
         "from tidemark.errors import Unavailable\n"
         "try:\n"

@@ -165,10 +165,8 @@ class RemoteLanding:
                     return question(self._tree)
                 except (TidemarkError, FileNotFoundError):
                     raise
-                except Exception:
-                    # A connection that broke while it was idle shows in whatever way its library comes to notice,
-                    # AttributeError among them; what is really wrong comes up again over the new one, and is told.
-                    self._drop()
+                except Exception:  # a connection that broke while idle shows in any way, even by AttributeError
+                    self._drop()  # what is really wrong comes up again over the new one, and is told then
             tree = self._opened()
             try:
                 return question(tree)
