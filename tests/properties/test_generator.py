@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests.properties.machine import Histories
-from tests.properties.playing import play
+from tests.properties.playing import REPEATABLE, play
 from tests.properties.plots import Plot, plots
 from tests.properties.worlds import COUNTED, World
 from tidemark.partitions import Daily, Static, TimeGrain, Unpartitioned
@@ -72,7 +72,9 @@ def test_every_grain_and_mapping_is_drawn() -> None:
     seen: Counter[str] = Counter()
 
     @seed(1)
-    @settings(max_examples=PLOTS, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=PLOTS, backend=REPEATABLE, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(plots())
     def draw(plot: Plot) -> None:
         seen.update(set(_features(plot)))
