@@ -644,11 +644,11 @@ def test_a_run_that_looked_at_older_heads_moves_none(shop: Shop, monkeypatch: py
     shop.run()
     shop.deliver("orders", DAYS[0], "k\n2\n")
     other = shop.twin()
-    adopt, write = observe._adopt, Ledger.write
+    adopt, write = observe.adopt, Ledger.write
 
     def meanwhile(ledger: Ledger) -> AbstractContextManager[sa.Connection]:
         monkeypatch.setattr(Ledger, "write", write)
-        monkeypatch.setattr(observe, "_adopt", adopt)
+        monkeypatch.setattr(observe, "adopt", adopt)
         for content in ("k\n2\n", "k\n1\n"):
             other.deliver("orders", DAYS[0], content)
             other.planned()
@@ -658,7 +658,7 @@ def test_a_run_that_looked_at_older_heads_moves_none(shop: Shop, monkeypatch: py
         monkeypatch.setattr(Ledger, "write", meanwhile)
         adopt(*arguments)
 
-    monkeypatch.setattr(observe, "_adopt", adopted)
+    monkeypatch.setattr(observe, "adopt", adopted)
     shop.run()
     assert shop.heads("orders") == {DAYS[0]: [{"k": 1}]}
     assert shop.heads("lines") == {DAYS[0]: "[(1,)]"}

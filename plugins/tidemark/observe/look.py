@@ -1,0 +1,185 @@
+"""One look at a source: the files that are there, and what is known of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+
+import sqlalchemy as sa
+
+from tidemark.assets import Pipeline, Source
+from tidemark.deployment import Deployment
+from tidemark.errors import Refused
+from tidemark.facts import Names, declaration_of
+from tidemark.gate import suite_digest
+from tidemark.hashing import digest
+from tidemark.landing import File
+from tidemark.ledger import heads, listings, records, sources
+from tidemark.ledger.listings import Listing, lines_of, name_in, packed, unpacked
+from tidemark.ledger.sources import WITHDRAWN, Observation, Seen
+from tidemark.memory import uncollected
+from tidemark.observe.outliers import fits, outliers
+
+_NAME_AND_TOKEN = itemgetter(0, 1)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
+
+    ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
+    ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``before`` as they
+    were.
+    """
+
+    source: Source
+    environment: str
+    asset_id: int
+    files: Mapping[int, File]
+    left_out: frozenset[int]
+    seen: Mapping[int, Seen]
+    suite: bytes | None
+    outcomes: Mapping[bytes, str]
+    lines: Sequence[str]
+    before: Listing | None
+    basis: bytes
+    partial: bool
+
+    def newest(self, key: str) -> int | None:
+        """Return the id of the newest observation of a partition, None if there was none."""
+        seen = self.seen.get(self.source.grain.ordinal(key))
+        return seen.newest.id if seen else None
+
+    def decides_anew(self, each: Observation) -> bool:
+        """Return whether a word of ``prod`` was said by another suite than this environment's."""
+        return each.environment != self.environment and each.suite_digest != self.suite
+
+
+@uncollected()
+def look_at(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    names: Names,
+    source: Source,
+    as_of: datetime,
+    *,
+    verify: bool,
+) -> tuple[Look, dict[str, str]]:
+    """Look at one source; returns also which files are ignored, and why."""
+    suite = suite_digest(deployment.suite(pipeline, source.gate)) if source.gate else None
+    asset_id, environment = names.assets[source.name], deployment.environment
+    basis = digest(declaration_of(source), suite, source.grain.canonical(), getattr(source.grain, "start", None))
+    with deployment.ledger.read() as connection:
+        before = listings.read(connection, environment, asset_id)
+    listed = deployment.landing.files(source.folder)
+    # What a branch has not seen itself is as in prod, and changes with it.
+    partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
+    lines = lines_of(map(_NAME_AND_TOKEN, listed))
+    found = _others(source, listed, lines, before.files) if partial and before is not None else None
+    with deployment.ledger.read() as connection:
+        if found is not None and found[0] and not fits(connection, names, source, found[0], as_of):
+            found = None
+        if found is None:
+            seen = names.by_ordinal(source.name, sources.seen(connection, environment, asset_id))
+            files, left_out, strange = _matching(source, listed, frozenset(standing(seen)), as_of)
+        else:
+            files, strange = found
+            left_out, seen = frozenset(), seen_of(connection, deployment, names, source, files)
+        outcomes = records.gate_outcomes(connection, suite) if suite and (files or found is None) else {}
+    partial = found is not None
+    look = Look(source, environment, asset_id, files, left_out, seen, suite, outcomes, lines, before, basis, partial)
+    return look, strange
+
+
+def _matching(
+    source: Source, files: Iterable[File], standing: frozenset[int], as_of: datetime
+) -> tuple[dict[int, File], frozenset[int], dict[str, str]]:
+    """Sort files by the partition that they deliver; return also which are out of range, and why files are ignored."""
+    found, strange = _by_partition(source, files)
+    left_out = frozenset(outliers(source, sorted(found), standing, as_of))
+    for ordinal in left_out:
+        strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
+    return found, left_out, dict(sorted(strange.items()))
+
+
+def _others(
+    source: Source, listed: Sequence[File], lines: Sequence[str], before: bytes
+) -> tuple[dict[int, File], dict[str, str]] | None:
+    """Return the files that are not listed as they were, by partition, and those that are ignored, and why.
+
+    None where a file is gone: that is for those who look at all of them.
+    """
+    if packed(lines) == before:
+        return {}, {}
+    was = unpacked(before)
+    known = set(was)
+    others = [file for file, line in zip(listed, lines, strict=True) if line not in known]
+    if len(was) > len(listed) - len(others):  # some that were listed are not, at least not as they were
+        names, now = {file.name for file in others}, set(lines)
+        if any(name_in(line) not in names for line in was if line not in now):
+            return None
+    found, strange = _by_partition(source, others)
+    return found, dict(sorted(strange.items()))
+
+
+def _by_partition(source: Source, files: Iterable[File]) -> tuple[dict[int, File], dict[str, str]]:
+    """Return files by the partition that each delivers, and why others deliver none, by name."""
+    found: dict[int, File] = {}
+    strange: dict[str, str] = {}
+    for file in files:
+        ordinal = source.ordinal_of(file.name)
+        if ordinal is None:
+            strange[file.name] = f"matches no partition of {source.files!r}"
+        else:
+            found[ordinal] = file
+    return found, strange
+
+
+def seen_of(
+    connection: sa.Connection, deployment: Deployment, names: Names, source: Source, ordinals: Iterable[int]
+) -> dict[int, Seen]:
+    """Return what is known of some partitions of a source, by ordinal."""
+    ids = [names.id_at(source.name, each) for each in ordinals if names.is_met(source.name, each)]
+    return names.by_ordinal(
+        source.name, sources.seen(connection, deployment.environment, names.assets[source.name], ids)
+    )
+
+
+def seen_now(deployment: Deployment, look: Look, names: Names) -> dict[int, Seen]:
+    """Return what is known of the partitions that were looked at, now that something was written down."""
+    with deployment.ledger.read() as connection:
+        if look.partial:
+            return seen_of(connection, deployment, names, look.source, look.files)
+        return names.by_ordinal(look.source.name, sources.seen(connection, look.environment, look.asset_id))
+
+
+def standing(seen: Mapping[int, Seen]) -> list[int]:
+    """Return the partitions whose file was there when they were last looked at, accepted or not."""
+    return [ordinal for ordinal, each in seen.items() if each.newest.outcome != WITHDRAWN]
+
+
+def may_differ(seen: Seen | None, file: File, declaration: bytes) -> bool:
+    """Return whether a file may hold what its newest observation does not say, so that it has to be read."""
+    if seen is None or seen.newest.outcome == WITHDRAWN:
+        return True
+    newest = seen.newest
+    return newest.token != file.token or not newest.settled or newest.declaration != declaration
+
+
+def check_vanished(look: Look, confirmed: frozenset[str]) -> None:
+    """Refuse a look in which many files are gone at once, unless a person has confirmed it for the source.
+
+    Raises:
+        Refused: over a tenth of a source's files (at least two) vanished.
+
+    """
+    if look.partial:
+        return  # nothing is gone
+    there = standing(look.seen)
+    gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
+    if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
+        raise Refused(
+            f"{look.source.name}: {len(gone)} of {len(there)} delivered files are gone from the landing zone at once; "
+            f"nothing was changed. Is it mounted? If they were withdrawn on purpose, run again with "
+            f"--confirm-withdrawals {look.source.name}"
+        )
