@@ -6,7 +6,6 @@ where everything begins, there is no such start, and everything is looked at.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -122,6 +121,30 @@ def _forced(facts: LedgerFacts, selection: Selection) -> Iterator[tuple[str, Ite
             yield name, {*stored.heads, *stored.gaps}
 
 
+def sweep_since(survey: Survey, facts: LedgerFacts, base: StoredPlan | None, definitions: bytes) -> Sweep:
+    """Begin a survey from what has changed since a plan, or from nothing where that is no start.
+
+    Args:
+        survey: what is gone through; it forgets what it was.
+        facts: the ledger's answers.
+        base: the plan; None: everything is to be looked at.
+        definitions: digest of the definitions as they are now.
+
+    """
+    with facts.reading() as connection:
+        changes = changes_since(
+            connection, facts, base, definitions=definitions, as_of=survey.as_of, selection=survey.selection
+        )
+    if base is not None and changes is not None:
+        survey.begin(facts, since=base.as_of, edges=edges_from(base.context["edges"]))
+        try:
+            return Sweep(survey, changes)
+        except EdgeMovedError:
+            pass
+    survey.begin(facts)
+    return Sweep(survey, None)
+
+
 def survey_since(
     deployment: Deployment,
     pipeline: Pipeline,
@@ -143,31 +166,9 @@ def survey_since(
 
     """
     facts = LedgerFacts(deployment, pipeline, names, connection)
-    with nullcontext(connection) if connection is not None else deployment.ledger.read() as reading:
-        changes = changes_since(
-            reading,
-            facts,
-            stored,
-            definitions=definitions_digest(deployment, pipeline, names.externals),
-            as_of=stored.as_of,
-            selection=selection,
-        )
-    edges = edges_from(stored.context["edges"]) if changes is not None else None
-    survey = Survey(
-        pipeline,
-        facts,
-        stored.as_of,
-        selection,
-        planning=False,
-        tried_after=stored.context["made"],
-        since=stored.as_of,
-        edges=edges,
-    )
-    try:
-        return survey, Sweep(survey, changes)
-    except EdgeMovedError:
-        survey.begin(facts)
-        return survey, Sweep(survey, None)
+    survey = Survey(pipeline, facts, stored.as_of, selection, planning=False, tried_after=stored.context["made"])
+    definitions = definitions_digest(deployment, pipeline, names.externals)
+    return survey, sweep_since(survey, facts, stored, definitions)
 
 
 def settle(

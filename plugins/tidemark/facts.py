@@ -310,7 +310,7 @@ class LedgerFacts:
         self._outcomes: dict[str, dict[bytes, str]] = {}
         self._absent: dict[str, frozenset[int]] = {}
         self._spans: dict[str, range] = {}
-        with self._read() as reading:
+        with self.reading() as reading:
             self.seq = heads.newest_change(reading)
             names.renew(reading)  # or changes up to this number would be left out for good
             self.made = records.newest(reading)
@@ -324,7 +324,8 @@ class LedgerFacts:
             name: names.held(name, held[number]) for name, number in names.assets.items() if number in held
         }
 
-    def _read(self) -> AbstractContextManager[sa.Connection]:
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Return the transaction in which answers are read now."""
         return nullcontext(self._connection) if self._connection is not None else self._ledger.read()
 
     def stored(self, asset: str, ordinals: range | None) -> Stored:
@@ -332,7 +333,7 @@ class LedgerFacts:
         names, environment, number = self.names, self.environment, self.names.assets[asset]
         limits = None if ordinals is None else self._limits(asset, ordinals)
         between = limits or (None, None)
-        with self._read() as connection:
+        with self.reading() as connection:
             live = heads.current(connection, environment, number, *between)
             lacking = gaps.read(connection, environment, self.pipeline.name, number, *between)
         return Stored(names.by_ordinal(asset, live), names.by_ordinal(asset, lacking))
@@ -349,7 +350,7 @@ class LedgerFacts:
             if not isinstance(grain, TimeGrain):
                 found = range(len(getattr(grain, "keys", ("all",))))
             else:
-                with self._read() as connection:
+                with self.reading() as connection:
                     ends = heads.ends(connection, self.environment, self.pipeline.name, number)
                 ids = self.names.ids[grain.scheme]
                 found = range(ids.ordinal(ends[0]), ids.ordinal(ends[1]) + 1) if ends else range(0)
@@ -363,7 +364,7 @@ class LedgerFacts:
         ids = (
             None if ordinals is None else [names.id_at(source, each) for each in ordinals if names.is_met(source, each)]
         )
-        with self._read() as connection:
+        with self.reading() as connection:
             said = sources.said(connection, self.environment, number, ids)
         return {
             ordinal: Delivered(
@@ -376,7 +377,7 @@ class LedgerFacts:
         """Return which partitions of a source people declared absent."""
         found = self._absent.get(source)
         if found is None:
-            with self._read() as connection:
+            with self.reading() as connection:
                 found = absent_of(connection, self.environment, self.names, source)
             self._absent[source] = found
         return found
@@ -403,7 +404,7 @@ class LedgerFacts:
         number, names = self.names.assets[asset], self.names
         ordinals = [ordinal for ordinal in ordinals if names.is_met(asset, ordinal)]
         ids = [names.id_at(asset, ordinal) for ordinal in ordinals]
-        with self._read() as connection:
+        with self.reading() as connection:
             said = records.known(connection, number, environment=environment, suite=suite, partition_ids=ids)
         by_id = dict(zip(ids, ordinals, strict=True))
         return {(by_id[partition_id], key): each for (partition_id, key), each in said.items()}
@@ -415,7 +416,7 @@ class LedgerFacts:
             return None
         said = self._outcomes.get(asset)
         if said is None:
-            with self._read() as connection:
+            with self.reading() as connection:
                 said = records.gate_outcomes(connection, suite)
             self._outcomes[asset] = said
         return said.get(version)

@@ -7,33 +7,47 @@ import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline, Source
 from tidemark.catalog import Catalog
+from tidemark.changes import sweep_since
 from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError
 from tidemark.explain import certainty_of, reason_of
-from tidemark.facts import LedgerFacts, Names, read_heads, register
+from tidemark.facts import LedgerFacts, Names, definitions_digest, read_heads, register
 from tidemark.gate import Outcome
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
 from tidemark.partitions import TimeGrain
-from tidemark.survey import Certainty, Facts, Judgement, State, Survey, Sweep
+from tidemark.survey import Certainty, Facts, Judgement, State, Survey
 from tidemark.telling import Teller, source_state
 
 
-def _survey(deployment: Deployment, pipeline: Pipeline, names: Names) -> tuple[Survey, dict[str, list[Judgement]]]:
-    with deployment.ledger.read() as connection:
-        as_of = plans.newest_as_of(connection, deployment.environment)
-    facts = LedgerFacts(deployment, pipeline, names)
+def survey_now(
+    connection: sa.Connection, deployment: Deployment, pipeline: Pipeline, names: Names, *, whole: bool
+) -> tuple[Survey, dict[str, list[Judgement]]]:
+    """Return the survey as of the environment's newest plan, and what it judges by asset.
+
+    Args:
+        connection: the transaction in which everything is read.
+        deployment: where.
+        pipeline: the definitions.
+        names: ids.
+        whole: judge everything that is not plainly fresh; else only what has changed since the newest plan.
+
+    """
+    as_of = plans.newest_as_of(connection, deployment.environment)
+    base = None if whole else plans.newest(connection, deployment.environment, pipeline.name)
+    facts = LedgerFacts(deployment, pipeline, names, connection)
     survey = Survey(pipeline, facts, as_of or deployment.settings.as_of or datetime.now(UTC))
+    sweep = sweep_since(survey, facts, base, definitions_digest(deployment, pipeline, names.externals))
     judgements: dict[str, list[Judgement]] = {}
-    for judged in Sweep(survey, None).judge_all(pipeline.assets):
+    for judged in sweep.judge_all(pipeline.assets):
         judgements.setdefault(judged.asset, []).append(judged)
     return survey, judgements
 
 
-def _judgement(
+def judgement_in(
     survey: Survey, judgements: dict[str, list[Judgement]], member: Source | Asset, ordinal: int
 ) -> Judgement | None:
-    """Return the judgement of one partition; what is plainly fresh was not judged with the others."""
+    """Return the judgement of one partition; what is as its head and its gap say was not judged with the others."""
     if isinstance(member, Source):
         return None
     found = next((each for each in judgements.get(member.name, ()) if each.ordinal == ordinal), None)
@@ -55,14 +69,14 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
     member = pipeline[name]
     ordinal = member.grain.ordinal(key)
     names = register(deployment, pipeline)
-    survey, judgements = _survey(deployment, pipeline, names)
-    judged = _judgement(survey, judgements, member, ordinal)
     with deployment.ledger.read() as connection:
+        survey, judgements = survey_now(connection, deployment, pipeline, names, whole=False)
+        judged = judgement_in(survey, judgements, member, ordinal)
         # A judgement of what is no longer there is made with the head that must go; a source has no judgement.
         head = judged.head if judged else read_heads(connection, deployment, names, name, ordinal).get(ordinal)
 
         def judge(other: str, part: str) -> Judgement | None:
-            return _judgement(survey, judgements, pipeline[other], pipeline[other].grain.ordinal(part))
+            return judgement_in(survey, judgements, pipeline[other], pipeline[other].grain.ordinal(part))
 
         teller = Teller(connection, deployment, pipeline, names, survey, judge)
         partition_id = names.id_at(name, ordinal) if names.is_met(name, ordinal) else None
@@ -272,15 +286,18 @@ def status_of(deployment: Deployment, catalog: Catalog) -> dict[str, Any]:
 
 
 def _pipeline_status(deployment: Deployment, pipeline: Pipeline) -> dict[str, Any]:
-    survey, judgements = _survey(deployment, pipeline, register(deployment, pipeline))
+    names = register(deployment, pipeline)
     with deployment.ledger.read() as connection:
+        survey, judgements = survey_now(connection, deployment, pipeline, names, whole=True)
         newest = plans.newest(connection, deployment.environment, pipeline.name)
-    return {
-        "last_run": newest.made_at.isoformat() if newest else None,
-        "as_of": newest.as_of.isoformat() if newest else None,
-        "sources": {each.name: _source_status(survey, each) for each in pipeline.sources},
-        "assets": {each.name: _asset_status(survey, each, judgements.get(each.name, [])) for each in pipeline.assets},
-    }
+        return {
+            "last_run": newest.made_at.isoformat() if newest else None,
+            "as_of": newest.as_of.isoformat() if newest else None,
+            "sources": {each.name: _source_status(survey, each) for each in pipeline.sources},
+            "assets": {
+                each.name: _asset_status(survey, each, judgements.get(each.name, [])) for each in pipeline.assets
+            },
+        }
 
 
 def _source_status(survey: Survey, source: Source) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tidemark.assets import Asset, Pipeline
-from tidemark.changes import changed_gaps, changes_since, edges_data, edges_from, write_gaps
+from tidemark.changes import changed_gaps, edges_data, sweep_since, write_gaps
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.explain import Reason, certainty_of, why_planned
@@ -25,7 +25,7 @@ from tidemark.ledger.heads import Move
 from tidemark.memory import uncollected
 from tidemark.observe import Observed
 from tidemark.selection import selection_data, selection_from
-from tidemark.survey import Certainty, Changes, EdgeMovedError, Edges, Facts, Judgement, Selection, State, Survey, Sweep
+from tidemark.survey import Certainty, Edges, Facts, Judgement, Selection, State, Survey, Sweep
 from tidemark.survey.clock import next_tick
 
 # One lane is enough for what takes less than this: starting a second worker would cost more.
@@ -170,8 +170,9 @@ def make_plan(
     with deployment.ledger.read() as connection:
         facts = LedgerFacts(deployment, pipeline, names, connection)
         base = None if verify else plans.newest(connection, deployment.environment, pipeline.name)
-        changes = changes_since(connection, facts, base, definitions=definitions, as_of=as_of, selection=selection)
-        survey, judgements, whole = _judged(pipeline, facts, as_of, selection, base, changes)
+        survey = Survey(pipeline, facts, as_of, selection)
+        sweep = sweep_since(survey, facts, base, definitions)
+        judgements = _by_asset(pipeline, sweep)
         _check_forced(selection, judgements)
         moves = [move for some in judgements.values() for each in some if (move := _move(names, each)) is not None]
         moves += _lost(connection, deployment, pipeline, names)
@@ -191,33 +192,12 @@ def make_plan(
         gaps=changed,
         edges=survey.edges,
         wakes_at=wakes_at,
-        whole=whole,
+        whole=sweep.whole,
         verify=verify,
         selection=selection,
         slots=slots,
         made=facts.made,
     )
-
-
-def _judged(
-    pipeline: Pipeline,
-    facts: Facts,
-    as_of: datetime,
-    selection: Selection,
-    base: plans.StoredPlan | None,
-    changes: Changes | None,
-) -> tuple[Survey, dict[str, list[Judgement]], bool]:
-    """Judge what has changed, or else everything; returns the survey, its judgements, and whether it was everything."""
-    if base is not None and changes is not None:
-        survey = Survey(pipeline, facts, as_of, selection, since=base.as_of, edges=edges_from(base.context["edges"]))
-        try:
-            sweep = Sweep(survey, changes)
-        except EdgeMovedError:
-            pass
-        else:
-            return survey, _by_asset(pipeline, sweep), False
-    survey = Survey(pipeline, facts, as_of, selection)
-    return survey, _by_asset(pipeline, Sweep(survey, None)), True
 
 
 def _by_asset(pipeline: Pipeline, sweep: Sweep) -> dict[str, list[Judgement]]:
@@ -260,16 +240,13 @@ def _wakes_at(
 def _move(names: Names, judged: Judgement) -> Move | None:
     """Return the change of a head that needs no run, if there is one."""
     head = judged.head
-    if head is None or judged.certainty is not None:
+    if head is None or not judged.moves:
         return None
-    asset_id = names.assets[judged.asset]
-    partition_id = names.id_of(judged.asset, judged.key)
+    place = names.assets[judged.asset], names.id_of(judged.asset, judged.key)
     if judged.void:
-        return Move(asset_id, partition_id, head.materialization, None, heads.FINAL, judged.reason)
-    if judged.marks != head.missing:
-        reason = "final now" if not judged.marks else "provisional now"
-        return Move(asset_id, partition_id, head.materialization, head.materialization, judged.marks, reason)
-    return None
+        return Move(*place, head.materialization, None, heads.FINAL, judged.reason)
+    reason = "final now" if not judged.marks else "provisional now"
+    return Move(*place, head.materialization, head.materialization, judged.marks, reason)
 
 
 def _lost(connection: sa.Connection, deployment: Deployment, pipeline: Pipeline, names: Names) -> Iterable[Move]:

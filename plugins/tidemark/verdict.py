@@ -1,6 +1,6 @@
 """The verdict: what a run came to, by comparing its plan with the ledger, so that dead workers are counted too."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.changes import settle, survey_since
 from tidemark.deployment import Deployment
 from tidemark.explain import short
-from tidemark.facts import Names, register
-from tidemark.ledger import heads, plans
+from tidemark.facts import Names, read_heads, register
+from tidemark.ledger import gaps, heads, plans
 from tidemark.partitions import TimeGrain
 from tidemark.plan import rejections, selection_left
 from tidemark.running.results import Result
@@ -136,7 +136,10 @@ def verdict(
         below = 0
         for asset in pipeline.assets:
             mine = {item.partition: item for item in items.values() if item.asset == asset.name}
-            judged = _judgements(survey, sweep, asset, mine)
+            live, counts[asset.name]["provisional"] = _counted(connection, deployment, names, survey, asset)
+            lacking = gaps.read(connection, deployment.environment, pipeline.name, names.assets[asset.name])
+            judged = _judgements(survey, sweep, asset, mine, names.by_ordinal(asset.name, lacking))
+            counts[asset.name][Result.UNCHANGED] += live - sum(each.head is not None for each in judged)
             for each in judged:
                 result, why = _result(each, mine.get(each.key))
                 counts[asset.name][result] += 1
@@ -145,20 +148,20 @@ def verdict(
                 elif result is Result.WAITING:
                     waiting.append((asset.name, each.key, why))
                     below += _because(each, troubles)
-            _count_others(connection, deployment, names, survey, asset, judged, counts[asset.name])
     if run is not None:
         # What a worker that was given up writes down all the same, after this has looked, it does not know of.
         settle(deployment, survey, names, plan_id, lambda each: each.run == run and each.seq <= survey.facts.seq)
     return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting))
 
 
-def _judgements(survey: Survey, sweep: Sweep, asset: Asset, items: Mapping[str, plans.StoredItem]) -> list[Judgement]:
-    """Judge what was planned of an asset, what has changed since, and what lacks a result; no others."""
-    track, within = survey.tracks[asset.name], None
+def _judgements(
+    survey: Survey, sweep: Sweep, asset: Asset, items: Iterable[str], lacking: Iterable[int]
+) -> list[Judgement]:
+    """Judge what was planned of an asset, what has changed since, and what lacks something; no others."""
     planned = [asset.grain.ordinal(key) for key in items if _is_key(asset, key)]
+    turn, within = sweep.turn(asset, [*planned, *lacking]), survey.range_of(asset)
     found = []
-    for ordinal in sweep.turn(asset, [*planned, *track.gapped()]):
-        within = survey.range_of(asset) if within is None else within
+    for ordinal in turn:
         judged = sweep.settled(asset, ordinal, within)
         if judged is not None and survey.selection.holds(asset.grain, ordinal):
             found.append(judged)
@@ -170,26 +173,16 @@ def _is_key(asset: Asset, key: str) -> bool:
     return isinstance(asset.grain, TimeGrain) or key in getattr(asset.grain, "keys", ("all",))
 
 
-def _count_others(
-    connection: sa.Connection,
-    deployment: Deployment,
-    names: Names,
-    survey: Survey,
-    asset: Asset,
-    judged: list[Judgement],
-    counts: dict[str, int],
-) -> None:
-    """Count the heads of an asset that are as they were, and those that are provisional."""
-    selection = survey.selection
+def _counted(
+    connection: sa.Connection, deployment: Deployment, names: Names, survey: Survey, asset: Asset
+) -> tuple[int, int]:
+    """Return how many partitions of an asset that were asked for are live, and how many of these are provisional."""
+    selection, asset_id = survey.selection, names.assets[asset.name]
     if selection.first is None and selection.last is None:
-        live, provisional = heads.counted(connection, deployment.environment, names.assets[asset.name])
-    else:
-        track = survey.tracks[asset.name]
-        kept = [ordinal for ordinal in track.kept() if selection.holds(asset.grain, ordinal)]
-        live = len(kept)
-        provisional = sum(bool((head := track.head(ordinal)) and head.missing) for ordinal in kept)
-    counts[Result.UNCHANGED.value] += live - sum(each.head is not None for each in judged)
-    counts["provisional"] = provisional
+        return heads.counted(connection, deployment.environment, asset_id)
+    live = read_heads(connection, deployment, names, asset.name)
+    asked = [head for ordinal, head in live.items() if selection.holds(asset.grain, ordinal)]
+    return len(asked), sum(bool(head.missing) for head in asked)
 
 
 def _result(judged: Judgement, item: plans.StoredItem | None) -> tuple[Result, str]:

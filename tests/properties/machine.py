@@ -7,6 +7,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.properties.explaining import check_explained
 from tests.properties.oracle import AssetModel, Oracle, Place
 from tests.properties.plots import Plot, plots
 from tests.properties.rebuilding import check_rebuild
@@ -72,6 +73,8 @@ class Histories(RuleBasedStateMachine):
 
     def end(self, world: World) -> None:
         """Run what has not been run yet, and hold what is there then against a clean rebuild."""
+        if self.ground is not None:
+            check_explained(world)
         if world.dirty:
             world.run()
         if self.ground is not None:

@@ -507,10 +507,10 @@ class Oracle:
             if self._passes(asset, action):
                 outcome.restored.add(keyed)
         elif not self._tried(asset, place, action, reads, outcome):
-            return self._left(place, keyed[1], roots, outcome.failed)
+            return self._left(place, keyed[1], roots, outcome.failed, action)
         if not self._passes(asset, action):
             self.around.seen["blocked by a gate"] += 1
-            return self._left(place, keyed[1], roots, outcome.blocked)
+            return self._left(place, keyed[1], roots, outcome.blocked, action)
         before, content = self._heads.get(place), self.around.memo[action]
         if before is not None and before.content == content:
             self.around.seen["came out as it was"] += 1
@@ -540,10 +540,13 @@ class Oracle:
         self.around.memo.setdefault(action, self._computed(asset, reads))
         return True
 
-    def _left(self, place: Place, key: str, roots: Roots, whose: set[Keyed]) -> View:
-        """Leave the last good head where it is, marked."""
+    def _left(self, place: Place, key: str, roots: Roots, whose: set[Keyed], action: Action | None = None) -> View:
+        """Leave the last good head where it is, marked, unless it is of just this action: a person wanted it again."""
         mark, head = roots | {(place[0], key)}, self._heads.get(place)
         whose.add((place[0], key))
+        if head is not None and head.action == action:
+            self._put(place, Live(head.content, action, roots))
+            return View(head.content, roots)
         if head is not None:
             self.around.seen["a last good head stands in"] += 1
             self._put(place, Live(head.content, head.action, mark))

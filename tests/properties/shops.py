@@ -127,9 +127,7 @@ class QuickShop(Shop):
         """Return the name of an asset and the key of one of its partitions."""
         with self.deployment() as deployment, deployment.ledger.read() as connection:
             query = sa.select(asset.c.name, partition.c.key).select_from(asset.join(partition, sa.true()))
-            return (
-                connection.execute(query.where(asset.c.id == asset_id, partition.c.id == partition_id)).one()._tuple()
-            )
+            return connection.execute(query.where(asset.c.id == asset_id, partition.c.id == partition_id)).one()
 
     def everything(self, assets: Iterable[str], environment: str) -> dict[tuple[str, str], Head]:
         """Return every live head of some assets in an environment, by asset and key."""

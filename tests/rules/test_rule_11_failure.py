@@ -499,6 +499,19 @@ def test_what_is_forced_leaves_no_mark_where_a_worker_looks_again(running: Shop)
     assert running.provisional("lines") == running.provisional("loud") == {}
 
 
+@pytest.mark.parametrize("lanes", [False, True])
+def test_what_is_forced_and_fails_leaves_no_mark_on_what_is_right(running: Shop, lanes: bool) -> None:
+    """What is live is still what its code and its inputs give: only that it could not be made again is told."""
+    running.breaks("lines", DAYS[1])
+    before = running.heads("lines")
+    told = running.run(lanes=lanes, selection=Selection(force=frozenset([("lines", DAYS[1])])))
+    assert [(each.asset, each.partition, each.what) for each in told.troubles] == [("lines", DAYS[1], "failed")]
+    assert running.heads("lines") == before
+    assert running.provisional("lines") == running.provisional("loud") == {}
+    assert running.run().ok
+    assert running.ran == {}
+
+
 # -- what is no failure of a partition
 
 

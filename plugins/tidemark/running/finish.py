@@ -101,11 +101,11 @@ class Finisher:
 
     def _failed(self, judged: Judgement, lease: Lease, error: str, status: str = records.FAILED) -> Done:
         record = replace(self._record(judged, lease), status=status, error=error)
-        return Done(judged, lease, Result.FAILED, error, record=record, missing=judged.roots_with_itself)
+        return Done(judged, lease, Result.FAILED, error, record=record, missing=judged.roots_if_failed)
 
     def _blocked(self, judged: Judgement, lease: Lease, version: bytes, checked: Checked | None) -> Done:
         why = self._checks.why(version, checked)
-        return Done(judged, lease, Result.BLOCKED, why, checked=checked, missing=judged.roots_with_itself)
+        return Done(judged, lease, Result.BLOCKED, why, checked=checked, missing=judged.roots_if_failed)
 
     def _computed(self, judged: Judgement, lease: Lease) -> Done:
         """Read, compute, write the blob, gate: the result of one partition's function."""
@@ -173,7 +173,7 @@ class Finisher:
         """Bring a known result back without running; where its data is gone, run."""
         recorded = self._recorded(judged)
         if recorded is None and judged.known.failures >= ATTEMPTS:
-            return Done(judged, lease, Result.FAILED, judged.known.error or "", missing=judged.roots_with_itself)
+            return Done(judged, lease, Result.FAILED, judged.known.error or "", missing=judged.roots_if_failed)
         if recorded is None:
             return self._computed(judged, lease)
         return self._brought_back(judged, lease, recorded, Result.RESTORED, "computed before")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import count
 
 from tidemark.assets import Asset, Pipeline
-from tidemark.changes import survey_since
+from tidemark.changes import sweep_since
 from tidemark.deployment import Deployment
-from tidemark.facts import Names
+from tidemark.facts import LedgerFacts, Names, definitions_digest
 from tidemark.ledger import leases, plans
 from tidemark.ledger.heads import Head
 from tidemark.ledger.leases import Lease
@@ -196,10 +196,9 @@ class Worker:
         """Survey anew, since others changed something; what is finished and not yet written down is judged again."""
         batch = self._batch
         waiting = {each.judged.ordinal: each for each in self._publisher.take()}
-        fresh, self.sweep = survey_since(
-            batch.deployment, batch.pipeline, batch.names, self._plan, self._survey.selection
-        )
-        self._survey.become(fresh)
+        facts = LedgerFacts(batch.deployment, batch.pipeline, batch.names)
+        definitions = definitions_digest(batch.deployment, batch.pipeline, batch.names.externals)
+        self.sweep = sweep_since(self._survey, facts, self._plan, definitions)
         self._judged.clear()
         self._watch.renew()
         for _ in self.sweep.judge_all(above(batch.pipeline, self._asset)):
@@ -235,7 +234,7 @@ class Worker:
             inputs = tuple(self._finisher.read_of(read) for read in judged.reads)
             record = done.record and replace(done.record, inputs=inputs)
             failed = done.result in (Result.FAILED, Result.BLOCKED)
-            missing = judged.roots_with_itself if failed else judged.roots if done.publishes else judged.marks
+            missing = judged.roots_if_failed if failed else judged.roots if done.publishes else judged.marks
             return replace(done, judged=judged, record=record, missing=missing)
         pinned = (each.materialization for read in done.judged.reads for each in read.members)
         if (
@@ -314,7 +313,7 @@ class Worker:
             head = Head(number, judged.action_key, done.version, self._batch.code_version, done.missing)
         elif head is not None:
             head = head._replace(missing=done.missing)
-        failed = done.result in (Result.FAILED, Result.BLOCKED)
+        failed = done.result in (Result.FAILED, Result.BLOCKED) and not judged.stands
         roots = done.missing if head is not None else judged.roots
         if failed or (head is None and judged.state is State.HELD):
             roots = roots | judged.itself

@@ -166,9 +166,14 @@ class Judgement:
         return frozenset({(self.asset, self.key)})
 
     @property
-    def roots_with_itself(self) -> Missing:
-        """What a head lacks whose newer computation failed."""
-        return self.roots | self.itself
+    def stands(self) -> bool:
+        """Whether it is computed only because a person wants it: what is live stays good if that fails."""
+        return self.state is State.STALE and self.head is not None and self.head.action_key == self.action_key
+
+    @property
+    def roots_if_failed(self) -> Missing:
+        """What the head lacks where a newer computation failed."""
+        return self.roots if self.stands else self.roots | self.itself
 
     @property
     def moves(self) -> bool:
@@ -179,7 +184,7 @@ class Judgement:
     def marks(self) -> Missing:
         """What the live head is provisional for."""
         if self.state in (State.BLOCKED, State.FAILED):
-            return self.roots_with_itself
+            return self.roots_if_failed
         if self.state in (State.HELD, State.CLOSED):
             return self.head.missing if self.head else FINAL
         return self.roots

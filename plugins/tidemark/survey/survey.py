@@ -53,8 +53,6 @@ class Survey:
             that it counts as missing.
         tried_after: id of the newest materialization when the plan that is worked off was made: what has failed since
             was tried for it, by whomever.
-        since: the instant of the plan that left heads and gaps as they are; None: as-of.
-        edges: where that plan found everything to begin; None: to be found out.
 
     """
 
@@ -67,8 +65,6 @@ class Survey:
         *,
         planning: bool = True,
         tried_after: int | None = None,
-        since: datetime | None = None,
-        edges: Edges | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.planning = planning
@@ -77,10 +73,17 @@ class Survey:
         self.selection = selection
         self._prefixes: dict[str, bytes] = {}
         self._frames: dict[Grain, dict[int, tuple[bytes, bytes]]] = {}
-        self.begin(facts, since=since, edges=edges)
+        self.begin(facts)
 
     def begin(self, facts: Facts, *, since: datetime | None = None, edges: Edges | None = None) -> None:
-        """Forget every judgement, and begin again from other answers of the ledger."""
+        """Forget every judgement, and begin again from other answers of the ledger.
+
+        Args:
+            facts: the ledger's answers.
+            since: the instant of the plan that left heads and gaps as they are; None: as-of.
+            edges: where that plan found everything to begin; None: to be found out.
+
+        """
         self.facts = facts
         self.rejected: dict[tuple[str, int], str] = {}
         self.first = dict(edges.first) if edges else {}
@@ -96,10 +99,6 @@ class Survey:
             was_closed = _closedness(asset.grain, asset.closes_after, before)
             self.tracks[asset.name] = Track(asset.name, asset.grain, facts, was_closed)
         self.upstreams: Mapping[str, Source | Upstream] = upstreams
-
-    def become(self, other: "Survey") -> None:
-        """Take over all that another survey of the same pipeline has seen."""
-        self.__dict__.update(other.__dict__)
 
     @property
     def edges(self) -> Edges:
@@ -120,19 +119,20 @@ class Survey:
             self.rejected[name, ordinal] = delivered.rejected
         there = delivered is not None and delivered.there
         view = None
-        if there or self._expects(upstream, ordinal):
+        if there or (ordinal in self._expectable(upstream) and upstream.expects(ordinal)):
             view = source_view(upstream, ordinal, head, delivered, absent, self.as_of)
         track.show(ordinal, head, view)
 
-    def _expects(self, source: Source, ordinal: int) -> bool:
-        """Return whether a partition is expected by now, from the source's first on."""
-        grain = source.grain
-        if source.expected is None or not isinstance(grain, TimeGrain):
-            return False
-        first = self.first_of(source)
-        return (
-            first is not None and first <= ordinal and grain.begins(ordinal) <= self.as_of and source.expects(ordinal)
-        )
+    def expected(self, source: Source) -> set[int]:
+        """Return the partitions of a source that its calendar expects, from its first on up to now."""
+        return {ordinal for ordinal in self._expectable(source) if source.expects(ordinal)}
+
+    def _expectable(self, source: Source) -> range:
+        """Return the partitions of a source that its calendar is asked about."""
+        grain, first = source.grain, self.first_of(source)
+        if source.expected is None or first is None or not isinstance(grain, TimeGrain):
+            return range(0)
+        return range(first, grain.containing(self.as_of) + 1)
 
     def first_of(self, source: Source) -> int | None:
         """Return the ordinal from which on a source of time is expected; None: of no delivery is anything known yet."""
@@ -334,15 +334,22 @@ class Survey:
         if judged.certainty is not None and not (self.planning and selected):
             # Nobody computes it before its readers: they use the head that is there, and know what it lacks. What was
             # asked for, and is still to be computed though it is not planned any more, failed or was never reached.
-            roots = judged.roots_with_itself
+            roots = judged.roots_if_failed
             judged = judged if selected else replace(judged, certainty=None, roots=roots)
-            self.show(asset, judged.ordinal, self._to_be(judged), roots, failed=selected, left=not selected)
+            self.show(
+                asset,
+                judged.ordinal,
+                self._to_be(judged),
+                roots,
+                failed=selected and not judged.stands,
+                left=not selected,
+            )
             return judged
         head = self._to_be(judged)
         failed = judged.state in (State.BLOCKED, State.FAILED)
         roots = judged.roots
         if failed or (judged.state is State.HELD and head is None):
-            roots = judged.roots_with_itself
+            roots = judged.roots_if_failed
         if judged.state is State.HELD and head is not None:
             roots = head.missing
         left = judged.unchecked and not selected and judged.state in STANDING

@@ -51,11 +51,15 @@ class Sweep:
         self._survey = survey
         self._changes = changes
         self._changed: dict[str, set[int]] = {}
-        self._taken: set[str] = set()
         for name in survey.upstreams:
             self._look(name)
         if changes is not None:
             self._check_kept(changes)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is looked at."""
+        return self._changes is None
 
     # -- sources, and what other pipelines compute
 
@@ -91,8 +95,10 @@ class Sweep:
             return exceptions | (track.kept() - track.plain().keys())
         delivered = survey.facts.delivered(name, None)
         there = {ordinal for ordinal, each in delivered.items() if each.there}
-        expected = _expected(upstream, there, survey)
-        survey.first[name] = min(there | expected, default=None) if isinstance(upstream.grain, TimeGrain) else None
+        timed = isinstance(upstream.grain, TimeGrain)
+        survey.first[name] = min(there, default=None) if timed else None
+        expected = survey.expected(upstream)
+        survey.first[name] = min(there | expected, default=None) if timed else None
         well = {ordinal for ordinal, each in delivered.items() if each.there and each.rejected is None}
         return (stored | there | expected) - (well & track.plain().keys())
 
@@ -121,9 +127,8 @@ class Sweep:
     def judge_all(self, assets: Iterable[Asset]) -> Iterator[Judgement]:
         """Judge what has to be judged of some assets, given in the pipeline's order; the others are as they were."""
         for asset in assets:
-            within = self._survey.range_of(asset) if self._changes is not None else None
-            for ordinal in self.turn(asset):
-                within = self._survey.range_of(asset) if within is None else within
+            turn, within = self.turn(asset), self._survey.range_of(asset)
+            for ordinal in turn:
                 judged = self.settled(asset, ordinal, within)
                 if judged is not None:
                     yield judged
@@ -136,15 +141,17 @@ class Sweep:
         return survey.settle(asset, survey.judge(asset, ordinal))
 
     def turn(self, asset: Asset, planned: Iterable[int] = ()) -> Iterator[int]:
-        """Yield the partitions of an asset that have to be judged, in time order; what it reads has had its turn.
+        """Find out where an asset begins, and return an iterator over its partitions that have to be judged.
+
+        What the asset reads has had its turn. The partitions come in time order; each is to be judged and shown before
+        the next one is asked for.
 
         Args:
             asset: the asset.
             planned: partitions that are to be judged too.
 
         """
-        survey, track = self._survey, self._survey.tracks[asset.name]
-        self._taken.add(asset.name)
+        survey = self._survey
         if self._changes is None:
             survey.begins[asset.name] = survey.begins_of(asset)
             found = set(unverified(survey, asset))
@@ -154,8 +161,12 @@ class Sweep:
         queue = list(found.union(planned))
         survey.facts.expect(asset.name, queue)
         heapify(queue)
-        done: set[int] = set()
-        changed = self._changed[asset.name] = set(self._changes.tell.get(asset.name, ())) if self._changes else set()
+        self._changed[asset.name] = set(self._changes.tell.get(asset.name, ())) if self._changes else set()
+        return self._in_order(asset, queue)
+
+    def _in_order(self, asset: Asset, queue: list[int]) -> Iterator[int]:
+        """Yield what is in a heap, and in a chain what comes after that which was shown in another way."""
+        track, changed, done = self._survey.tracks[asset.name], self._changed[asset.name], set[int]()
         while queue:
             ordinal = heappop(queue)
             if ordinal in done:
@@ -228,14 +239,3 @@ class Sweep:
                 start = read.mapping.feeds(reader, track.grain, newer).start
                 return range(readers.start, min(readers.stop, start))
         return readers
-
-
-def _expected(source: Source, there: set[int], survey: Survey) -> set[int]:
-    """Return the partitions of a source that its calendar expects, from its start up to now."""
-    grain = source.grain
-    if source.expected is None or not isinstance(grain, TimeGrain):
-        return set()
-    first = grain.first if grain.first is not None else min(there, default=None)
-    if first is None:
-        return set()
-    return {each for each in range(first, grain.containing(survey.as_of) + 1) if source.expects(each)}
