@@ -176,6 +176,8 @@ def settle(
 ) -> bool:
     """Note that a plan was worked off and nobody has changed anything meanwhile, so that nobody looks at it all again.
 
+    What was worked off by other definitions than the plan was made by may be wrong by those that come back later.
+
     Args:
         deployment: where.
         survey: which knows what became of everything.
@@ -189,10 +191,13 @@ def settle(
     """
     environment, pipeline = deployment.environment, survey.pipeline.name
     environments, mine = (None, heads.PROD, environment), set(names.assets.values())
+    definitions = definitions_digest(deployment, survey.pipeline, names.externals)
     with deployment.ledger.write() as connection:
         take_turn(connection, Turn.HEADS)
         newest = plans.newest(connection, environment, pipeline)
-        if newest is None or newest.id != plan_id or plans.was_left(connection, plan_id):
+        if newest is None or newest.id != plan_id or newest.definitions != definitions:
+            return False
+        if plans.was_left(connection, plan_id):
             return False
         if heads.changed_since(
             connection,

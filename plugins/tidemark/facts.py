@@ -254,7 +254,9 @@ def definitions_digest(
     for name, registered in (externals or {}).items():
         told = registered.definition
         parts.append((name, registered.kind, registered.grain.canonical(), getattr(registered.grain, "start", None)))
-        parts.append(json.dumps([told.get(each) for each in ("files", "expected", "due", "closes_after")]))
+        parts.append(json.dumps([told.get(each) for each in ("files", "due", "closes_after")]))
+        # A calendar is more than it was registered with: the days of its region may be others by now.
+        parts.append(Calendar.from_json(told["expected"]).canonical() if told.get("expected") else None)
     for source in pipeline.sources:
         expected = source.expected.canonical() if source.expected else None
         due = source.due.canonical() if source.due else None

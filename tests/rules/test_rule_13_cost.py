@@ -1,6 +1,6 @@
 """Rule 13, the cost of knowing: a plan looks only at what changed since the last one, and never goes blind for it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -195,6 +195,14 @@ ONE = """
         return orders.upper()
 """
 
+GATED = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+    @asset(partitions=DAYS, gate="lines")
+    def lines(orders: pl.DataFrame) -> pl.DataFrame:
+        return orders
+"""
+
 THREE = ["2025-01-05", "2025-01-06", "2025-01-07"]
 LATER = Selection(first=datetime(2025, 1, 6, tzinfo=UTC))
 
@@ -225,15 +233,7 @@ def test_what_a_selection_has_left_out_is_computed_by_the_next_plan(running: Sho
 def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop) -> None:
     """Each is checked by the first plan that asks for it."""
     shop.suite("lines", rule("expect_column_values_to_not_be_null", column="v"))
-    shop.define(
-        """
-        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
-
-        @asset(partitions=DAYS, gate="lines")
-        def lines(orders: pl.DataFrame) -> pl.DataFrame:
-            return orders
-        """
-    )
+    shop.define(GATED)
     for number, key in enumerate(THREE):
         shop.deliver("orders", key, f"v\n{number}\n")
     shop.run()
@@ -248,6 +248,101 @@ def test_a_changed_suite_sees_the_heads_that_a_selection_has_left_out(shop: Shop
 
 
 # -- definitions
+
+
+def _prepared(shop: Shop, run: str) -> int:
+    with shop.deployment() as deployment:
+        return prepare(deployment, shop.pipelines["shop"], as_of=shop.as_of, run=run, actor="tester").plan_id
+
+
+def _work_off(shop: Shop, plan_id: int, run: str) -> None:
+    with shop.deployment() as deployment:
+        run_batch(deployment, shop.pipelines["shop"], plan_id, 0, "lines", run=run, actor="tester")
+
+
+def _verdict(shop: Shop, plan_id: int, run: str) -> None:
+    with shop.deployment() as deployment:
+        tidemark.verdict.verdict(deployment, shop.pipelines["shop"], plan_id, run=run)
+
+
+STRICT, LAX = (rule("expect_column_values_to_be_in_set", column="v", value_set=values) for values in ([1], [1, 9]))
+
+
+@pytest.mark.parametrize("before_the_verdict", [True, False])
+def test_code_that_was_edited_while_a_run_worked_and_taken_back_is_noticed(
+    running: Shop, before_the_verdict: bool
+) -> None:
+    """The definitions are those of the last plan again, and what is live was made by others."""
+    running.deliver("orders", THREE[0], "corrected")
+    prepared = _prepared(running, "other")
+    running.edit("orders.upper()", "orders.lower()")
+    _work_off(running, prepared, "other")
+    if not before_the_verdict:
+        _verdict(running, prepared, "other")
+    running.edit("orders.lower()", "orders.upper()")
+    if before_the_verdict:
+        _verdict(running, prepared, "other")
+    assert running.heads("lines")[THREE[0]] == "corrected"
+    running.run()
+    assert running.ran == {"lines": [THREE[0]]}
+    assert running.heads("lines")[THREE[0]] == "CORRECTED"
+
+
+@pytest.mark.parametrize("before_the_verdict", [True, False])
+def test_a_suite_that_was_edited_while_a_run_worked_and_taken_back_is_noticed(
+    shop: Shop, before_the_verdict: bool
+) -> None:
+    """What the other suite has let pass is checked by this one, and flagged."""
+    shop.suite("lines", STRICT)
+    shop.define(GATED)
+    shop.deliver("orders", THREE[0], "v\n1\n")
+    shop.run()
+    shop.deliver("orders", THREE[0], "v\n9\n")
+    prepared = _prepared(shop, "other")
+    shop.suite("lines", LAX)
+    _work_off(shop, prepared, "other")
+    if not before_the_verdict:
+        _verdict(shop, prepared, "other")
+    shop.suite("lines", STRICT)
+    if before_the_verdict:
+        _verdict(shop, prepared, "other")
+    assert shop.heads("lines") == {THREE[0]: [{"v": 9}]}
+    shop.run()
+    assert "stays live, flagged" in shop.details("lines")[THREE[0]]
+
+
+def test_other_holidays_are_noticed_by_who_reads_a_source_of_another_pipeline(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of the package that knows them: the calendar is registered by its region's name."""
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}", partitions=DAYS, expected=Calendar(holidays="GB-ENG"))
+
+        @asset(partitions=DAYS)
+        def lines(orders: str) -> str:
+            return orders
+        """
+    )
+    shop.deliver_days("orders", THREE[0], THREE[2])
+    shop.define(
+        """
+        @asset(partitions=DAYS, inputs={"orders": ref("orders", last_known(days=1))})
+        def counted(orders: str) -> str:
+            return orders
+        """,
+        name="other",
+    )
+    for name in ("shop", "other"):
+        shop.run(name)
+    missing = shop.provisional("counted").keys()
+    assert THREE[1] in missing
+    monkeypatch.setattr("tidemark.calendars._holidays_version", lambda: "another")
+    days = "tidemark.calendars._public_holidays"
+    monkeypatch.setattr(days, lambda name, year: {*map(date.fromisoformat, missing)})
+    for name in ("shop", "other"):
+        shop.run(name)
+    assert shop.provisional("counted") == {}
 
 
 def test_an_assets_own_start_is_part_of_its_definition(running: Shop) -> None:

@@ -353,8 +353,8 @@ class Survey:
         if judged.state is State.HELD and head is not None:
             roots = head.missing
         left = judged.unchecked and not selected and judged.state in STANDING
-        # Who looks at what became of a plan moves no head: that is for the next plan.
-        left |= judged.moves and not self.planning
+        # Who looks at what became of a plan moves no head, and asks no gate: that is for the next plan.
+        left |= (judged.moves or judged.unchecked) and not self.planning
         self.show(
             asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue, pending=judged.certainty, left=left
         )
