@@ -21,6 +21,7 @@ from tidemark.config import settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
 from tidemark.landing import File, Landing
+from tidemark.landing.listed import Listed
 from tidemark.ledger import database
 from tidemark.running.run import prepare
 
@@ -209,7 +210,10 @@ class Uneasy:
         return self.real.url
 
     def files(self, prefix: str) -> list[File]:
-        found = self.real.files(prefix)
+        return self.real.files(prefix)
+
+    def listing(self, prefix: str) -> Listed:
+        found = self.real.listing(prefix)
         if callable(self.happens):
             self.happens()
         return found

@@ -1,8 +1,12 @@
 """Claims about listings: what was listed last is known again, and no look overrules another."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.ledger.conftest import Book
+from tidemark.landing.listed import line_of, name_in, token_in
 from tidemark.ledger import listings
-from tidemark.ledger.listings import Listing, lines_of, name_in, packed, unpacked
+from tidemark.ledger.listings import Listing, differing, packed, unpacked
 
 BASIS = b"b" * 32
 
@@ -19,10 +23,20 @@ def keep(book: Book, before: Listing | None, now: Listing | None) -> None:
 
 def test_names_and_tokens_come_back_whatever_is_in_them() -> None:
     files = [("orders/a\tb.csv", "1-2-3"), ("orders/\n", "x y"), ("ä", "1"), ("\udce9", "2")]
-    lines = lines_of(files)
+    lines = [line_of(*each) for each in files]
     assert unpacked(packed(lines)) == lines
-    assert [name_in(line) for line in lines] == [name for name, _ in files]
+    assert [(name_in(line), token_in(line)) for line in lines] == files
     assert unpacked(packed([])) == []
+
+
+ONES = st.lists(st.sampled_from([line_of(name, token) for name in "abc" for token in ("1", "11", "2")]), unique=True)
+
+
+@given(ONES.map(sorted), ONES.map(sorted))
+def test_lines_that_differ_are_found_wherever_they_are(before: list[str], now: list[str]) -> None:
+    gone, new = differing(packed(before), packed(now))
+    assert gone == sorted(set(before) - set(now))
+    assert new == sorted(set(now) - set(before))
 
 
 def test_a_listing_replaces_the_one_that_was_looked_at(book: Book) -> None:

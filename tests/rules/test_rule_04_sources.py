@@ -20,6 +20,7 @@ from tidemark import observe
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable
 from tidemark.landing import File, Landing
+from tidemark.landing.listed import Listed, listed
 from tidemark.ledger import Ledger
 from tidemark.reading import query
 
@@ -48,6 +49,9 @@ class Watched:
 
     def files(self, prefix: str) -> list[File]:
         return [self._seen(each) for each in self.real.files(prefix)]
+
+    def listing(self, prefix: str) -> Listed:
+        return listed(self.files(prefix))
 
     def read(self, name: str) -> tuple[bytes, str]:
         self.reads.append(name)
@@ -619,7 +623,7 @@ def test_a_run_that_read_an_older_file_takes_nothing_back(shop: Shop, monkeypatc
         """A landing zone whose first answer is an old one when it comes."""
 
         def __init__(self, real: Landing) -> None:
-            self.url, self.files, self.real = real.url, real.files, real
+            self.url, self.listing, self.real = real.url, real.listing, real
 
         def read(self, name: str) -> tuple[bytes, str]:
             answer = self.real.read(name)

@@ -191,7 +191,7 @@ class _Landing:
     def look(self) -> str:
         """Return a digest of the names and stat tokens of everything delivered."""
         landing, self._landing = self._landing or _open_landing(), None
-        seen = _digest((file.name, file.token) for folder in self._folders for file in landing.files(folder))
+        seen = _digest(line for folder in self._folders for line in landing.listing(folder).lines)
         self._landing = landing
         return seen
 
@@ -226,8 +226,7 @@ def _open_landing() -> "Landing":
     return open_connection(given.landing_url, name) if name else open_landing(given.landing_url)
 
 
-def _digest(files: Iterable[tuple[str, str]]) -> str:
-    found = hashlib.sha256()
-    for name, token in files:
-        found.update(f"{len(name)}:{name}{len(token)}:{token}".encode())
-    return found.hexdigest()
+def _digest(lines: Iterable[str]) -> str:
+    from tidemark.ledger.listings import packed
+
+    return hashlib.sha256(packed(lines)).hexdigest()

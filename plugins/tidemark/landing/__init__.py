@@ -10,16 +10,19 @@ Invariants:
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tidemark.errors import UsageError
 from tidemark.places import local_folder, redact, scheme
+
+if TYPE_CHECKING:
+    from tidemark.landing.listed import Listed
 
 UNFINISHED = (".tmp", ".part", ".filepart", "~")
 
 
 class File(NamedTuple):
-    """A delivered file, as a listing shows it; a tuple, since a run with nothing to do makes one for each file.
+    """A delivered file, as a listing shows it.
 
     Attributes:
         name: its path relative to the landing zone, with ``/`` between folders.
@@ -66,6 +69,15 @@ class Landing(Protocol):
 
         Args:
             prefix: the folder, relative to the landing zone; empty for all of it.
+
+        Raises:
+            Unavailable: if the zone is not there, or any part of the listing fails.
+            UsageError: if the folder leads out of the zone.
+
+        """
+
+    def listing(self, prefix: str) -> "Listed":
+        """Return the same as lines, each of which is another one when the file's name or token is.
 
         Raises:
             Unavailable: if the zone is not there, or any part of the listing fails.

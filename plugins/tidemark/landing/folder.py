@@ -6,18 +6,20 @@ of them a symbolic link, and only if it is a regular file.
 
 import errno
 import os
+import re
 import stat
 from datetime import timedelta
-from operator import attrgetter
 from pathlib import Path
 
 from tidemark.errors import DeliveryError, Unavailable
 from tidemark.landing import UNFINISHED, File, being_written, folder_in, is_inside
+from tidemark.landing.listed import Listed, name_in, token_in
 
 TICK = timedelta(seconds=2)
 """The coarsest clock of a file system that is still in use, FAT's."""
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what is not there, and what a symbolic link leads to
+_TOKEN = re.compile(r"(?P<size>\d+)-(?P<changed>-?\d+)-(-?\d+)")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe would keep us waiting for its writer
 
@@ -43,18 +45,23 @@ class FolderLanding:
 
     def files(self, prefix: str) -> list[File]:
         """Return all deliveries under a folder; see :class:`tidemark.landing.Landing`."""
+        found = self.listing(prefix)
+        return list(map(found.file, found.lines))
+
+    def listing(self, prefix: str) -> Listed:
+        """Return all deliveries under a folder as lines; see :class:`tidemark.landing.Landing`."""
         folder = folder_in(self.url, prefix)
         try:
             if folder and not self._has(folder):
-                return []
-            found: list[File] = []
+                return Listed([], _file)
+            found: list[str] = []
             folders = [f"{folder}/" if folder else ""]
             while folders:
                 folders += _scan(self._root, folders.pop(), found)
         except OSError as error:
             raise self._unavailable(error) from error
-        found.sort(key=attrgetter("name"))
-        return found
+        found.sort()
+        return Listed(found, _file)
 
     def read(self, name: str) -> tuple[bytes, str]:
         """Return a file's content and token; see :class:`tidemark.landing.Landing`."""
@@ -120,10 +127,10 @@ class FolderLanding:
         )
 
 
-def _scan(root: Path, folder: str, found: list[File]) -> list[str]:
-    """Add a folder's deliveries to those found, and return the folders in it.
+def _scan(root: Path, folder: str, found: list[str]) -> list[str]:
+    """Add the lines of a folder's deliveries to those found, and return the folders in it.
 
-    This loop is what a run with nothing to do spends its time in: calls are kept out of it.
+    This loop is what a run with nothing to do spends its time in: calls are kept out of it, also that of `_token`.
     """
     inner = []
     is_file = stat.S_ISREG
@@ -146,8 +153,8 @@ def _scan(root: Path, folder: str, found: list[File]) -> list[str]:
             except FileNotFoundError:
                 continue
             if is_file(status.st_mode):
-                name = folder + name if name.isascii() else _printable(folder + name)
-                found.append(File(name, _token(status), status.st_mtime, status.st_size, TICK))
+                whole = folder + name if name.isascii() else _printable(folder + name)
+                found.append(f"{whole}\0{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}")
     return inner
 
 
@@ -158,6 +165,14 @@ def _token(status: os.stat_result) -> str:
     equal size the modification time of the one that it replaces is noticed.
     """
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+
+
+def _file(line: str) -> File:
+    """Return the file of a line; all that is known of it is in its token."""
+    token = token_in(line)
+    told = _TOKEN.fullmatch(token)
+    assert told is not None
+    return File(name_in(line), token, int(told["changed"]) / 1e9, int(told["size"]), TICK)
 
 
 def _printable(name: str) -> str:

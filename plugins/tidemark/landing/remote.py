@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeVar
 
 from tidemark.errors import DeliveryError, TidemarkError, Unavailable
 from tidemark.landing import File, being_written, folder_in, is_finished, is_inside
+from tidemark.landing.listed import Listed, listed
 from tidemark.places import DEADLINE_SECONDS, redact, scrub, secrets, within
 
 Answer = TypeVar("Answer")
@@ -97,6 +98,10 @@ class RemoteLanding:
         found = self._ask("listed", lambda tree: list(self._walk(tree, folder)))
         found.sort(key=lambda file: file.name)
         return found
+
+    def listing(self, prefix: str) -> Listed:
+        """Return all deliveries under a folder as lines; see :class:`tidemark.landing.Landing`."""
+        return listed(self.files(prefix))
 
     def read(self, name: str) -> tuple[bytes, str]:
         """Return a file's content and token; see :class:`tidemark.landing.Landing`."""

@@ -8,6 +8,7 @@ import logging
 
 from tidemark.bucket import Bucket, is_absent
 from tidemark.landing import File, folder_in, is_finished, is_inside
+from tidemark.landing.listed import Listed, listed
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class S3Landing:
                         found.append(File(name, token, entry["LastModified"].timestamp(), entry["Size"], None))
         found.sort(key=lambda file: file.name)
         return found
+
+    def listing(self, prefix: str) -> Listed:
+        """Return all deliveries under a folder as lines; see :class:`tidemark.landing.Landing`."""
+        return listed(self.files(prefix))
 
     def read(self, name: str) -> tuple[bytes, str]:
         """Return an object's content and ETag; see :class:`tidemark.landing.Landing`."""

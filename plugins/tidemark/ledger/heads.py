@@ -1,5 +1,6 @@
 """Heads: what is live for an asset's partition in an environment, and the numbered changes that made it so."""
 
+import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -154,9 +155,15 @@ def current(
             if made is None:
                 found.pop(partition_id, None)
             else:
-                marks = frozenset((asset, key) for asset, key in missing) if missing else FINAL
+                marks = _marks(missing) if missing else FINAL
                 found[partition_id] = Head(made, bytes(action_key), bytes(data_version), code, marks)
     return found
+
+
+def _marks(missing: str | list[list[str]]) -> Missing:
+    """Return what a head lacks from JSON as the driver gives it: SQLite's as text, PostgreSQL's read already."""
+    read = json.loads(missing) if isinstance(missing, str) else missing
+    return frozenset((asset, key) for asset, key in read)
 
 
 # Statements that every run makes many times over are built once: building one costs more than SQLite takes for it.
@@ -171,7 +178,7 @@ def _live(ranged: bool) -> sa.Select[Any]:
             sa.type_coerce(materialization.c.action_key, sa.types.NullType()),
             sa.type_coerce(materialization.c.data_version, sa.types.NullType()),
             materialization.c.code_version_id,
-            columns.missing,
+            sa.type_coerce(columns.missing, sa.types.NullType()),
             sa.type_coerce(columns.follows, sa.types.NullType()),
         )
         .select_from(head_log.outerjoin(materialization, columns.materialization_id == materialization.c.id))

@@ -5,6 +5,7 @@ observation only if that is settled and was made with the listing's basis. So a 
 has nothing to tell, and one that is gone is missed.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.registry import upsert
 from tidemark.ledger.schema import listing
 
-# Neither is in a file's name, nor in a token.
-_WITHIN, _BETWEEN = "\0", "\0\0"
+# Not in a line: nothing in one is empty.
+_BETWEEN = "\0\0"
+_CUT = _BETWEEN.encode()
 
 
 class Listing(NamedTuple):
@@ -23,22 +25,12 @@ class Listing(NamedTuple):
 
     Attributes:
         basis: digest of what decides what a file says: how it is read, and what it must pass.
-        files: a line for each, as :func:`packed` makes it of them.
+        files: a line for each (see :mod:`tidemark.landing.listed`), as :func:`packed` makes it of them.
 
     """
 
     basis: bytes
     files: bytes
-
-
-def lines_of(files: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a line for each file, given as (name, token)."""
-    return list(map(_WITHIN.join, files))
-
-
-def name_in(line: str) -> str:
-    """Return the name of the file that a line is of."""
-    return line.partition(_WITHIN)[0]
 
 
 def packed(lines: Iterable[str]) -> bytes:
@@ -49,6 +41,22 @@ def packed(lines: Iterable[str]) -> bytes:
 def unpacked(files: bytes) -> list[str]:
     """Return the lines that :func:`packed` was given."""
     return files.decode("utf-8", "surrogatepass").split(_BETWEEN) if files else []
+
+
+def differing(before: bytes, now: bytes) -> tuple[list[str], list[str]]:
+    """Return the lines of each of two listings that are not in the other.
+
+    What both begin with and what both end with is compared as a whole, for most looks find one file that is another.
+    """
+    shorter = min(len(before), len(now))
+    same = bisect_left(range(shorter), True, key=lambda at: before[: at + 1] != now[: at + 1])
+    begins = before.rfind(_CUT, 0, same) + len(_CUT) if _CUT in before[:same] else 0
+    shorter -= begins
+    same = bisect_left(range(shorter), True, key=lambda at: before[-1 - at :] != now[-1 - at :])
+    cut = before.find(_CUT, len(before) - same) if same else -1
+    ends = len(before) - cut if cut >= 0 else 0
+    was, is_now = (unpacked(each[begins : len(each) - ends]) for each in (before, now))
+    return sorted(set(was) - set(is_now)), sorted(set(is_now) - set(was))
 
 
 def read(connection: sa.Connection, environment: str, asset_id: int) -> Listing | None:

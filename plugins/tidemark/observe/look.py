@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -14,13 +13,12 @@ from tidemark.facts import Names, declaration_of
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
 from tidemark.landing import File
+from tidemark.landing.listed import Listed, name_in
 from tidemark.ledger import heads, listings, records, sources
-from tidemark.ledger.listings import Listing, lines_of, name_in, packed, unpacked
+from tidemark.ledger.listings import Listing, differing, packed
 from tidemark.ledger.sources import WITHDRAWN, Observation, Seen
 from tidemark.memory import uncollected
 from tidemark.observe.outliers import fits, outliers
-
-_NAME_AND_TOKEN = itemgetter(0, 1)
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Look:
     """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
 
     ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
-    ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``before`` as they
-    were.
+    ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``others`` the
+    lines of those that are looked at, and ``before`` is how all were listed.
     """
 
     source: Source
@@ -41,6 +39,7 @@ class Look:
     suite: bytes | None
     outcomes: Mapping[bytes, str]
     lines: Sequence[str]
+    others: Sequence[str]
     before: Listing | None
     basis: bytes
     partial: bool
@@ -71,55 +70,63 @@ def look_at(
     basis = digest(declaration_of(source), suite, source.grain.canonical(), getattr(source.grain, "start", None))
     with deployment.ledger.read() as connection:
         before = listings.read(connection, environment, asset_id)
-    listed = deployment.landing.files(source.folder)
+    listed = deployment.landing.listing(source.folder)
     # What a branch has not seen itself is as in prod, and changes with it.
     partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
-    lines = lines_of(map(_NAME_AND_TOKEN, listed))
-    found = _others(source, listed, lines, before.files) if partial and before is not None else None
+    found = _others(source, listed, before.files) if partial and before is not None else None
     with deployment.ledger.read() as connection:
         if found is not None and found[0] and not fits(connection, names, source, found[0], as_of):
             found = None
         if found is None:
             seen = names.by_ordinal(source.name, sources.seen(connection, environment, asset_id))
             files, left_out, strange = _matching(source, listed, frozenset(standing(seen)), as_of)
+            others = listed.lines
         else:
-            files, strange = found
+            files, strange, others = found
             left_out, seen = frozenset(), seen_of(connection, deployment, names, source, files)
         outcomes = records.gate_outcomes(connection, suite) if suite and (files or found is None) else {}
-    partial = found is not None
-    look = Look(source, environment, asset_id, files, left_out, seen, suite, outcomes, lines, before, basis, partial)
+    look = Look(
+        source=source,
+        environment=environment,
+        asset_id=asset_id,
+        files=files,
+        left_out=left_out,
+        seen=seen,
+        suite=suite,
+        outcomes=outcomes,
+        lines=listed.lines,
+        others=others,
+        before=before,
+        basis=basis,
+        partial=found is not None,
+    )
     return look, strange
 
 
 def _matching(
-    source: Source, files: Iterable[File], standing: frozenset[int], as_of: datetime
+    source: Source, listed: Listed, standing: frozenset[int], as_of: datetime
 ) -> tuple[dict[int, File], frozenset[int], dict[str, str]]:
     """Sort files by the partition that they deliver; return also which are out of range, and why files are ignored."""
-    found, strange = _by_partition(source, files)
+    found, strange = _by_partition(source, map(listed.file, listed.lines))
     left_out = frozenset(outliers(source, sorted(found), standing, as_of))
     for ordinal in left_out:
         strange[found.pop(ordinal).name] = "its date is out of range: declare start= if it is meant"
     return found, left_out, dict(sorted(strange.items()))
 
 
-def _others(
-    source: Source, listed: Sequence[File], lines: Sequence[str], before: bytes
-) -> tuple[dict[int, File], dict[str, str]] | None:
-    """Return the files that are not listed as they were, by partition, and those that are ignored, and why.
+def _others(source: Source, listed: Listed, before: bytes) -> tuple[dict[int, File], dict[str, str], list[str]] | None:
+    """Return the files that are not listed as they were, by partition, those that are ignored, why, and their lines.
 
     None where a file is gone: that is for those who look at all of them.
     """
-    if packed(lines) == before:
-        return {}, {}
-    was = unpacked(before)
-    known = set(was)
-    others = [file for file, line in zip(listed, lines, strict=True) if line not in known]
-    if len(was) > len(listed) - len(others):  # some that were listed are not, at least not as they were
-        names, now = {file.name for file in others}, set(lines)
-        if any(name_in(line) not in names for line in was if line not in now):
-            return None
-    found, strange = _by_partition(source, others)
-    return found, dict(sorted(strange.items()))
+    now = packed(listed.lines)
+    if now == before:
+        return {}, {}, []
+    was, others = differing(before, now)
+    if not set(map(name_in, was)).issubset(map(name_in, others)):
+        return None
+    found, strange = _by_partition(source, map(listed.file, others))
+    return found, strange, others
 
 
 def _by_partition(source: Source, files: Iterable[File]) -> tuple[dict[int, File], dict[str, str]]:

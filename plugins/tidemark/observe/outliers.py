@@ -25,14 +25,14 @@ def outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_o
     grain = source.grain
     if not isinstance(grain, TimeGrain):
         return []
-    horizon = max(as_of, datetime.now(UTC)) + OUTLIER
-    kept = [each for each in ordinals if each in standing or grain.begins(each) <= horizon]
+    horizon = grain.containing(max(as_of, datetime.now(UTC)) + OUTLIER)
+    kept = [each for each in ordinals if each in standing or each <= horizon]
     if grain.first is not None:
         kept = [each for each in kept if each >= grain.first]
     else:
         spans: list[list[int]] = []
         for each in kept:
-            if not spans or grain.begins(each) - grain.begins(spans[-1][-1]) > OUTLIER:
+            if not spans or _far(grain, spans[-1][-1], each):
                 spans.append([])
             spans[-1].append(each)
         given = [span for span in spans if not standing.isdisjoint(span)] or [max(reversed(spans), key=len, default=[])]
@@ -40,6 +40,10 @@ def outliers(source: Source, ordinals: list[int], standing: frozenset[int], as_o
         kept = [each for span in spans for each in span]
     inside = set(kept)
     return [each for each in ordinals if each not in inside]
+
+
+def _far(grain: TimeGrain, earlier: int, later: int) -> bool:
+    return later - earlier > 1 and grain.begins(later) - grain.begins(earlier) > OUTLIER
 
 
 def fits(connection: sa.Connection, names: Names, source: Source, ordinals: Iterable[int], as_of: datetime) -> bool:

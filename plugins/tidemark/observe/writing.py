@@ -8,9 +8,10 @@ from tidemark.deployment import Deployment
 from tidemark.facts import Names, declaration_of
 from tidemark.gate import GateResult
 from tidemark.landing import File
+from tidemark.landing.listed import line_of
 from tidemark.ledger import heads, listings, records, sources
 from tidemark.ledger.heads import FINAL, Move, Touch
-from tidemark.ledger.listings import Listing, lines_of, packed, unpacked
+from tidemark.ledger.listings import Listing, packed
 from tidemark.ledger.sources import REJECTED, WITHDRAWN, Observation, Seen
 from tidemark.observe.look import Look, may_differ, seen_of, standing
 from tidemark.observe.taking import Change
@@ -119,20 +120,19 @@ def _adoptions(connection: sa.Connection, look: Look, names: Names) -> list[Move
 def keep_listing(deployment: Deployment, look: Look) -> None:
     """Write down which files need not be asked about again as long as they are listed as they are now."""
     declaration, seen = declaration_of(look.source), look.seen
+    if look.partial and not look.files:
+        return
     told = {
-        file.name: file.token
+        file.name: line_of(file.name, file.token)
         for ordinal, file in look.files.items()
         if ordinal in seen and is_told(seen[ordinal].newest, file, declaration)
     }
-    as_told = set(lines_of(told.items()))
-    if look.partial and look.before is not None:
-        if not look.files:
-            return
-        as_told.update(unpacked(look.before.files))
+    untold = set(look.others).difference(told.values())
     # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
     there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in standing(seen)}
-    missed = lines_of((name, UNTOLD) for name in sorted(there - told.keys()))
-    now = Listing(look.basis, packed([*(line for line in look.lines if line in as_told), *missed]))
+    missed = (line_of(name, UNTOLD) for name in sorted(there - told.keys()))
+    lines = [line for line in look.lines if line not in untold] if untold else look.lines
+    now = Listing(look.basis, packed([*lines, *missed]))
     if now != look.before:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now)
