@@ -1,19 +1,26 @@
 """Rule 2 for values that are worked out when a module is imported."""
 
+import re
+
 import pytest
 
-from tests.fingerprint.bundles import MakeBundle, program
+from tests.fingerprint.bundles import Bundle, MakeBundle, program
 from tidemark.fingerprint import fingerprint
 
 
-def test_the_environment_counts_where_a_constant_reads_it(bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text is the same, the value is not."""
-    made = bundle(program("import os\nRATE = float(os.environ['RATE'])\ndef prices(x): return x * RATE"))
+def check_counts(made: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that what the environment says is part of the fingerprint, and nothing else that differs."""
     digests = []
     for rate in ("1", "2", "1"):
         monkeypatch.setenv("RATE", rate)
         digests.append(made.fingerprint().digest)
     assert digests[0] == digests[2] != digests[1]
+
+
+def test_the_environment_counts_where_a_constant_reads_it(bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text is the same, the value is not."""
+    made = bundle(program("import os\nRATE = float(os.environ['RATE'])\ndef prices(x): return x * RATE"))
+    check_counts(made, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -27,19 +34,16 @@ def test_the_environment_counts_where_a_constant_reads_it(bundle: MakeBundle, mo
         "import types\nX = {1: types.SimpleNamespace(rate=RATE)}\ndef prices(x): return X[1].rate",
         "import functools\ndef f(y, x): return y\nX = functools.partial(f, RATE)\ndef prices(x): return X(x)",
         "def prices(x, rate=RATE): return rate",
+        "RATES = frozenset([RATE])\ndef prices(x): return sorted(RATES)",
+        "id = 3\nRATES = (RATE, id)\ndef prices(x): return RATES",
     ],
 )
 def test_the_environment_counts_wherever_the_value_is_held(
     text: str, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a class, a dataclass, a namespace, a partial, a default."""
-    made = bundle(program(text.replace("RATE)", "os.environ['RATE'])").replace("= RATE\n", "= os.environ['RATE']\n")))
-    made.write("prices.py", "import os\n" + (made.folder / "prices.py").read_text())
-    digests = []
-    for rate in ("1", "2", "1"):
-        monkeypatch.setenv("RATE", rate)
-        digests.append(made.fingerprint().digest)
-    assert digests[0] == digests[2] != digests[1]
+    made = bundle(program("import os\n" + re.sub(r"(?<=[(\[ =])RATE\b(?! =)", "os.environ['RATE']", text)))
+    check_counts(made, monkeypatch)
 
 
 def test_the_environment_counts_where_it_chooses_a_function(
@@ -48,11 +52,7 @@ def test_the_environment_counts_where_it_chooses_a_function(
     """Both are in the text, and one is loaded."""
     text = "import os\nif os.environ['RATE'] == '1':\n    def rate(): return 1\nelse:\n    def rate(): return 2\n"
     made = bundle(program(text + "def prices(x): return x * rate()"))
-    digests = []
-    for rate in ("1", "2", "1"):
-        monkeypatch.setenv("RATE", rate)
-        digests.append(made.fingerprint().digest)
-    assert digests[0] == digests[2] != digests[1]
+    check_counts(made, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,8 @@ def test_the_environment_counts_where_it_chooses_a_function(
         "import os\nX = {'at': [os.path.join(os.path.dirname(__file__), 'data', 'x.csv')]}",
         "X = __name__.upper()",
         "X = object()",
+        "X = list({object(), 1})",
+        "X = {id(object())}",
         "X = {}\ndef remember(x): X[x] = 1\nremember(id(object()))",
     ],
 )

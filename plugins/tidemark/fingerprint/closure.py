@@ -28,6 +28,12 @@ _UNREPEATABLE = frozenset(
     | {"__name__"}
 )
 
+# A set itself is written down in an order of ours, whatever its own is.
+_SETS = frozenset({"set", "frozenset"})
+
+# These are Python's own only where no module has defined the name.
+_BUILTIN = frozenset({"id", "hash"}) | _SETS
+
 
 @dataclass(frozen=True)
 class Value:
@@ -218,7 +224,8 @@ def _value_of(name: Name) -> Value | None:
     if literal is not None and file_token(module.path) != module.text.token:
         raise StaleError(module, name.name)
     identifiers, homes = _behind(name)
-    if literal is None and not _UNREPEATABLE.isdisjoint(identifiers):
+    ordered = _SETS if isinstance(module.namespace[name.name], (set, frozenset)) else frozenset()
+    if literal is None and not identifiers.isdisjoint(_UNREPEATABLE - ordered):
         return None
     return Value(plain(value, homes), frozenset(words_of(value)), name.name, module)
 
@@ -287,7 +294,10 @@ def _behind(name: Name) -> tuple[frozenset[str], list[Module]]:
                 new = [each for each in below if each not in seen]
                 seen.update(new)
                 text.extend(new)
-        homes = [each.module for each in text if "__file__" in form_of(each).identifiers]
-        known = frozenset().union(*(form_of(each).identifiers for each in text)), list(dict.fromkeys(homes))
+        forms = [form_of(each) for each in text]
+        homes = [each.module for each, form in zip(text, forms, strict=True) if "__file__" in form.identifiers]
+        own = _BUILTIN.intersection(link.name for form in forms for link in form.links if isinstance(link, Name))
+        identifiers = frozenset().union(*(form.identifiers for form in forms)) - own
+        known = identifiers, list(dict.fromkeys(homes))
         name.module.forms[name] = known
     return known

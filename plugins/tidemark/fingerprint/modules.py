@@ -486,13 +486,19 @@ def _plain_imports(bound: Sequence[Mapping[str, Imported | None]]) -> dict[str, 
     return {name: what for name, whats in every.items() for what in whats if what is not None and len(whats) == 1}
 
 
+_IS_SCRIPT = ("__name__ == '__main__'", "'__main__' == __name__")
+
+
 def _is_guard(node: ast.stmt) -> bool:
-    """Return whether a statement runs only where no pipeline does: in a script, or in a type checker."""
-    if not isinstance(node, ast.If):
+    """Return whether a statement runs only where no pipeline does: in a script, or in a type checker.
+
+    One with an ``else`` does not: that part runs everywhere else.
+    """
+    if not isinstance(node, ast.If) or node.orelse:
         return False
     test = node.test
     if isinstance(test, ast.Compare):
-        return isinstance(test.left, ast.Name) and test.left.id == "__name__"
+        return ast.unparse(test) in _IS_SCRIPT
     return "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None))
 
 
