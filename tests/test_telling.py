@@ -148,11 +148,30 @@ def test_another_key_to_sort_by_is_a_reason_of_its_own(open_shop: Shop) -> None:
     assert {item.reason for item in open_shop.planned().items if item.asset == "lines"} == {"key= or ordered= changed"}
 
 
-def test_another_mapping_is_told_with_what_it_was(open_shop: Shop) -> None:
-    open_shop.edit("trailing(days=28)", "trailing(days=2)")
-    said = why(open_shop, "totals", DAYS[8])
-    assert said[0] == "lines is read by trailing(days=2), before by trailing(days=28)"
-    assert "lines 2025-01-01 is gone" in " ".join(said)
+@pytest.mark.parametrize("mapping", ["trailing(days=2)", "trailing(days=4)", "last_known(days=3)"])
+def test_another_mapping_is_told_with_what_it_was(open_shop: Shop, mapping: str) -> None:
+    """And of what is read no longer, or not before, nothing: it has neither gone nor arrived."""
+    open_shop.edit("trailing(days=28)", "trailing(days=3)")
+    open_shop.run()
+    open_shop.edit("trailing(days=3)", mapping)
+    reason = f"lines is read by {mapping}, before by trailing(days=3)"
+    assert why(open_shop, "totals", DAYS[6]) == [reason]
+    (item,) = (each for each in open_shop.planned().items if (each.asset, each.key) == ("totals", DAYS[6]))
+    assert item.reason == reason
+
+
+def test_what_changed_besides_the_mapping_is_told_too(open_shop: Shop) -> None:
+    open_shop.edit("trailing(days=28)", "trailing(days=3)")
+    open_shop.run()
+    open_shop.deliver("orders", DAYS[5], row(30))
+    open_shop.run()
+    open_shop.hold("totals")
+    open_shop.deliver("orders", DAYS[5], row(31))
+    open_shop.run()
+    open_shop.edit("trailing(days=3)", "trailing(days=2)")
+    open_shop.release("totals")
+    (item,) = (each for each in open_shop.planned().items if (each.asset, each.key) == ("totals", DAYS[6]))
+    assert item.reason == "lines is read by trailing(days=2), before by trailing(days=3), lines 2025-01-06 changed"
 
 
 # -- inputs

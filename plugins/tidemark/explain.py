@@ -92,11 +92,18 @@ def taken_now(read: Read) -> Taken:
 
 
 def changes_between(before: Taken, now: Taken) -> list[Change]:
-    """Return what one input reads otherwise than before, in the order of the partitions."""
+    """Return what one input reads otherwise than before, in the order of the partitions.
+
+    What is no longer read, or was not read before, only because the mapping is another one is no such change.
+    """
     if before.digest == now.digest:
         return []
     earlier, later = before.versions, now.versions
-    if now.mapping.startswith(_NEWEST) and before.mapping.startswith(_NEWEST):
+    if before.mapping != now.mapping:
+        if before.mapping.startswith(_NEWEST) or now.mapping.startswith(_NEWEST):
+            return []
+        earlier, later = _in_both(earlier, later)
+    elif now.mapping.startswith(_NEWEST):
         return _other_choice(now.upstream, earlier, later)
     found = []
     for key in [*earlier, *(key for key in later if key not in earlier)]:
@@ -105,6 +112,21 @@ def changes_between(before: Taken, now: Taken) -> list[Change]:
             verb = Verb.GONE if new is None else Verb.ARRIVED if old is None else Verb.CHANGED
             found.append(Change(now.upstream, key, verb, old, new))
     return found
+
+
+def _in_both(one: dict[str, Version], other: dict[str, Version]) -> list[dict[str, Version]]:
+    """Return of two windows what lies between the later of their beginnings and the earlier of their ends."""
+    if not one or not other:
+        return [{}, {}]
+    first, last = max(min(one), min(other)), min(max(one), max(other))  # keys of one grain sort as time does
+    return [{key: version for key, version in each.items() if first <= key <= last} for each in (one, other)]
+
+
+def other_mapping(before: Taken, now: Taken) -> str | None:
+    """Say that an input is read by another mapping than before; None: it is not."""
+    if before.mapping == now.mapping:
+        return None
+    return f"{now.upstream} is read by {now.mapping}, before by {before.mapping}"
 
 
 def _other_choice(upstream: str, earlier: Mapping[str, Version], later: Mapping[str, Version]) -> list[Change]:
@@ -141,8 +163,11 @@ def _input_reasons(reads: tuple[Read, ...], before: list[InputRecord]) -> list[R
         if record is None or record.digest == read.digest:
             continue
         name = read.input.upstream
-        then = Taken(record.parameter, name, record.mapping, record.digest, record.members)
-        found += _reasons(changes_between(then, taken_now(read))) or [Reason(f"{name} changed", f"{name} changed")]
+        then, now = Taken(record.parameter, name, record.mapping, record.digest, record.members), taken_now(read)
+        mapping = other_mapping(then, now)
+        told = [_same(mapping)] if mapping else []
+        told += _reasons(changes_between(then, now))
+        found += told or [_same(f"{name} changed")]
     return found
 
 

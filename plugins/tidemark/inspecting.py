@@ -1,5 +1,6 @@
 """Looking into the state: what a partition is and why, what it was before, and how every asset stands."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,13 +10,14 @@ from tidemark.assets import Asset, Pipeline, Source
 from tidemark.catalog import Catalog
 from tidemark.changes import sweep_since
 from tidemark.deployment import Deployment
-from tidemark.errors import DefinitionError
+from tidemark.errors import DefinitionError, UsageError
 from tidemark.explain import certainty_of, reason_of
 from tidemark.facts import LedgerFacts, Names, definitions_digest, read_heads, register
 from tidemark.gate import Outcome
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
-from tidemark.partitions import TimeGrain
+from tidemark.mappings import Previous
+from tidemark.partitions import Grain, TimeGrain
 from tidemark.survey import Certainty, Facts, Judgement, State, Survey
 from tidemark.telling import Teller, source_state
 
@@ -95,6 +97,7 @@ def account_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
             "live": _made_data(connection, live) if live else None,
             "became": _became(teller, name, key, live) if live else None,
             "provisional_for": sorted(f"{asset} {part}" for asset, part in head.missing) if head else [],
+            "made_without": _made_without(member, judged, head.missing, survey) if head else [],
             "lacks": _lacks(teller, judged, head.missing - {(name, key)}) if head else [],
             "inputs": _inputs_data(connection, live.id) if live else [],
             "gate": _gate_data(connection, survey.facts.suites.get(name), live.data_version if live else None),
@@ -124,6 +127,31 @@ def _became(teller: Teller, name: str, key: str, live: records.Made) -> dict[str
         "by": entry.actor,
         "causes": [each.to_json() for each in causes],
     }
+
+
+def _made_without(
+    member: Source | Asset, judged: Judgement | None, missing: heads.Missing, survey: Survey
+) -> list[str]:
+    """Return what a head lacks that it would read itself; the rest is missing from what it reads."""
+    found = []
+    for read in judged.reads if judged else ():
+        track, mapping = survey.tracks[read.input.upstream], read.input.mapping
+        if isinstance(mapping, Previous):
+            continue
+        there = {each.key for each in read.members if each.version is not None}
+        keys = {key for name, key in missing if name == read.input.upstream} - there
+        if keys:
+            assert judged is not None
+            ordinals = mapping.ordinals(member.grain, track.grain, judged.ordinal)
+            found += [f"{track.name} {key}" for key in keys if _is_among(track.grain, key, ordinals)]
+    return sorted(set(found))
+
+
+def _is_among(grain: Grain, key: str, ordinals: Iterable[int]) -> bool:
+    try:
+        return grain.ordinal(key) in ordinals
+    except UsageError:  # the key was taken out of the definition
+        return False
 
 
 def _lacks(teller: Teller, judged: Judgement | None, missing: heads.Missing) -> list[dict[str, Any]]:
@@ -173,6 +201,8 @@ def _why(connection: sa.Connection, asset: Asset, judged: Judgement, survey: Sur
     if judged.state is State.FAILED:
         again = f"tidemark run {survey.pipeline.name} --force {asset.name}:{judged.key}"
         return f"{judged.reason}; not tried again until its code, its inputs or its gate change: '{again}' tries it now"
+    if judged.state is State.BLOCKED and judged.known.data_version is not None:
+        return f"{judged.reason}; it runs again once its code, what it reads or the gate {asset.gate!r} is corrected"
     if judged.reason and not (stays and judged.action_key):
         return judged.reason
     wanted = [judged.head.materialization] if judged.head else []

@@ -11,7 +11,7 @@ from tidemark.causes import BREADTH, Cause, Kind, code_causes, code_of, present_
 from tidemark.deployment import Deployment
 from tidemark.facts import Names, read_heads
 from tidemark.ledger.heads import Head, Missing
-from tidemark.plan import Item, Plan
+from tidemark.plan import LACKS_LESS, Item, Plan
 from tidemark.survey import Certainty, State
 
 # What changes as soon as the plan is taken up, without a run.
@@ -28,6 +28,7 @@ class Group:
         reason: why, in words; what differs from partition to partition is left out.
         keys: which ones, in the plan's order.
         seconds: what they cost together, by past runs.
+        guessed: none of them has ever run, so that this is a guess.
         runs: whether their function is called; else results are brought back, checked, or only marked.
 
     """
@@ -38,6 +39,7 @@ class Group:
     keys: tuple[str, ...]
     seconds: float
     runs: bool = True
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Outlook:
         groups: what will run, then what may run, each in the pipeline's order.
         code: for each asset whose code changed, from what to what, and in which definitions.
         provisional: what would become provisional.
-        at_once: heads that go, or become final, without a run.
+        at_once: heads that go, become final or lack less, without a run.
         stuck: what failed or is blocked, and is not tried again by itself.
 
     """
@@ -118,6 +120,7 @@ class Outlook:
                     "reason": each.reason,
                     **_span(each.keys),
                     "seconds": round(each.seconds, 4),
+                    "guessed": each.guessed,
                 }
                 for each in self.groups
             ],
@@ -199,7 +202,8 @@ def groups_of(items: Iterable[Item]) -> list[Group]:
         said = {item.reason for item in some}
         reason = said.pop() if len(said) == 1 else summary
         seconds = sum(item.seconds for item in some)
-        groups.append(Group(asset, certainty, reason, tuple(item.key for item in some), seconds, runs))
+        guessed = any(item.guessed for item in some)
+        groups.append(Group(asset, certainty, reason, tuple(item.key for item in some), seconds, runs, guessed))
     return sorted(groups, key=lambda each: each.certainty is Certainty.MAY)
 
 
@@ -212,9 +216,9 @@ def _moved(names: Names, made: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _at_once(names: Names, made: Plan) -> Iterator[tuple[str, str, str]]:
-    """Yield the heads that go or become final; those that become provisional are told with what they lack."""
+    """Yield the heads that go or lack less; those that become provisional are told with what they lack."""
     for (asset, key), move in zip(_moved(names, made), made.moves, strict=True):
-        if not move.missing:
+        if not move.missing or move.reason == LACKS_LESS:
             yield asset, key, move.reason if move.materialization is not None else f"no longer live: {move.reason}"
 
 

@@ -40,6 +40,9 @@ PATIENCE = 10
 # Until an asset has a past, a partition is taken to cost this.
 FIRST_GUESS_SECONDS = 0.1
 
+# Why a mark changes where the head is still provisional, and for nothing new.
+LACKS_LESS = "lacks less now"
+
 
 @dataclass(frozen=True)
 class Item:
@@ -52,6 +55,7 @@ class Item:
         reason: why, in words.
         forced: a person asked for it.
         seconds: what it has cost so far, on average.
+        guessed: its asset has never run, so that nobody knows what it costs.
         lane: number of the worker that takes it.
         runs: whether its function is called, as far as is known; else a result is brought back, checked or marked.
         summary: the reason without the partitions that it names: what it has in common with its neighbours.
@@ -69,6 +73,7 @@ class Item:
     runs: bool = True
     summary: str = ""
     missing: heads.Missing = heads.FINAL
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def make_plan(
         verify: look at everything, not only at what has changed since the newest plan.
 
     Raises:
-        UsageError: a partition that does not exist is to be computed whatever is known of it.
+        UsageError: a partition is to be computed whatever is known of it, and does not exist or was not asked for.
 
     """
     definitions = definitions_digest(deployment, pipeline, names.externals)
@@ -173,7 +178,7 @@ def make_plan(
         survey = Survey(pipeline, facts, as_of, selection)
         sweep = sweep_since(survey, facts, base, definitions)
         judgements = _by_asset(pipeline, sweep)
-        _check_forced(selection, judgements)
+        _check_forced(pipeline, selection, judgements)
         moves = [move for some in judgements.values() for each in some if (move := _move(names, each)) is not None]
         moves += _lost(connection, deployment, pipeline, names)
         changed = changed_gaps(survey)
@@ -207,8 +212,13 @@ def _by_asset(pipeline: Pipeline, sweep: Sweep) -> dict[str, list[Judgement]]:
     return found
 
 
-def _check_forced(selection: Selection, judgements: Mapping[str, list[Judgement]]) -> None:
+def _check_forced(pipeline: Pipeline, selection: Selection, judgements: Mapping[str, list[Judgement]]) -> None:
     for asset, key in sorted(selection.force, key=str):
+        if key is not None and not selection.holds(pipeline[asset].grain, pipeline[asset].grain.ordinal(key)):
+            raise UsageError(
+                f"{asset} {key} does not begin between --from and --to, so that it would not be computed: leave these "
+                "out, or do not force it; nothing was run"
+            )
         if key is not None and all(judged.key != key for judged in judgements[asset]):
             raise UsageError(
                 f"{asset} {key} does not exist, so that it cannot be computed: "
@@ -245,7 +255,7 @@ def _move(names: Names, judged: Judgement) -> Move | None:
     place = names.assets[judged.asset], names.id_of(judged.asset, judged.key)
     if judged.void:
         return Move(*place, head.materialization, None, heads.FINAL, judged.reason)
-    reason = "final now" if not judged.marks else "provisional now"
+    reason = "final now" if not judged.marks else LACKS_LESS if judged.marks < head.missing else "provisional now"
     return Move(*place, head.materialization, head.materialization, judged.marks, reason)
 
 
@@ -279,7 +289,8 @@ def _items(
     seconds = records.mean_seconds(connection, [names.assets[name] for name, judged in planned.items() if judged])
     items: list[Item] = []
     for each in pipeline.assets:
-        cost = seconds.get(names.assets[each.name], FIRST_GUESS_SECONDS)
+        past = seconds.get(names.assets[each.name])
+        cost = FIRST_GUESS_SECONDS if past is None else past
         mine = [
             Item(
                 asset=each.name,
@@ -291,6 +302,7 @@ def _items(
                 runs=runs,
                 summary=why.summary,
                 missing=judged.roots,
+                guessed=runs and past is None,
             )
             for judged in planned[each.name]
             for why in [_why(each, judged, facts, before, parameters)]

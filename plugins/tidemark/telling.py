@@ -26,6 +26,7 @@ from tidemark.explain import (
     certainty_of,
     changed_parameters,
     changes_between,
+    other_mapping,
     readable_parameters,
     short,
     taken_now,
@@ -331,9 +332,9 @@ class Teller:
             was = f", before {before.upstream}" if before else ""
             yield Cause(Kind.MAPPING, f"{now.upstream} is read by {now.mapping}{was}", now.upstream)
             return
-        if before.mapping != now.mapping:
-            said = f"{now.upstream} is read by {now.mapping}, before by {before.mapping}"
-            yield Cause(Kind.MAPPING, said, now.upstream, before=before.mapping, after=now.mapping)
+        mapping = other_mapping(before, now)
+        if mapping is not None:
+            yield Cause(Kind.MAPPING, mapping, now.upstream, before=before.mapping, after=now.mapping)
         changes = changes_between(before, now)
         for verb in Verb:
             some = [each for each in changes if each.verb is verb]

@@ -194,6 +194,57 @@ def test_explain_says_what_stands_in_for_what(open_shop: Shop, tidemark: Command
     )
 
 
+def test_explain_hangs_each_cause_below_what_it_is_of(shop: Shop, tidemark: Command) -> None:
+    """An asset that is also read for its own day lacks another day only by way of its own past."""
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}", partitions=DAYS, expected=Calendar())
+        rates = source("rates", files="rates/{partition}", partitions=DAYS, expected=Calendar())
+
+        @asset(partitions=DAYS, inputs={"rates": last_known(days=3)})
+        def priced(orders: str, rates: str) -> str:
+            return orders + rates
+
+        @asset(partitions=DAYS, inputs={"running": previous()})
+        def running(priced: str, running: str | None) -> str:
+            return priced + (running or "")
+        """
+    )
+    shop.deliver_days("orders", *DAYS)
+    shop.deliver_days("rates", DAYS[0], DAYS[2])
+    tidemark("run", "shop", "--as-of", AS_OF)
+    shop.edit("return orders + rates", "1 / 0")
+    shop.deliver("orders", DAYS[1], "corrected")
+    tidemark("run", "shop", "--as-of", AS_OF)
+    priced = tidemark.json("explain", "priced", DAYS[1])
+    assert priced["made_without"] == [f"rates {DAYS[1]}"]
+    running = tidemark.json("explain", "running", DAYS[2])
+    assert f"priced {DAYS[1]}" in running["provisional_for"]
+    assert running["made_without"] == []
+    said = tidemark("explain", "priced", DAYS[1]).out.splitlines()
+    (line,) = (number for number, text in enumerate(said) if "provisional: made without" in text)
+    assert f"rates {DAYS[1]}: missing" in said[line + 1]
+    assert f"rates {DAYS[0]} stands in for rates {DAYS[1]}" in "".join(said[line:])
+
+
+def test_explain_says_how_what_a_gate_stopped_comes_to_run_again(shop: Shop, tidemark: Command) -> None:
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="v", value_set=[1]))
+    shop.define(
+        """
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+        @asset(partitions=DAYS, gate="lines")
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders
+        """
+    )
+    shop.deliver("orders", DAYS[0], "v\n2\n")
+    tidemark("run", "shop", "--as-of", AS_OF)
+    assert tidemark.json("explain", "lines", DAYS[0])["why"].endswith(
+        "; it runs again once its code, what it reads or the gate 'lines' is corrected"
+    )
+
+
 def test_explain_says_that_what_it_reads_has_failed(delivered: Shop, tidemark: Command) -> None:
     delivered.edit("return orders.with", "1 / 0\n    return orders.with")
     tidemark("run", "shop", "--as-of", AS_OF)

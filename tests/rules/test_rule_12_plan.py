@@ -9,7 +9,9 @@ import pytest
 
 from tests.scenario import Shop
 from tidemark.cli import main
-from tidemark.errors import Refused
+from tidemark.errors import Refused, UsageError
+from tidemark.facts import register
+from tidemark.outlook import outlook_of
 from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Certainty, Selection
 
@@ -318,9 +320,42 @@ def test_batches_check_each_key_again(running: Shop) -> None:
     assert running.called("lines", DAYS[0]) == 2
 
 
-@pytest.mark.parametrize("key", [None, "2025-01-05"])
-def test_what_is_forced_outside_of_what_was_asked_for_is_left_alone(shop: Shop, key: str | None) -> None:
-    """Nothing runs there, and nothing is marked: it is in order."""
+def test_a_cost_that_nobody_knows_is_called_a_guess(shop: Shop) -> None:
+    """Until the asset has run for the first time."""
+    shop.define(SHOP)
+    shop.deliver_days("orders", *DAYS)
+    shop.deliver_days("rates", *DAYS)
+    assert all(item.guessed for item in shop.planned().items)
+    shop.run()
+    shop.deliver("orders", DAYS[0], "corrected")
+    items = shop.planned().items
+    assert items
+    assert not any(item.guessed for item in items)
+
+
+def test_a_mark_that_only_shrinks_is_told(shop: Shop) -> None:
+    """It is neither final nor newly provisional."""
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, expected=Calendar())
+
+        @asset(partitions=DAYS, inputs={"orders": trailing(days=3)})
+        def window(orders: pl.DataFrame) -> str:
+            return "all the same"
+    """)
+    for key in (DAYS[0], "2025-01-08"):
+        shop.deliver("orders", key, "k\n1\n")
+    shop.run()
+    assert shop.provisional("window")["2025-01-08"] == {"orders 2025-01-06", "orders 2025-01-07"}
+    shop.edit("Calendar()", 'Calendar(closed=["01-06"])')
+    made, pipeline = shop.planned(), shop.pipelines["shop"]
+    with shop.deployment() as deployment:
+        told = outlook_of(deployment, pipeline, register(deployment, pipeline), made).at_once
+    shrunk = ("2025-01-07", "2025-01-08")
+    assert ("window", "lacks less now", shrunk) in {(each.asset, each.reason, each.keys) for each in told}
+
+
+def test_what_is_forced_outside_of_what_was_asked_for_is_left_alone(shop: Shop) -> None:
+    """Nothing runs there, and nothing is marked: it is in order. Who names just that partition is told so."""
     shop.define("""
         orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
 
@@ -331,6 +366,9 @@ def test_what_is_forced_outside_of_what_was_asked_for_is_left_alone(shop: Shop, 
     shop.deliver_days("orders", "2025-01-05", "2025-01-07")
     shop.run()
     before = shop.state()
-    shop.run(selection=Selection(first=datetime(2025, 1, 7, tzinfo=UTC), force=frozenset([("lines", key)])))
-    assert shop.ran == ({"lines": ["2025-01-07"]} if key is None else {})
+    late = datetime(2025, 1, 7, tzinfo=UTC)
+    shop.run(selection=Selection(first=late, force=frozenset([("lines", None)])))
+    assert shop.ran == {"lines": ["2025-01-07"]}
     assert shop.state() == before
+    with pytest.raises(UsageError, match="lines 2025-01-05 does not begin between --from and --to"):
+        shop.run(selection=Selection(first=late, force=frozenset([("lines", "2025-01-05")])))

@@ -129,6 +129,7 @@ def _plan_data(deployment: Deployment, made: Plan) -> dict[str, Any]:
                 "runs": item.runs,
                 "reason": item.reason,
                 "seconds": round(item.seconds, 4),
+                "guessed": item.guessed,
             }
             for item in made.items
         ],

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from tidemark.causes import Cause
+from tidemark.causes import Cause, Kind
 from tidemark.observe import Progress
 from tidemark.outlook import AT_ONCE, Change, Outlook
 from tidemark.places import redact
@@ -117,7 +117,7 @@ def _plan_table(pipeline: str, ahead: Outlook) -> Table:
             _span(each.keys),
             str(len(each.keys)),
             Text(each.reason),
-            "<0.1" if 0 < each.seconds < 0.05 else f"{each.seconds:.1f}",
+            ("<0.1" if 0 < each.seconds < 0.05 else f"{each.seconds:.1f}") + ("?" if each.guessed else ""),
         )
     return table
 
@@ -149,7 +149,8 @@ def _plan_sums(made: Plan, ahead: Outlook) -> str:
     heads = "1 head changes" if len(made.moves) == 1 else f"{len(made.moves)} heads change"
     moves = f"; {heads} without a run" if made.moves else ""
     idle = f", {ahead.idle} need no run" if ahead.idle else ""
-    cost = f"; about {_duration(ahead.seconds)}" if ahead.seconds else ""
+    guess = ", a guess for what has never run" if any(each.guessed for each in ahead.groups) else ""
+    cost = f"; about {_duration(ahead.seconds)}{guess}" if ahead.seconds else ""
     return f"{ahead.counted(Certainty.WILL)} will run, {ahead.counted(Certainty.MAY)} may run{idle}{cost}{moves}"
 
 
@@ -289,24 +290,32 @@ def _add_provisional(tree: Tree, account: Mapping[str, Any]) -> None:
     """Say what a head lacks: what it did not read, what it read a stand-in for, what its inputs lack; and why."""
     inputs, itself = account["inputs"], f"{account['asset']} {account['partition']}"
     lacking = [each for each in account["provisional_for"] if each != itself]
-    upstreams = {read["asset"] for read in inputs}
     there = {f"{read['asset']} {each['partition']}" for read in inputs for each in read["members"] if each["version"]}
-    without = [each for each in lacking if each.partition(" ")[0] in upstreams and each not in there]
+    without = [each for each in account["made_without"] if each in lacking]
     instead = [each for each in lacking if each in there]
-    above = [each for each in lacking if each.partition(" ")[0] not in upstreams]
+    above = [each for each in lacking if each not in without and each not in there]
     said = (
         ("made without", without, ""),
         ("the newest of", instead, " is no good: its last good version stands in"),
         ("what it reads is provisional for", above, ""),
     )
-    node = tree
+    causes = account["lacks"]
     if itself in account["provisional_for"]:
         came = "its newest computation came to nothing" if _came_to_nothing(account) else "it was not computed anew yet"
         tree.add(f"provisional: {came}, and this is its last good result")
     for before, some, after in said:
         if some:
             node = tree.add(Text(f"provisional: {before} {_first(some)}{after}"))
-    _add_causes(node, account["lacks"])
+            mine = [each for each in causes if _lack_of(each) in some]
+            _add_causes(node, mine)
+            causes = [each for each in causes if each not in mine]
+    _add_causes(tree, causes)
+
+
+def _lack_of(cause: Mapping[str, Any]) -> str:
+    """Return what is missing that a cause tells of; of a substitute what it stands in for."""
+    key = cause["before"] if cause["kind"] == Kind.SUBSTITUTE else cause["partition"]
+    return f"{cause['asset']} {key}"
 
 
 def _came_to_nothing(account: Mapping[str, Any]) -> bool:
