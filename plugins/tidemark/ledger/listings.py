@@ -5,8 +5,7 @@ observation only if that is settled and was made with the listing's basis. So a 
 has nothing to tell, and one that is gone is missed.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -48,15 +47,29 @@ def differing(before: bytes, now: bytes) -> tuple[list[str], list[str]]:
 
     What both begin with and what both end with is compared as a whole, for most looks find one file that is another.
     """
-    shorter = min(len(before), len(now))
-    same = bisect_left(range(shorter), True, key=lambda at: before[: at + 1] != now[: at + 1])
-    begins = before.rfind(_CUT, 0, same) + len(_CUT) if _CUT in before[:same] else 0
-    shorter -= begins
-    same = bisect_left(range(shorter), True, key=lambda at: before[-1 - at :] != now[-1 - at :])
-    cut = before.find(_CUT, len(before) - same) if same else -1
-    ends = len(before) - cut if cut >= 0 else 0
-    was, is_now = (unpacked(each[begins : len(each) - ends]) for each in (before, now))
-    return sorted(set(was) - set(is_now)), sorted(set(is_now) - set(was))
+    same = _longest(min(len(before), len(now)), lambda one, two: before[one:two] == now[one:two])
+    cut = before.rfind(_CUT, 0, same)
+    begins = 0 if cut < 0 else cut + len(_CUT)
+    old, new = len(before), len(now)
+    same = _longest(
+        min(old, new) - begins, lambda one, two: before[old - two : old - one] == now[new - two : new - one]
+    )
+    cut = before.find(_CUT, old - same)
+    ends = 0 if cut < 0 else old - cut
+    was, is_now = set(unpacked(before[begins : old - ends])), set(unpacked(now[begins : new - ends]))
+    return sorted(was - is_now), sorted(is_now - was)
+
+
+def _longest(most: int, alike: Callable[[int, int], bool]) -> int:
+    """Return how long a stretch is alike, asked by its parts: from where to where."""
+    same = 0
+    while same < most:
+        middle = (same + most + 1) // 2
+        if alike(same, middle):
+            same = middle
+        else:
+            most = middle - 1
+    return same
 
 
 def read(connection: sa.Connection, environment: str, asset_id: int) -> Listing | None:

@@ -27,7 +27,7 @@ class Look:
 
     ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
     ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``others`` the
-    lines of those that are looked at, and ``before`` is how all were listed.
+    lines of those that are looked at, ``packed`` is all of them as a listing keeps it, ``before`` how all were listed.
     """
 
     source: Source
@@ -40,6 +40,7 @@ class Look:
     outcomes: Mapping[bytes, str]
     lines: Sequence[str]
     others: Sequence[str]
+    packed: bytes
     before: Listing | None
     basis: bytes
     partial: bool
@@ -73,7 +74,8 @@ def look_at(
     listed = deployment.landing.listing(source.folder)
     # What a branch has not seen itself is as in prod, and changes with it.
     partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
-    found = _others(source, listed, before.files) if partial and before is not None else None
+    now = packed(listed.lines)
+    found = _others(source, listed, before.files, now) if partial and before is not None else None
     with deployment.ledger.read() as connection:
         if found is not None and found[0] and not fits(connection, names, source, found[0], as_of):
             found = None
@@ -96,6 +98,7 @@ def look_at(
         outcomes=outcomes,
         lines=listed.lines,
         others=others,
+        packed=now,
         before=before,
         basis=basis,
         partial=found is not None,
@@ -114,12 +117,13 @@ def _matching(
     return found, left_out, dict(sorted(strange.items()))
 
 
-def _others(source: Source, listed: Listed, before: bytes) -> tuple[dict[int, File], dict[str, str], list[str]] | None:
+def _others(
+    source: Source, listed: Listed, before: bytes, now: bytes
+) -> tuple[dict[int, File], dict[str, str], list[str]] | None:
     """Return the files that are not listed as they were, by partition, those that are ignored, why, and their lines.
 
     None where a file is gone: that is for those who look at all of them.
     """
-    now = packed(listed.lines)
     if now == before:
         return {}, {}, []
     was, others = differing(before, now)

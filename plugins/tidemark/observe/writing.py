@@ -130,9 +130,11 @@ def keep_listing(deployment: Deployment, look: Look) -> None:
     untold = set(look.others).difference(told.values())
     # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
     there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in standing(seen)}
-    missed = (line_of(name, UNTOLD) for name in sorted(there - told.keys()))
-    lines = [line for line in look.lines if line not in untold] if untold else look.lines
-    now = Listing(look.basis, packed([*lines, *missed]))
+    missed = [line_of(name, UNTOLD) for name in sorted(there - told.keys())]
+    kept = look.packed
+    if untold or missed:
+        kept = packed([*(line for line in look.lines if line not in untold), *missed])
+    now = Listing(look.basis, kept)
     if now != look.before:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now)
