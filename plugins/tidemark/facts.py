@@ -159,9 +159,14 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
     ]
     with deployment.ledger.read() as connection:
         known = registry.assets(connection)
-    if not registry.is_registered(known, pipeline.name, members):
+    names = [each.name for each in pipeline.members]
+    # What a branch has taken out is still there for everybody else.
+    gives_up = deployment.environment == heads.PROD and registry.has_given_up(known, pipeline.name, names)
+    if gives_up or not registry.is_registered(known, pipeline.name, members):
         with deployment.ledger.write() as connection:
             registry.register(connection, pipeline.name, members)
+            if gives_up:
+                registry.give_up(connection, pipeline.name, names)
             registry.ensure_schemes(connection, [each.grain for each in pipeline.members])
             known = registry.assets(connection)
             externals = {name: known[name] for name in _checked_externals(pipeline, known)}
@@ -214,6 +219,11 @@ def _check_external(reader: Asset, read: Input, known: Mapping[str, registry.Reg
             f"{reader.where}: ref({read.upstream!r}): no pipeline has registered it{close(read.upstream, known)}; "
             "if it is new, run its pipeline first"
         )
+    if upstream.is_given_up:
+        raise DefinitionError(
+            f"{reader.where}: ref({read.upstream!r}): its pipeline {upstream.pipeline!r} has it no longer, so that "
+            "nothing new of it will come: read another, or take this out"
+        )
     check_mapping(reader, read, upstream.grain)
     path = _path(read.upstream, reader.name, known)
     if path:
@@ -229,7 +239,8 @@ def _path(start: str, goal: str, known: Mapping[str, registry.Registered]) -> li
     seen = {start}
     while paths:
         path = paths.pop()
-        reads = known[path[-1]].definition.get("inputs", ()) if path[-1] in known else ()
+        there = path[-1] in known and not known[path[-1]].is_given_up
+        reads = known[path[-1]].definition.get("inputs", ()) if there else ()
         for upstream, mapping in reads:
             if upstream == goal:
                 return [*path, upstream]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.gates import rule
 from tests.scenario import Shop, new_shop, on_both_ledgers
+from tidemark.errors import DefinitionError
 from tidemark.running.run import prepare, run_batch
 from tidemark.survey import Selection
 
@@ -309,6 +310,43 @@ def test_what_nobody_asked_to_compute_has_not_failed(story: Story) -> None:
     assert story.marks[DAYS[2]] == {f"lines {DAYS[1]}"}
     story.run()
     assert story.marks == {}
+
+
+TWO = """
+    orders = source("orders", files="orders/{partition}.txt", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders
+"""
+ONE = (
+    TWO.partition("@asset")[0]
+    + """
+    @asset(partitions=DAYS)
+    def others(orders: str) -> str:
+        return orders
+"""
+)
+
+
+def test_an_asset_that_its_pipeline_has_no_longer_is_a_definition_error_where_it_is_read(shop: Shop) -> None:
+    """Else its readers would take for final what never changes any more; in a branch it is there for everybody else."""
+    shop.define(TWO)
+    shop.deliver_days("orders", *DAYS)
+    shop.run()
+    shop.define(READER.replace("given", "lines") % ("DAYS", 'ref("lines")', "str"), name="other")
+    assert shop.run("other").ok
+    shop.define(ONE)
+    shop.environment = "branch"
+    shop.run()
+    shop.environment = "prod"
+    assert shop.run("other").ok
+    shop.run()
+    with pytest.raises(DefinitionError, match=r"ref\('lines'\): its pipeline 'shop' has it no longer"):
+        shop.run("other")
+    shop.define(TWO)
+    shop.run()
+    assert shop.run("other").ok
 
 
 def test_a_static_key_that_is_taken_out_is_not_asked_for(story: Story) -> None:

@@ -55,6 +55,15 @@ class Registered:
     definition: Mapping[str, Any]
     nondeterministic: bool
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its pipeline has it no longer."""
+        return bool(self.definition.get(_GIVEN_UP))
+
+
+# Stands in a definition that its pipeline has taken out.
+_GIVEN_UP = "given_up"
+
 
 def assets(connection: sa.Connection) -> dict[str, Registered]:
     """Return all registered assets by name."""
@@ -123,6 +132,25 @@ def register(connection: sa.Connection, pipeline: str, members: Iterable[Registr
             connection.execute(sa.update(asset).where(asset.c.id == found.id).values(**row))
     names = {row.name: row.id for row in connection.execute(sa.select(asset.c.name, asset.c.id))}
     return {each.name: names[each.name] for each in claims}
+
+
+def give_up(connection: sa.Connection, pipeline: str, members: Iterable[str]) -> None:
+    """Note which assets a pipeline has no longer, so that nobody waits for them; they come back by being registered."""
+    for each in _given_up(assets(connection), pipeline, members):
+        definition = {**each.definition, _GIVEN_UP: True}
+        connection.execute(sa.update(asset).where(asset.c.id == each.id).values(definition=definition))
+
+
+def has_given_up(known: Mapping[str, Registered], pipeline: str, members: Iterable[str]) -> bool:
+    """Return whether there is something for :func:`give_up` to note."""
+    return bool(_given_up(known, pipeline, members))
+
+
+def _given_up(known: Mapping[str, Registered], pipeline: str, members: Iterable[str]) -> list[Registered]:
+    still = set(members)
+    return [
+        each for each in known.values() if each.pipeline == pipeline and each.name not in still and not each.is_given_up
+    ]
 
 
 def is_registered(known: Mapping[str, Registered], pipeline: str, members: Iterable[Registration]) -> bool:
