@@ -32,10 +32,6 @@ class Refused(TidemarkError):
     """A safety rule stopped the action; the message says which and who may go on."""
 
 
-class StaleToken(TidemarkError):
-    """A lease was lost to another worker before its result was published; the result is dropped, not lost."""
-
-
 def listed(names: Iterable[str]) -> str:
     """Return names as a part of a sentence."""
     return ", ".join(sorted(names)) or "none"

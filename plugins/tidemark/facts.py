@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -467,6 +467,12 @@ def _upstream(connection: sa.Connection, deployment: Deployment, registered: reg
     unreached = names.by_ordinal(name, left)
     waits = {ordinal: Gap(frozenset({(name, grain.key(ordinal))})) for ordinal in unreached}
     return Upstream(grain, closes_after, {**kept, **waits}, frozenset(unreached))
+
+
+def instant_of(connection: sa.Connection, deployment: Deployment) -> datetime:
+    """Return what is taken for now where nobody plans: the instant of the newest plan here, or else in ``prod``."""
+    found = (plans.newest_as_of(connection, place) for place in (deployment.environment, heads.PROD))
+    return next((each for each in found if each is not None), deployment.settings.as_of or datetime.now(UTC))
 
 
 def read_heads(

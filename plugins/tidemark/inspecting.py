@@ -1,7 +1,6 @@
 """Looking into the state: what a partition is and why, what it was before, and how every asset stands."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ from tidemark.changes import sweep_since
 from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError, UsageError
 from tidemark.explain import certainty_of, reason_of
-from tidemark.facts import LedgerFacts, Names, definitions_digest, read_heads, register
+from tidemark.facts import LedgerFacts, Names, definitions_digest, instant_of, read_heads, register
 from tidemark.gate import Outcome
 from tidemark.ledger import heads, plans, records, registry, sources
 from tidemark.ledger.schema import code_version
@@ -35,10 +34,9 @@ def survey_now(
         whole: judge everything that is not plainly fresh; else only what has changed since the newest plan.
 
     """
-    as_of = plans.newest_as_of(connection, deployment.environment)
     base = None if whole else plans.newest(connection, deployment.environment, pipeline.name)
     facts = LedgerFacts(deployment, pipeline, names, connection)
-    survey = Survey(pipeline, facts, as_of or deployment.settings.as_of or datetime.now(UTC))
+    survey = Survey(pipeline, facts, instant_of(connection, deployment))
     sweep = sweep_since(survey, facts, base, definitions_digest(deployment, pipeline, names.externals))
     judgements: dict[str, list[Judgement]] = {}
     for judged in sweep.judge_all(pipeline.assets):

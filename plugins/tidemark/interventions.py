@@ -1,7 +1,6 @@
 """What a person does to the state: declare absent, hold, release, restore. Each says why, and is in the audit log."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -9,9 +8,9 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
-from tidemark.facts import Names, absent_of, read_heads, register, suites_of
+from tidemark.facts import Names, absent_of, instant_of, read_heads, register, suites_of
 from tidemark.gate import Outcome
-from tidemark.ledger import acts, events, heads, plans, records, sources
+from tidemark.ledger import acts, events, heads, records, sources
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move, Touch
 from tidemark.observe import Observed
@@ -42,13 +41,9 @@ def _met_partition(connection: sa.Connection, pipeline: Pipeline, names: Names, 
 
 
 def settle_marks(deployment: Deployment, pipeline: Pipeline, names: Names, *, run: str, actor: str) -> int:
-    """Bring the marks up to date with what a person has just said, as of the newest plan; nothing runs.
-
-    A branch without a plan takes the instant of ``prod``'s.
-    """
+    """Bring the marks up to date with what a person has just said, as of the newest plan; nothing runs."""
     with deployment.ledger.read() as connection:
-        planned = plans.newest_as_of(connection, deployment.environment) or plans.newest_as_of(connection, heads.PROD)
-    as_of = planned or deployment.settings.as_of or datetime.now(UTC)
+        as_of = instant_of(connection, deployment)
     plan = make_plan(deployment, pipeline, names, NOTHING_OBSERVED, as_of=as_of, selection=EVERYTHING)
     return len(apply_moves(deployment, pipeline, names, plan, run=run, actor=actor).moves)
 

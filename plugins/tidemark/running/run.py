@@ -13,7 +13,7 @@ from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_l
 from tidemark.running.batch import above
 from tidemark.running.results import BatchReport, Result
 from tidemark.running.worker import Worker
-from tidemark.survey import EVERYTHING, Selection, State
+from tidemark.survey import EVERYTHING, Selection
 
 # What became of an item by this plan once and for all; what waits, or had nothing to do, is looked at again.
 SETTLED = frozenset({Result.COMPUTED, Result.RESTORED, Result.FAILED, Result.BLOCKED})
@@ -36,13 +36,6 @@ class Prepared:
     def busy(self) -> frozenset[str]:
         """The assets with something to do."""
         return frozenset(item.asset for item in self.plan.items)
-
-    @property
-    def troubled(self) -> bool:
-        """Whether something is failed, blocked or rejected already, so that a verdict is due though nothing runs."""
-        wrong = (State.FAILED, State.BLOCKED)
-        failed = any(judged.state in wrong for some in self.plan.judgements.values() for judged in some)
-        return failed or bool(self.plan.rejected)
 
 
 def prepare(
