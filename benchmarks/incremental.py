@@ -180,6 +180,8 @@ def main() -> None:
     parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", action="store_true", help="print an object of cases, and nothing else")
     options = parser.parse_args()
+    if options.days < 14:
+        parser.error("--days: the cases need at least 14")
     if options.peer and options.window != graph.WINDOW:
         parser.error(f"--peer: peers play a window of {graph.WINDOW} days")
     found: dict[str, dict[str, object]] = {}
