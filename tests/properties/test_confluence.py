@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.properties.machine import place_of, runs, texts
 from tests.properties.oracle import Keyed
-from tests.properties.playing import ASKED, seed_of
+from tests.properties.playing import ASKED, REPEATABLE, seed_of
 from tests.properties.plots import Draw, Plot, plots
 from tests.properties.shops import Ground, QuickShop
 from tests.properties.worlds import World, check_equal
@@ -122,6 +122,7 @@ def test_any_order_of_arrivals_ends_as_if_all_had_come_on_time(ground: Ground, s
         max_examples=FEW // 2 if ASKED is None else max(FEW, int(ASKED) // 10),
         deadline=None,
         derandomize=False,
+        backend=REPEATABLE,
         database=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),

@@ -12,7 +12,8 @@ What changes it and what does not:
 - What a local variable is called does not, unless something could tell: any text in the closure, or in a declared
   file, has the name as a word (SQL, ``DataFrame.query``, a formula: installed packages look such names up in frames),
   or anything looks into frames (``locals()``, ``sys._getframe``, ``inspect``, duckdb). Names of parameters, functions
-  and classes always count: callers and results show them.
+  and classes always count, also of lambdas, of private helpers and of what is defined inside a function: callers and
+  results show them. So does the order of what stands in a class.
 - Names stand for what they lead to. A constant counts by its text and what that leads to. Its loaded value counts
   where the text does not tell it: a literal that was bound anew from elsewhere, or something worked out at import,
   from the environment or from a file, say, also inside a partial, a default, a class or a dataclass. It does not count
