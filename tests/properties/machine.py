@@ -171,6 +171,20 @@ class Histories(RuleBasedStateMachine):
         self.w.edit_parameter(name, 1 - self.oracle.factors[name])
         self.run(then)
 
+    @rule(number=numbers, which=numbers, width=st.sampled_from([1, 2, 3, 5]), strict=st.booleans(), then=runs)
+    def mapping_edited(self, number: int, which: int, width: int, strict: bool, then: str) -> None:
+        """An input is read in another way, or as it was before."""
+        self.w.edit_mapping(self._asset(number).name, which, width, strict)
+        self.run(then)
+
+    @precondition(lambda self: self.world is not None and any(each.expects for each in self.oracle.sources.values()))
+    @rule(number=numbers, then=runs)
+    def calendar_edited(self, number: int, then: str) -> None:
+        """Other days are expected."""
+        expected = sorted(name for name, each in self.oracle.sources.items() if each.expects)
+        self.w.edit_calendar(expected[number % len(expected)])
+        self.run(then)
+
     @precondition(lambda self: self.world is not None and self.has_gates(self.oracle.assets))
     @rule(number=numbers, letters=st.sampled_from(["", "02468ace", ALL, ALL]), salt=st.integers(0, 2), then=runs)
     def suite_edited(self, number: int, letters: str, salt: int, then: str) -> None:

@@ -55,7 +55,7 @@ SCENES = (
     Scene(_at("2025-03-29T20:00"), ("Europe/Berlin", "UTC"), *_HOURS),
     Scene(_at("2025-10-25T20:00"), ("Europe/London", "UTC"), *_HOURS),
     Scene(_at("2025-09-06T20:00"), ("America/Santiago",), *_HOURS),
-    Scene(_at("2025-09-01"), ("UTC", "America/Santiago"), *_MONTHS),
+    Scene(_at("2025-09-01"), ("UTC", "America/Santiago"), timedelta(days=31), *_MONTHS[1:]),  # when a month has ended
     Scene(_at("2025-09-30T20:00"), ("Europe/London",), *_MONTHS),
 )
 

@@ -88,6 +88,7 @@ EVERY_EVENT = [
     *("arrived", "arrived late", "delivered again", "corrected", "withdrawn", "malformed", "rejected by a gate"),
     *("broken", "mended", "failed 1 times", "failed 2 times", "not tried again", "tried again, with success"),
     *("retried by a person", "time passed", "code edited", "code reverted", "parameter edited", "parameter reverted"),
+    *("mapping edited", "calendar edited"),
     *("suite of a source edited", "suite of an asset edited", "declared absent", "declaration taken back", "held"),
     *("released", "crashed", "raced", "run", "run in lanes", "moved to branch", "moved to prod"),
     *("executed", "restored", "blocked", "blocked by a gate", "blocked by a strict input", "waiting", "provisional"),

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -259,8 +260,8 @@ class World:
         lines: dict[str, list[str]] = {
             name: ["import pyarrow as pa", "from texts import made, rows"] for name in self.pipelines
         }
-        lines["shop"] += [_source_text(each) for each in self.plot.sources]
-        for each in self.plot.assets:
+        lines["shop"] += [_source_text(each) for each in self.oracle.sources.values()]
+        for each in self.oracle.assets.values():
             lines[self.owner(each.name)].append(self._asset_text(each))
         return {name: pipeline_text("\n".join(some), name) for name, some in lines.items()}
 
@@ -311,6 +312,26 @@ class World:
         self._tell(f"the parameter of {asset} becomes {factor}", "parameter edited" if factor > before else None)
         self.seen["parameter reverted"] += factor < before
         self.oracle.factors[asset] = factor
+        self.define()
+
+    def edit_mapping(self, asset: str, which: int, width: int, strict: bool) -> None:
+        """Let an input be read over another width, or as a strict one, or as it was before."""
+        model = self.oracle.assets[asset]
+        inputs = list(model.inputs)
+        before = inputs[which % len(inputs)]
+        after = replace(before, width=width if before.mapping in COUNTED else before.width, strict=strict)
+        inputs[which % len(inputs)] = after
+        self.oracle.assets[asset] = replace(model, inputs=tuple(inputs))
+        said = f"{after.mapping} of {after.width}{', strict' if strict else ''}"
+        self._tell(f"{asset} reads {after.upstream} by {said}", "mapping edited" if after != before else None)
+        self.define()
+
+    def edit_calendar(self, source: str) -> None:
+        """Let a source that is expected be so on weekends too, or no longer."""
+        model = self.oracle.sources[source]
+        expects = frozenset(range(5 if len(model.expects) == 7 else 7))
+        self.oracle.sources[source] = replace(model, expects=expects)
+        self._tell(f"{source} is expected on {len(expects)} days of a week", "calendar edited")
         self.define()
 
     def edit_suite(self, name: str, letters: str) -> None:
@@ -405,8 +426,8 @@ class World:
         if environment not in self.environments:
             prod = self.environments["prod"]
             self.environments[environment] = Oracle(
-                prod.sources,
-                prod.assets,
+                dict(prod.sources),
+                dict(prod.assets),
                 prod.as_of,
                 prod.around,
                 prod,
