@@ -6,9 +6,9 @@ import sys
 COMMANDS = (
     ("what knowing costs, and Hamilton beside it", ["-m", "benchmarks.incremental", "--peer", "hamilton"]),
     ("the same on PostgreSQL", ["-m", "benchmarks.incremental", "--ledger", "postgresql"]),
-    ("a window of a year over ten years", ["-m", "benchmarks.incremental", "--days", "3650", "--window", "365"]),
+    ("a window of a year over ten years", ["-m", "benchmarks.scale", "--days", "3650", "--window", "365"]),
     ("a million step-partitions", ["-m", "benchmarks.scale"]),
-    ("code edits", ["-m", "benchmarks.code_matrix"]),
+    ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
 )
 
