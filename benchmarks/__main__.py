@@ -8,7 +8,7 @@ COMMANDS = (
     ("the same on PostgreSQL", ["-m", "benchmarks.incremental", "--ledger", "postgresql"]),
     ("a window of a year over ten years", ["-m", "benchmarks.scale", "--days", "3650", "--window", "365"]),
     ("a million step-partitions", ["-m", "benchmarks.scale"]),
-    ("code edits", ["-m", "benchmarks.code_matrix"]),
+    ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
 )
 

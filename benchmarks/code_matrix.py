@@ -1,6 +1,6 @@
-"""After which edits of code a step runs again, and whether what is then served is right: ours, and a peer beside it.
+"""After which edits of code a step runs again, and whether what is then served is right: ours, and peers beside it.
 
-    python -m benchmarks.code_matrix [--peer hamilton] [--peers-dir FOLDER] [--json]
+    python -m benchmarks.code_matrix [--peer NAME | --peer all] [--peers-dir FOLDER] [--json]
 
 One function with a constant and a helper in another module is run, edited, and run again, each time on a memory of its
 own. That it ran is told by a line that it writes, what is served by the number that comes out.
@@ -9,14 +9,15 @@ own. That it ran is told by a line that it writes, what is served by the number 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import peers
+from benchmarks.peers import edited
+from benchmarks.peers.edited import INPUT, Run
 from tidemark.catalog import load_catalog
 from tidemark.config import parse_instant, settings
 from tidemark.deployment import open_deployment
@@ -36,21 +37,19 @@ import shifting
 FACTOR = 2
 
 
-{decorated}def total(numbers: str) -> str:
+{above}def total(numbers: str) -> str:
     with open(os.environ["BENCHMARK_RAN"], "a") as log:
         log.write("ran\\n")
     return str(shifting.shifted(int(numbers)) * FACTOR)
-"""
+{below}"""
 
 OURS = (
     "from tidemark import Daily, asset, pipeline, source\n"
     'numbers = source("numbers", files="numbers/{partition}.txt", partitions=Daily())\n'
-    + STEP.replace("{decorated}", "@asset(partitions=Daily())\n")
-    + 'dag = pipeline("matrix", [numbers, total])\n'
+    + STEP.format(above="@asset(partitions=Daily())\n", below='dag = pipeline("matrix", [numbers, total])\n')
 )
 
 DAY = "2025-01-05"
-INPUT = "5"
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,6 @@ class Answer:
     ran: bool
     result: str
     verdict: str
-
-
-Run = Callable[[Path], str]
-"""Brings the result in a folder up to date, and returns it."""
 
 
 def answers(step: str, run: Run) -> dict[str, Answer]:
@@ -149,52 +144,26 @@ def run_ours(folder: Path) -> str:
         sys.path.remove(str(folder / "dags"))
 
 
-HAMILTON = """
-import sys
-sys.path.insert(0, "dags")
-import step
-from hamilton import driver
-built = driver.Builder().with_modules(step).with_cache(path="cache").build()
-print(built.execute(["total"], inputs={"numbers": sys.argv[1]})["total"])
-"""
-
-
-def hamilton(python: Path) -> Run:
-    """Return a run of Apache Hamilton's driver with its cache on disk, in a process of its own as its users do."""
-
-    def run(folder: Path) -> str:
-        given = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HAMILTON_TELEMETRY_ENABLED": "false"}
-        done = subprocess.run(
-            [str(python), "-c", HAMILTON, INPUT], cwd=folder, env=given, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise SystemExit(f"hamilton failed:\n{done.stderr}")
-        return done.stdout.split()[-1]
-
-    return run
-
-
-PEERS = {"hamilton": hamilton}
-
-
-def measure(peer: str | None = None, folder: Path = peers.CACHE) -> dict[str, dict[str, Answer]]:
-    """Return what became of each edit, ours first and then a peer's, of which the environment is made in a folder."""
+def measure(asked: Sequence[str] = (), folder: Path = peers.CACHE) -> dict[str, dict[str, Answer]]:
+    """Return what became of each edit, ours first and then each peer's, of which environments are made in a folder."""
     found = {"tidemark": answers(OURS, run_ours)}
-    if peer is not None:
-        run = PEERS[peer](peers.environment(peer, folder))
-        found[peer] = answers(STEP.replace("{decorated}", ""), run)
+    for peer in asked:
+        python = peers.environment(peer, folder)
+        given = edited.PEERS[peer]
+        found[peer] = answers(STEP.format(above=given.above, below=given.below), edited.run_of(peer, python))
     return found
 
 
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", choices=PEERS, help="who is asked beside us")
+    parser.add_argument("--peer", choices=[*edited.PEERS, "all"], help="who is asked beside us")
     parser.add_argument("--peers-dir", type=Path, default=peers.CACHE, help=f"their environments: {peers.CACHE}")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sys.dont_write_bytecode = True  # a module that is edited twice within a second must not be taken from bytecode
-    found = measure(options.peer, options.peers_dir)
+    asked = list(edited.PEERS) if options.peer == "all" else [options.peer] if options.peer else []
+    found = measure(asked, options.peers_dir)
     if options.json:
         json.dump({who: {what: asdict(each) for what, each in some.items()} for who, some in found.items()}, sys.stdout)
         return

@@ -1,4 +1,4 @@
-"""Other orchestrators, each in a virtual environment of its own, playing the same cases on the same deliveries."""
+"""Other orchestrators, each in a virtual environment of its own, beside us on the same cases."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ("hamilton",)
+"""Who plays the cases of `benchmarks.incremental`; whose code is edited is in `benchmarks.peers.edited`."""
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemark" / "peers"
 """Where the environments are made, unless another folder is named."""
 
