@@ -194,7 +194,11 @@ def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
 
 def _why(connection: sa.Connection, asset: Asset, judged: Judgement, survey: Survey) -> str:
     if judged.state is State.FRESH and not judged.unchecked:
-        return "code, parameters and the content of all inputs are those that it was computed from"
+        said = "code, parameters and the content of all inputs are those that it was computed from"
+        stopped = judged.head and survey.facts.outcome(asset.name, judged.head.data_version) == Outcome.BLOCKED
+        return (
+            f"{said}; the gate {asset.gate!r} as it is now would stop it, and takes nothing away" if stopped else said
+        )
     stays = judged.state in (State.HELD, State.CLOSED)
     if judged.state is State.FAILED:
         again = f"tidemark run {survey.pipeline.name} --force {asset.name}:{judged.key}"

@@ -243,6 +243,13 @@ def test_explain_says_how_what_a_gate_stopped_comes_to_run_again(shop: Shop, tid
     assert tidemark.json("explain", "lines", DAYS[0])["why"].endswith(
         "; it runs again once its code, what it reads or the gate 'lines' is corrected"
     )
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="v", value_set=[2]))
+    tidemark("run", "shop", "--as-of", AS_OF)
+    shop.suite("lines", rule("expect_column_values_to_be_in_set", column="v", value_set=[3]))
+    tidemark("run", "shop", "--as-of", AS_OF)
+    assert tidemark.json("explain", "lines", DAYS[0])["why"].endswith(
+        "; the gate 'lines' as it is now would stop it, and takes nothing away"
+    )
 
 
 def test_explain_says_that_what_it_reads_has_failed(delivered: Shop, tidemark: Command) -> None:
