@@ -15,7 +15,7 @@ from tidemark.assets import Asset
 from tidemark.fingerprint import Component
 from tidemark.hashing import canonical
 from tidemark.ledger.records import InputRecord
-from tidemark.mappings import Newest
+from tidemark.mappings import Newest, Window
 from tidemark.survey import Certainty, Facts, Judgement, Read, State
 
 # How many changed inputs a sentence names before it counts the rest.
@@ -143,11 +143,6 @@ def _other_choice(upstream: str, earlier: Mapping[str, Version], later: Mapping[
     return [Change(upstream, then[0], Verb.GONE, then[1], None, now[0])]
 
 
-def changed_inputs(reads: tuple[Read, ...], before: list[InputRecord]) -> list[str]:
-    """Say in a few words each which inputs are not what they were."""
-    return [reason.said for reason in _input_reasons(reads, before)]
-
-
 class Reason(NamedTuple):
     """Why a partition runs: as a sentence of its own, and as what it has in common with its neighbours."""
 
@@ -255,9 +250,23 @@ def certainty_of(
     if judged.certainty is not Certainty.MAY or judged.head is None or not judged.runs:
         return judged.certainty or Certainty.WILL
     number = judged.head.materialization
-    settled = tuple(read for read in judged.reads if not read.pending)
-    same = same_parameters(parameters.get(number, {}), asset.parameters)
-    return Certainty.MAY if same and not changed_inputs(settled, inputs.get(number, [])) else Certainty.WILL
+    before = {record.parameter: record for record in inputs.get(number, [])}
+    changed = any(_changed_for_sure(read, before.get(read.input.parameter)) for read in judged.reads)
+    same = same_parameters(parameters.get(number, {}), asset.parameters) and not changed
+    return Certainty.MAY if same else Certainty.WILL
+
+
+def _changed_for_sure(read: Read, before: InputRecord | None) -> bool:
+    """Return whether an input is not what it was, whatever comes out of that of it which is still to be computed."""
+    if before is None or before.digest == read.digest:
+        return False
+    if not read.pending:
+        return True
+    if not isinstance(read.input.mapping, Window):
+        return False
+    pending = {each.key for each in read.members if each.pending}
+    then = {key: version for key, version, _ in before.members if version is not None and key not in pending}
+    return then != {each.key: each.version for each in read.members if each.version is not None and not each.pending}
 
 
 def _unsaid(judged: Judgement) -> Reason:

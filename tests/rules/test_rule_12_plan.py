@@ -320,6 +320,32 @@ def test_batches_check_each_key_again(running: Shop) -> None:
     assert running.called("lines", DAYS[0]) == 2
 
 
+def test_a_window_of_which_one_member_is_gone_for_sure_will_run(shop: Shop) -> None:
+    """That another one is still to be computed makes no difference; where nothing else has changed, it does."""
+    days = [f"2025-01-{day:02d}" for day in range(5, 10)]
+    shop.define("""
+        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+        @asset(partitions=DAYS)
+        def lines(orders: pl.DataFrame) -> pl.DataFrame:
+            return orders.select("k")
+
+        @asset(partitions=DAYS, inputs={"lines": trailing(days=2)})
+        def sums(lines: pl.DataFrame) -> str:
+            return str(lines.height)
+    """)
+    for key in days:
+        shop.deliver("orders", key, "k,other\n1,2\n")
+    shop.run()
+    shop.withdraw("orders", days[0])
+    shop.deliver("orders", days[1], "k,other\n1,3\n")
+    said = _said(shop)
+    assert said["sums", days[1]] == ("will", f"lines {days[0]} is gone")
+    assert said["sums", days[2]] == ("may", "depends on lines")
+    shop.run()
+    assert shop.ran == {"lines": [days[1]], "sums": [days[1]]}
+
+
 def test_a_cost_that_nobody_knows_is_called_a_guess(shop: Shop) -> None:
     """Until the asset has run for the first time."""
     shop.define(SHOP)

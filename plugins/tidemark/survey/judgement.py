@@ -60,11 +60,12 @@ class View(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One upstream partition that an input reads."""
+    """One upstream partition that an input reads; one that is pending may come out as another version."""
 
     key: str
     version: bytes | None
     materialization: int | None
+    pending: bool = False
 
 
 class Read:

@@ -79,7 +79,7 @@ def read_window(read: Input, track: Track, ordinals: range, *, waits: bool) -> R
     def members() -> tuple[Member, ...]:
         found = ((ordinal, track.view(ordinal)) for ordinal in track.within(ordinals))
         return tuple(
-            Member(track.grain.key(ordinal), view.version, view.materialization)
+            Member(track.grain.key(ordinal), view.version, view.materialization, view.pending is not None)
             for ordinal, view in found
             if view is not None and counts(view)
         )
