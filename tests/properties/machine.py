@@ -141,9 +141,15 @@ class Histories(RuleBasedStateMachine):
         self.w.withdraw(*files[number % len(files)])
         self.run(then)
 
-    @rule(source=numbers, place=numbers, back=st.booleans(), then=runs)
+    @rule(source=numbers, place=numbers, back=st.booleans(), then=runs.filter(bool))
     def declared_absent(self, source: int, place: int, back: bool, then: str) -> None:
-        """A person says that a file will not come, or takes that back."""
+        """A person says that a file will not come, or takes that back.
+
+        That changes marks at once, which the oracle does only in a run: where one takes place before it and after it,
+        nothing comes between the two that would keep a mark of what is held as it was, or was not.
+        """
+        if self.w.dirty:
+            self.run("run")
         declared = sorted(self.w.around.absent)
         chosen = declared[place % len(declared)] if back and declared else self._place(source, place)
         self.w.declare_absent(*chosen)
