@@ -32,8 +32,10 @@ PLAN = {
     "selection": {"first", "last", "force"},
     "seq": None,
     "definitions": None,
-    "items": [{"asset", "partition", "certainty", "runs", "reason", "seconds"}],
-    "groups": [{"asset": None, "certainty": None, "runs": None, "reason": None, **SPAN, "seconds": None}],
+    "items": [{"asset", "partition", "certainty", "runs", "reason", "seconds", "guessed"}],
+    "groups": [
+        {"asset": None, "certainty": None, "runs": None, "reason": None, **SPAN, "seconds": None, "guessed": None}
+    ],
     "totals": {"will", "may", "without_run", "seconds"},
     "code": [CAUSE],
     "provisional": [{"asset": None, "certainty": None, **SPAN, "missing": [{"asset", "partition"}]}],
@@ -65,6 +67,7 @@ ACCOUNT = {
     },
     "became": {"reason": None, "at": None, "run": None, "by": None, "causes": [CAUSE]},
     "provisional_for": [],
+    "made_without": [],
     "lacks": [CAUSE],
     "inputs": [
         {"parameter": None, "asset": None, "mapping": None, "members": [{"partition", "version"}]},
