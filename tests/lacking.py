@@ -10,4 +10,4 @@ def lacking(what: str) -> NoReturn:
     """Skip a test for what the machine lacks; where CI runs, fail."""
     if os.environ.get("CI"):
         pytest.fail(f"{what}: CI has to provide it")
-    pytest.skip(what)
+    pytest.skip(what)  # on a person's machine the README's command has to say what was not tried, and go on

@@ -158,16 +158,16 @@ def _public_holidays(name: str, year: int) -> frozenset[date]:
     """Return the days off of a country, a part of one, or a market, in a year."""
     import holidays
 
+    if name in holidays.list_supported_financial():
+        return frozenset(holidays.financial_holidays(name, years=year))
     country, _, part = name.partition("-")
-    try:
-        if name in holidays.list_supported_financial():
-            return frozenset(holidays.financial_holidays(name, years=year))
-        return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
-    except NotImplementedError as problem:  # the exception that the package documents for what it does not list
+    parts = holidays.list_supported_countries(include_aliases=True).get(country)
+    if parts is None or (part and part not in parts):
         raise DefinitionError(
-            f"Calendar(holidays={name!r}): the package holidays {_holidays_version()} does not know it ({problem}): "
+            f"Calendar(holidays={name!r}): the package holidays {_holidays_version()} does not know it: "
             "give a country 'GB', a part of one 'GB-ENG', or a market 'ECB' that it lists"
-        ) from problem
+        )
+    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
 
 
 @cache

@@ -161,7 +161,7 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
         known = registry.assets(connection)
     names = [each.name for each in pipeline.members]
     # What a branch has taken out is still there for everybody else.
-    gives_up = deployment.environment == heads.PROD and registry.has_given_up(known, pipeline.name, names)
+    gives_up = deployment.environment == heads.PROD and registry.newly_given_up(known, pipeline.name, names)
     if gives_up or not registry.is_registered(known, pipeline.name, members):
         with deployment.ledger.write() as connection:
             registry.register(connection, pipeline.name, members)

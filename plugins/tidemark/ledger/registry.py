@@ -136,17 +136,13 @@ def register(connection: sa.Connection, pipeline: str, members: Iterable[Registr
 
 def give_up(connection: sa.Connection, pipeline: str, members: Iterable[str]) -> None:
     """Note which assets a pipeline has no longer, so that nobody waits for them; they come back by being registered."""
-    for each in _given_up(assets(connection), pipeline, members):
+    for each in newly_given_up(assets(connection), pipeline, members):
         definition = {**each.definition, _GIVEN_UP: True}
         connection.execute(sa.update(asset).where(asset.c.id == each.id).values(definition=definition))
 
 
-def has_given_up(known: Mapping[str, Registered], pipeline: str, members: Iterable[str]) -> bool:
-    """Return whether there is something for :func:`give_up` to note."""
-    return bool(_given_up(known, pipeline, members))
-
-
-def _given_up(known: Mapping[str, Registered], pipeline: str, members: Iterable[str]) -> list[Registered]:
+def newly_given_up(known: Mapping[str, Registered], pipeline: str, members: Iterable[str]) -> list[Registered]:
+    """Return the assets that a pipeline has no longer, and of which that is not noted yet."""
     still = set(members)
     return [
         each for each in known.values() if each.pipeline == pipeline and each.name not in still and not each.is_given_up
