@@ -55,7 +55,8 @@ def pipeline(
     Args:
         name: the pipeline's name, which is the DAG's.
         members: sources, and functions decorated with ``@asset``.
-        schedule: cron expression of the safety net, or None.
+        schedule: cron expression of the safety net, or None; a tick that has passed when the file is pushed is not made
+            up for.
         timezone: zone of the schedule.
         on_arrival: a settled delivery starts a run.
         owner: who is asked about members that name no owner of their own.
