@@ -9,8 +9,7 @@ import sqlalchemy as sa
 
 from tests.cli.conftest import AS_OF, DAYS, Command, csv, process
 from tests.scenario import Shop
-from tidemark.ledger import schema
-from tidemark.ledger.listings import packed
+from tidemark.ledger import listings, schema
 
 NOTHING = dict.fromkeys(
     ["computed", "restored", "unchanged", "blocked", "failed", "waiting", "provisional"],
@@ -471,8 +470,9 @@ def test_verify_looks_at_files_that_are_listed_as_they_were(open_shop: Shop, tid
     """The list of files says that this one was looked at, and its observation that it was not."""
     open_shop.deliver("orders", DAYS[1], csv("apple,9,0.5"))
     with open_shop.deployment() as deployment, deployment.ledger.write() as connection:
-        files = packed(deployment.landing.listing("orders").lines)
-        assert connection.execute(sa.update(schema.listing).values(files=files)).rowcount == 1
+        files = deployment.landing.listing("orders").packed
+        values = {"files": files, "digest": listings.digest_of(files)}
+        assert connection.execute(sa.update(schema.listing).values(**values)).rowcount == 1
     assert tidemark.json("plan", "shop", "--as-of", AS_OF)["items"] == []
     found = tidemark.json("plan", "shop", "--as-of", AS_OF, "--verify")["items"]
     assert ("lines", DAYS[1]) in [(each["asset"], each["partition"]) for each in found]

@@ -191,7 +191,7 @@ class _Landing:
     def look(self) -> str:
         """Return a digest of the names and stat tokens of everything delivered."""
         landing, self._landing = self._landing or _open_landing(), None
-        seen = _digest(line for folder in self._folders for line in landing.listing(folder).lines)
+        seen = _digest(landing.listing(folder).packed for folder in self._folders)
         self._landing = landing
         return seen
 
@@ -226,7 +226,10 @@ def _open_landing() -> "Landing":
     return open_connection(given.landing_url, name) if name else open_landing(given.landing_url)
 
 
-def _digest(lines: Iterable[str]) -> str:
-    from tidemark.ledger.listings import packed
-
-    return hashlib.sha256(packed(lines)).hexdigest()
+def _digest(listings: Iterable[bytes]) -> str:
+    """Return a digest of what folders hold; that of no folders and that of empty ones are the same."""
+    found = hashlib.sha256()
+    for each in filter(None, listings):
+        found.update(len(each).to_bytes(8, "big"))
+        found.update(each)
+    return found.hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tidemark.errors import DeliveryError, Unavailable
 from tidemark.landing import UNFINISHED, File, being_written, folder_in, is_inside
-from tidemark.landing.listed import Listed, name_in, token_in
+from tidemark.landing.listed import Listed, name_in, packed, token_in
 
 TICK = timedelta(seconds=2)
 """The coarsest clock of a file system that is still in use, FAT's."""
@@ -45,15 +45,14 @@ class FolderLanding:
 
     def files(self, prefix: str) -> list[File]:
         """Return all deliveries under a folder; see :class:`tidemark.landing.Landing`."""
-        found = self.listing(prefix)
-        return list(map(found.file, found.lines))
+        return self.listing(prefix).files
 
     def listing(self, prefix: str) -> Listed:
         """Return all deliveries under a folder as lines; see :class:`tidemark.landing.Landing`."""
         folder = folder_in(self.url, prefix)
         try:
             if folder and not self._has(folder):
-                return Listed([], _file)
+                return Listed(b"", _file)
             found: list[str] = []
             folders = [f"{folder}/" if folder else ""]
             while folders:
@@ -61,7 +60,7 @@ class FolderLanding:
         except OSError as error:
             raise self._unavailable(error) from error
         found.sort()
-        return Listed(found, _file)
+        return Listed(packed(found), _file)
 
     def read(self, name: str) -> tuple[bytes, str]:
         """Return a file's content and token; see :class:`tidemark.landing.Landing`."""

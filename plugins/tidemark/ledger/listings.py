@@ -5,7 +5,7 @@ observation only if that is settled and was made with the listing's basis. So a 
 has nothing to tell, and one that is gone is missed.
 """
 
-from collections.abc import Callable, Iterable
+import hashlib
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -14,80 +14,52 @@ from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.registry import upsert
 from tidemark.ledger.schema import listing
 
-# Not in a line: nothing in one is empty.
-_BETWEEN = "\0\0"
-_CUT = _BETWEEN.encode()
-
 
 class Listing(NamedTuple):
-    """The files of a source.
+    """The files of a source, as far as it takes to know them again: the files themselves are megabytes.
 
     Attributes:
         basis: digest of what decides what a file says: how it is read, and what it must pass.
-        files: a line for each (see :mod:`tidemark.landing.listed`), as :func:`packed` makes it of them.
+        digest: of the files, as :func:`digest_of` makes it.
 
     """
 
     basis: bytes
-    files: bytes
+    digest: bytes
 
 
-def packed(lines: Iterable[str]) -> bytes:
-    """Return lines as a listing keeps them, in the order given."""
-    return _BETWEEN.join(lines).encode("utf-8", "surrogatepass")
-
-
-def unpacked(files: bytes) -> list[str]:
-    """Return the lines that :func:`packed` was given."""
-    return files.decode("utf-8", "surrogatepass").split(_BETWEEN) if files else []
-
-
-def differing(before: bytes, now: bytes) -> tuple[list[str], list[str]]:
-    """Return the lines of each of two listings that are not in the other.
-
-    What both begin with and what both end with is compared as a whole, for most looks find one file that is another.
-    """
-    same = _longest(min(len(before), len(now)), lambda one, two: before[one:two] == now[one:two])
-    cut = before.rfind(_CUT, 0, same)
-    begins = 0 if cut < 0 else cut + len(_CUT)
-    old, new = len(before), len(now)
-    same = _longest(
-        min(old, new) - begins, lambda one, two: before[old - two : old - one] == now[new - two : new - one]
-    )
-    cut = before.find(_CUT, old - same)
-    ends = 0 if cut < 0 else old - cut
-    was, is_now = set(unpacked(before[begins : old - ends])), set(unpacked(now[begins : new - ends]))
-    return sorted(was - is_now), sorted(is_now - was)
-
-
-def _longest(most: int, alike: Callable[[int, int], bool]) -> int:
-    """Return how long a stretch is alike, asked by its parts: from where to where."""
-    same = 0
-    while same < most:
-        middle = (same + most + 1) // 2
-        if alike(same, middle):
-            same = middle
-        else:
-            most = middle - 1
-    return same
+def digest_of(files: bytes) -> bytes:
+    """Return the digest of files, given as :class:`tidemark.landing.listed.Listed` packs them."""
+    return hashlib.sha256(files).digest()
 
 
 def read(connection: sa.Connection, environment: str, asset_id: int) -> Listing | None:
     """Return what was last listed of a source in an environment."""
-    query = sa.select(listing.c.basis, listing.c.files).where(
+    query = sa.select(listing.c.basis, listing.c.digest).where(
         listing.c.environment == environment, listing.c.asset_id == asset_id
     )
     row = connection.execute(query).first()
     return Listing(*row) if row else None
 
 
+def files(connection: sa.Connection, environment: str, asset_id: int, of: Listing) -> bytes | None:
+    """Return the files of a listing, packed; None where another has replaced it."""
+    query = sa.select(listing.c.files).where(
+        listing.c.environment == environment,
+        listing.c.asset_id == asset_id,
+        listing.c.basis == of.basis,
+        listing.c.digest == of.digest,
+    )
+    return connection.execute(query).scalar()
+
+
 def write(
-    connection: sa.Connection, environment: str, asset_id: int, before: Listing | None, now: Listing | None
+    connection: sa.Connection, environment: str, asset_id: int, before: Listing | None, now: Listing, files: bytes
 ) -> None:
-    """Replace a listing; where another look has replaced it meanwhile, or None comes, there is none afterwards."""
+    """Replace a listing; where another look has replaced it meanwhile, there is none afterwards."""
     take_turn(connection, Turn.OBSERVATIONS)
-    if now is not None and read(connection, environment, asset_id) == before:
-        values = {"environment": environment, "asset_id": asset_id, **now._asdict()}
+    if read(connection, environment, asset_id) == before:
+        values = {"environment": environment, "asset_id": asset_id, **now._asdict(), "files": files}
         connection.execute(upsert(connection, listing), [values])
     else:
         connection.execute(

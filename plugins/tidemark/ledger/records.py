@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -418,17 +419,18 @@ _SAMPLE = 100
 
 def mean_seconds(connection: sa.Connection, asset_ids: Iterable[int]) -> dict[int, float]:
     """Return the mean seconds that a partition of each asset has taken, over its newest partitions."""
-    found: dict[int, float] = {}
+    means = {number: connection.execute(_mean(), {"asset_id": number}).scalar() for number in asset_ids}
+    return {number: float(mean) for number, mean in means.items() if mean is not None}
+
+
+@cache
+def _mean() -> sa.Select[Any]:
     columns = materialization.c
-    for asset_id in asset_ids:
-        newest = (
-            sa.select(columns.seconds)
-            .where(columns.asset_id == asset_id, columns.seconds.is_not(None))
-            .order_by(columns.partition_id.desc())
-            .limit(_SAMPLE)
-            .subquery()
-        )
-        mean = connection.execute(sa.select(sa.func.avg(newest.c.seconds))).scalar()
-        if mean is not None:
-            found[asset_id] = float(mean)
-    return found
+    newest = (
+        sa.select(columns.seconds)
+        .where(columns.asset_id == sa.bindparam("asset_id"), columns.seconds.is_not(None))
+        .order_by(columns.partition_id.desc())
+        .limit(_SAMPLE)
+        .subquery()
+    )
+    return sa.select(sa.func.avg(newest.c.seconds))

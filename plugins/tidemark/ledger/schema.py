@@ -279,6 +279,7 @@ listing = sa.Table(
     sa.Column("environment", sa.Text, primary_key=True),
     sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
     sa.Column("basis", Digest, nullable=False),  # of the declaration and the suite that it was looked at with
+    sa.Column("digest", Digest, nullable=False),  # of the files, which are read only where it is another
     sa.Column("files", sa.LargeBinary, nullable=False),
 )
 

@@ -1,7 +1,7 @@
 """One look at a source: the files that are there, and what is known of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,9 +13,9 @@ from tidemark.facts import Names, declaration_of
 from tidemark.gate import suite_digest
 from tidemark.hashing import digest
 from tidemark.landing import File
-from tidemark.landing.listed import Listed, name_in
+from tidemark.landing.listed import Listed, differing, name_in
 from tidemark.ledger import heads, listings, records, sources
-from tidemark.ledger.listings import Listing, differing, packed
+from tidemark.ledger.listings import Listing
 from tidemark.ledger.sources import WITHDRAWN, Observation, Seen
 from tidemark.memory import uncollected
 from tidemark.observe.outliers import fits, outliers
@@ -26,8 +26,8 @@ class Look:
     """One source, what is known of it, and what is there now; ``left_out`` is there, but out of its range.
 
     ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
-    ``partial`` look those that are not as they were. ``lines`` are all files as they are listed now, ``others`` the
-    lines of those that are looked at, ``packed`` is all of them as a listing keeps it, ``before`` how all were listed.
+    ``partial`` look those that are not as they were. ``listed`` are all files as they are listed now, ``others`` the
+    lines of those that are looked at; ``before`` is how all of them were listed, ``now`` how they are.
     """
 
     source: Source
@@ -38,11 +38,10 @@ class Look:
     seen: Mapping[int, Seen]
     suite: bytes | None
     outcomes: Mapping[bytes, str]
-    lines: Sequence[str]
+    listed: Listed
     others: Sequence[str]
-    packed: bytes
     before: Listing | None
-    basis: bytes
+    now: Listing
     partial: bool
 
     def newest(self, key: str) -> int | None:
@@ -72,38 +71,41 @@ def look_at(
     with deployment.ledger.read() as connection:
         before = listings.read(connection, environment, asset_id)
     listed = deployment.landing.listing(source.folder)
-    # What a branch has not seen itself is as in prod, and changes with it.
-    partial = not verify and before is not None and before.basis == basis and environment == heads.PROD
-    now = packed(listed.lines)
-    found = _others(source, listed, before.files, now) if partial and before is not None else None
-    with deployment.ledger.read() as connection:
-        if found is not None and found[0] and not fits(connection, names, source, found[0], as_of):
-            found = None
-        if found is None:
-            seen = names.by_ordinal(source.name, sources.seen(connection, environment, asset_id))
-            files, left_out, strange = _matching(source, listed, frozenset(standing(seen)), as_of)
-            others = listed.lines
-        else:
-            files, strange, others = found
-            left_out, seen = frozenset(), seen_of(connection, deployment, names, source, files)
-        outcomes = records.gate_outcomes(connection, suite) if suite and (files or found is None) else {}
     look = Look(
         source=source,
         environment=environment,
         asset_id=asset_id,
-        files=files,
-        left_out=left_out,
-        seen=seen,
+        files={},
+        left_out=frozenset(),
+        seen={},
         suite=suite,
-        outcomes=outcomes,
-        lines=listed.lines,
-        others=others,
-        packed=now,
+        outcomes={},
+        listed=listed,
+        others=(),
         before=before,
-        basis=basis,
-        partial=found is not None,
+        now=Listing(basis, listings.digest_of(listed.packed)),
+        partial=True,
     )
-    return look, strange
+    # What a branch has not seen itself is as in prod, and changes with it.
+    known = before if environment == heads.PROD and not verify else None
+    if known is not None and known.basis != basis:
+        known = None
+    if known == look.now:
+        return look, {}
+    with deployment.ledger.read() as connection:
+        found = _others(connection, look, known) if known is not None else None
+        if found is not None and fits(connection, names, source, found[0], as_of):
+            files, strange, others = found
+            left_out, seen = frozenset[int](), seen_of(connection, deployment, names, source, files)
+        else:
+            seen = names.by_ordinal(source.name, sources.seen(connection, environment, asset_id))
+            files, left_out, strange = _matching(source, listed, frozenset(standing(seen)), as_of)
+            others, found = listed.lines, None
+        outcomes = records.gate_outcomes(connection, suite) if suite else {}
+    found_now = replace(
+        look, files=files, left_out=left_out, seen=seen, outcomes=outcomes, others=others, partial=found is not None
+    )
+    return found_now, strange
 
 
 def _matching(
@@ -118,15 +120,17 @@ def _matching(
 
 
 def _others(
-    source: Source, listed: Listed, before: bytes, now: bytes
+    connection: sa.Connection, look: Look, before: Listing
 ) -> tuple[dict[int, File], dict[str, str], list[str]] | None:
     """Return the files that are not listed as they were, by partition, those that are ignored, why, and their lines.
 
-    None where a file is gone: that is for those who look at all of them.
+    None where a file is gone, or nobody knows any more how they were: that is for those who look at all of them.
     """
-    if now == before:
-        return {}, {}, []
-    was, others = differing(before, now)
+    known = listings.files(connection, look.environment, look.asset_id, before)
+    if known is None:
+        return None
+    source, listed = look.source, look.listed
+    was, others = differing(known, listed.packed)
     if not set(map(name_in, was)).issubset(map(name_in, others)):
         return None
     found, strange = _by_partition(source, map(listed.file, others))

@@ -8,10 +8,10 @@ from tidemark.deployment import Deployment
 from tidemark.facts import Names, declaration_of
 from tidemark.gate import GateResult
 from tidemark.landing import File
-from tidemark.landing.listed import line_of
+from tidemark.landing.listed import line_of, packed
 from tidemark.ledger import heads, listings, records, sources
 from tidemark.ledger.heads import FINAL, Move, Touch
-from tidemark.ledger.listings import Listing, packed
+from tidemark.ledger.listings import Listing
 from tidemark.ledger.sources import REJECTED, WITHDRAWN, Observation, Seen
 from tidemark.observe.look import Look, may_differ, seen_of, standing
 from tidemark.observe.taking import Change
@@ -131,13 +131,13 @@ def keep_listing(deployment: Deployment, look: Look) -> None:
     # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
     there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in standing(seen)}
     missed = [line_of(name, UNTOLD) for name in sorted(there - told.keys())]
-    kept = look.packed
+    now, files = look.now, look.listed.packed
     if untold or missed:
-        kept = packed([*(line for line in look.lines if line not in untold), *missed])
-    now = Listing(look.basis, kept)
+        files = packed([*(line for line in look.listed.lines if line not in untold), *missed])
+        now = Listing(now.basis, listings.digest_of(files))
     if now != look.before:
         with deployment.ledger.write() as connection:
-            listings.write(connection, look.environment, look.asset_id, look.before, now)
+            listings.write(connection, look.environment, look.asset_id, look.before, now, files)
 
 
 def is_told(newest: Observation, file: File, declaration: bytes) -> bool:

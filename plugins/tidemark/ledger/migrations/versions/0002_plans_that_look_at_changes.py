@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("asset_id", Identity, nullable=False),
         sa.Column("basis", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("files", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_listing_asset_id_asset")),
         sa.PrimaryKeyConstraint("environment", "asset_id", name=op.f("pk_listing")),
