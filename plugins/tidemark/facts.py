@@ -333,6 +333,8 @@ class LedgerFacts:
             }
             self.codes: Mapping[str, int | None] = _codes(reading, pipeline)
             held = acts.holds(reading, deployment.environment)
+            # Where all answers are of one moment, most assets need not be asked about gaps.
+            self._gapped = gaps.assets_with(reading, self.environment, pipeline.name) if connection else None
         self.held: Mapping[str, Mapping[int | None, str]] = {
             name: names.held(name, held[number]) for name, number in names.assets.items() if number in held
         }
@@ -348,7 +350,9 @@ class LedgerFacts:
         between = limits or (None, None)
         with self.reading() as connection:
             live = heads.current(connection, environment, number, *between)
-            lacking = gaps.read(connection, environment, self.pipeline.name, number, *between)
+            lacking: Mapping[int, Gap] = {}
+            if self._gapped is None or number in self._gapped:
+                lacking = gaps.read(connection, environment, self.pipeline.name, number, *between)
         return Stored(names.by_ordinal(asset, live), names.by_ordinal(asset, lacking))
 
     def _limits(self, asset: str, ordinals: range) -> tuple[int, int]:

@@ -119,7 +119,7 @@ class TimeGrain(Grain):
 
     tz: str = "UTC"
     start: str | None = None
-    pattern: ClassVar[str]
+    pattern: ClassVar[re.Pattern[str]]
     example: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -166,7 +166,7 @@ class TimeGrain(Grain):
         """Return what a key, made a whole date by what is put behind it, says."""
         problem = ""
         # Years in which every period, and the one after it, can be told in every zone.
-        if re.fullmatch(self.pattern, key, re.ASCII) and "0002" <= key[:4] <= "9998":
+        if self.pattern.fullmatch(key) and "0002" <= key[:4] <= "9998":
             try:
                 return datetime.fromisoformat(key + rest)
             except ValueError as found:
@@ -244,7 +244,7 @@ class Hourly(TimeGrain):
     """One partition an hour, in UTC: ``2011-01-05T06``."""
 
     name = "hourly"
-    pattern = r"\d{4}-\d\d-\d\dT([01]\d|2[0-3])"
+    pattern = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3])", re.ASCII)
     example = "2011-01-05T06"
 
     def __post_init__(self) -> None:
@@ -276,7 +276,7 @@ class Daily(TimeGrain):
     """One partition a calendar day: ``2011-01-05``."""
 
     name = "daily"
-    pattern = r"\d{4}-\d\d-\d\d"
+    pattern = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
     example = "2011-01-05"
 
     def key(self, ordinal: int) -> str:
@@ -299,7 +299,7 @@ class Weekly(TimeGrain):
     """One partition an ISO week, named by its Monday: ``2011-01-03``."""
 
     name = "weekly"
-    pattern = r"\d{4}-\d\d-\d\d"
+    pattern = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
     example = "2011-01-03"
 
     def ordinal(self, key: str) -> int:
@@ -326,7 +326,7 @@ class Monthly(TimeGrain):
     """One partition a calendar month: ``2011-01``."""
 
     name = "monthly"
-    pattern = r"\d{4}-\d\d"
+    pattern = re.compile(r"\d{4}-\d\d", re.ASCII)
     example = "2011-01"
 
     def ordinal(self, key: str) -> int:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tidemark.ledger.heads import FINAL, Missing
 from tidemark.ledger.registry import chunks, upsert
-from tidemark.ledger.schema import gap
+from tidemark.ledger.schema import asset, gap
 
 
 class Gap(NamedTuple):
@@ -53,6 +53,14 @@ def read(
         asked |= {"first": first, "last": last}
     rows = connection.execute(_kept(first is not None), asked)
     return {number: Gap(_marks(missing), *rest) for number, missing, *rest in rows}
+
+
+def assets_with(connection: sa.Connection, environment: str, pipeline: str) -> frozenset[int]:
+    """Return the assets of which a pipeline keeps any gap."""
+    any_kept = sa.exists().where(
+        gap.c.environment == environment, gap.c.pipeline == pipeline, gap.c.asset_id == asset.c.id
+    )
+    return frozenset(connection.execute(sa.select(asset.c.id).where(any_kept)).scalars())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -88,8 +89,10 @@ def seen(
     standing: dict[int, Observation] = {}
     asked = [None] if partition_ids is None else list(chunks(partition_ids))
     for name, some in product(dict.fromkeys((PROD, environment)), asked):
-        rows = connection.execute(_newest_and_standing(name, asset_id, some, rejected_in=environment)).all()
-        for *fields, last, stands in rows:
+        given = {"environment": name, "asset_id": asset_id} | ({} if some is None else {"partition_ids": some})
+        given |= {} if name == environment else {"branch": environment}
+        query = _newest_and_standing(branch=name != environment, some=some is not None)
+        for *fields, last, stands in connection.execute(query, given).all():
             each = Observation._make(fields)
             if each.id == last:
                 newest[each.partition_id] = each
@@ -105,28 +108,31 @@ def seen(
 _SEEN = [observation.c["materialization_id" if name == "materialization" else name] for name in Observation._fields]
 
 
-def _newest_and_standing(
-    environment: str, asset_id: int, partition_ids: list[int] | None, *, rejected_in: str
-) -> sa.Select[Any]:
-    """Select an environment's newest observation of each partition, and its newest that is no rejection."""
+# Built once for each form: building it costs more than SQLite takes for it.
+@cache
+def _newest_and_standing(*, branch: bool, some: bool) -> sa.Select[Any]:
+    """Select an environment's newest observation of each partition, and its newest that is no rejection.
+
+    For a branch, what it has rejected is none either; some: of some partitions only.
+    """
     columns = observation.c
     stands: sa.ColumnElement[bool] = columns.outcome != REJECTED
-    if rejected_in != environment:
-        branch = observation.alias()
+    if branch:
+        own = observation.alias()
         stands &= ~sa.exists().where(
-            branch.c.environment == rejected_in,
-            branch.c.asset_id == columns.asset_id,
-            branch.c.partition_id == columns.partition_id,
-            branch.c.outcome == REJECTED,
-            branch.c.data_version == columns.data_version,
+            own.c.environment == sa.bindparam("branch"),
+            own.c.asset_id == columns.asset_id,
+            own.c.partition_id == columns.partition_id,
+            own.c.outcome == REJECTED,
+            own.c.data_version == columns.data_version,
         )
     numbered = sa.select(
         columns.id,
         sa.func.max(columns.id).over(partition_by=columns.partition_id).label("newest"),
         sa.func.max(sa.case((stands, columns.id))).over(partition_by=columns.partition_id).label("standing"),
-    ).where(columns.environment == environment, columns.asset_id == asset_id)
-    if partition_ids is not None:
-        numbered = numbered.where(columns.partition_id.in_(partition_ids))
+    ).where(columns.environment == sa.bindparam("environment"), columns.asset_id == sa.bindparam("asset_id"))
+    if some:
+        numbered = numbered.where(columns.partition_id.in_(sa.bindparam("partition_ids", expanding=True)))
     newest = numbered.subquery()
     return (
         sa.select(*_SEEN, newest.c.newest, newest.c.standing)

@@ -21,6 +21,7 @@ from tidemark.assets import Pipeline, Source
 from tidemark.deployment import Deployment
 from tidemark.facts import Names
 from tidemark.ledger.sources import REJECTED
+from tidemark.memory import uncollected
 from tidemark.observe.look import check_vanished, look_at, seen_now
 from tidemark.observe.taking import Change, Progress, changes_of
 from tidemark.observe.writing import adopt, keep_listing, write
@@ -54,6 +55,7 @@ class Observed:
     ignored: tuple[tuple[str, str, str], ...] = ()
 
 
+@uncollected()
 def observe(
     deployment: Deployment,
     pipeline: Pipeline,

@@ -17,7 +17,6 @@ from tidemark.landing.listed import Listed, differing, name_in
 from tidemark.ledger import heads, listings, records, sources
 from tidemark.ledger.listings import Listing
 from tidemark.ledger.sources import WITHDRAWN, Observation, Seen
-from tidemark.memory import uncollected
 from tidemark.observe.outliers import fits, outliers
 
 
@@ -54,7 +53,6 @@ class Look:
         return each.environment != self.environment and each.suite_digest != self.suite
 
 
-@uncollected()
 def look_at(
     deployment: Deployment,
     pipeline: Pipeline,

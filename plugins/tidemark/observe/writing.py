@@ -7,12 +7,11 @@ import sqlalchemy as sa
 from tidemark.deployment import Deployment
 from tidemark.facts import Names, declaration_of
 from tidemark.gate import GateResult
-from tidemark.landing import File
 from tidemark.landing.listed import line_of, packed
 from tidemark.ledger import heads, listings, records, sources
 from tidemark.ledger.heads import FINAL, Move, Touch
 from tidemark.ledger.listings import Listing
-from tidemark.ledger.sources import REJECTED, WITHDRAWN, Observation, Seen
+from tidemark.ledger.sources import REJECTED
 from tidemark.observe.look import Look, may_differ, seen_of, standing
 from tidemark.observe.taking import Change
 
@@ -83,29 +82,29 @@ def _write_result(connection: sa.Connection, result: GateResult, version: bytes)
 def adopt(deployment: Deployment, look: Look, names: Names, run: str, actor: str) -> None:
     """Make the standing delivery of each partition its head in this environment."""
     with deployment.ledger.read() as connection:
-        moves = _adoptions(connection, look, names)
+        moves = _adoptions(connection, look)
     if moves:
         with deployment.ledger.write() as connection:
             seq = heads.new_change(connection, run=run, actor=actor)
             # Asked again, now that nobody else moves heads: another run may have seen a newer file since.
             now = replace(look, seen=seen_of(connection, deployment, names, look.source, look.seen))
-            heads.move(connection, deployment.environment, _adoptions(connection, now, names), seq)
+            heads.move(connection, deployment.environment, _adoptions(connection, now), seq)
 
 
-def _adoptions(connection: sa.Connection, look: Look, names: Names) -> list[Move]:
+def _adoptions(connection: sa.Connection, look: Look) -> list[Move]:
     """Return the moves from the heads that are live to the deliveries that stand."""
-    name = look.source.name
-    ids = {ordinal: names.id_at(name, ordinal) for ordinal in look.seen}
     wants = {
-        ids[ordinal]: each.accepted.materialization if each.accepted else None for ordinal, each in look.seen.items()
+        each.newest.partition_id: each.accepted.materialization if each.accepted else None
+        for each in look.seen.values()
     }
     between = (min(wants), max(wants)) if look.partial and wants else (None, None)
     if look.environment == heads.PROD and wants == heads.live_ids(connection, look.asset_id, wants, *between):
         return []
     live = heads.current(connection, look.environment, look.asset_id, *between)
     moves = []
-    for ordinal, each in look.seen.items():
-        head, wanted = live.get(ids[ordinal]), wants[ids[ordinal]]
+    for each in look.seen.values():
+        number = each.newest.partition_id
+        head, wanted = live.get(number), wants[number]
         before = head.materialization if head else None
         if before == wanted:
             continue
@@ -113,7 +112,7 @@ def _adoptions(connection: sa.Connection, look: Look, names: Names) -> list[Move
             continue
         gone = "rejected" if each.newest.outcome == REJECTED else "withdrawn"
         reason = gone if wanted is None else "delivered" if before is None else "corrected"
-        moves.append(Move(look.asset_id, ids[ordinal], before, wanted, FINAL, reason))
+        moves.append(Move(look.asset_id, number, before, wanted, FINAL, reason))
     return moves
 
 
@@ -123,14 +122,14 @@ def keep_listing(deployment: Deployment, look: Look) -> None:
     if look.partial and not look.files:
         return
     told = {
-        file.name: line_of(file.name, file.token)
+        ordinal: line_of(file.name, file.token)
         for ordinal, file in look.files.items()
-        if ordinal in seen and is_told(seen[ordinal].newest, file, declaration)
+        if not may_differ(seen.get(ordinal), file, declaration)
     }
     untold = set(look.others).difference(told.values())
     # What is not told, and was there when it was last looked at, is listed all the same, or nobody would miss it.
-    there = {look.source.file_of(look.source.grain.key(ordinal)) for ordinal in standing(seen)}
-    missed = [line_of(name, UNTOLD) for name in sorted(there - told.keys())]
+    there = [look.source.grain.key(ordinal) for ordinal in standing(seen) if ordinal not in told]
+    missed = [line_of(name, UNTOLD) for name in sorted(map(look.source.file_of, there))]
     now, files = look.now, look.listed.packed
     if untold or missed:
         files = packed([*(line for line in look.listed.lines if line not in untold), *missed])
@@ -138,8 +137,3 @@ def keep_listing(deployment: Deployment, look: Look) -> None:
     if now != look.before:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now, files)
-
-
-def is_told(newest: Observation, file: File, declaration: bytes) -> bool:
-    """Return whether an observation says all that there is to say of a file."""
-    return newest.outcome != WITHDRAWN and not may_differ(Seen(newest, None), file, declaration)

@@ -187,12 +187,12 @@ class Sweep:
     def _note_oldest(self, asset: Asset) -> None:
         """Note where what an asset keeps begins, for its readers: that may be before its inputs begin by now."""
         survey, grain = self._survey, asset.grain
-        kept = [ordinal for ordinal in survey.tracks[asset.name].kept() if survey.keeps(asset, ordinal)]
+        if not isinstance(grain, TimeGrain):
+            return
+        oldest = next((each for each in sorted(survey.tracks[asset.name].kept()) if survey.keeps(asset, each)), None)
         begins = survey.begins[asset.name]
-        if isinstance(grain, TimeGrain) and kept:
-            first = grain.begins(min(kept))
-            if begins is None or first < begins:
-                survey.oldest[asset.name] = first
+        if oldest is not None and (begins is None or grain.begins(oldest) < begins):
+            survey.oldest[asset.name] = grain.begins(oldest)
 
     def _to_judge(self, asset: Asset) -> set[int]:
         """Return what is to be judged of an asset: what has changed of it, or above it."""
