@@ -61,7 +61,8 @@ def measure_graph(folder: Path, *, days: int, ordinary_days: int, database: str 
 def measure_price_list(folder: Path, landing: Path, database: str | None) -> dict[str, Run]:
     """Run the price list twice and return the figures of both runs."""
     (folder / "dags").mkdir()
-    shutil.copy(ROOT / "dags" / "price_list.py", folder / "dags")
+    for name in ("price_list.py", "price_rules.py"):
+        shutil.copy(ROOT / "dags" / name, folder / "dags")
     as_of = dt.datetime.combine(LAST_DAY + dt.timedelta(1), dt.time(5), dt.UTC)
     with _airflow(folder, landing, as_of, database, {"price_list"}) as client:
         _run(client, "price_list")

@@ -8,9 +8,9 @@ The partition `2011-01-05` is made from the orders of that day on the morning af
 | `orders`, `fx_rates` | what the shop and the central bank deliver, one file a day |
 | `order_lines` | the day's lines without exact duplicates, each a `sale`, `return`, `adjustment` or `service` |
 | `product_days` | what each product sold, took back and earned on the day |
-| `product_features` | each product's last 28 days: usual price, units a day, days since last sale, returns, trend |
+| `product_features` | each product's last 28 days: usual and mean price, units a day, last sale, returns, trend |
 | `daily_revenue` | revenue of the day by country, in pounds and euros |
-| `base_prices` | the price in pounds: the usual one, at most 5 % away from the day before, then rounded to pence |
+| `base_prices` | the price in pounds: the usual one or, once `demand_model` has a champion, the best one near it |
 | `price_list` | `base_prices` in every currency, at the day's rates |
 
 **Owner:** pricing. **What to do:**
@@ -24,10 +24,15 @@ The partition `2011-01-05` is made from the orders of that day on the morning af
 """
 
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tidemark import Calendar, Daily, Partition, asset, last_known, pipeline, previous, source, trailing
+from price_rules import rates_of, wanted_prices
+from tidemark import Calendar, Daily, Partition, asset, in_force, last_known, pipeline, previous, ref, source, trailing
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 DAYS = Daily(tz="Europe/London")
 CURRENCIES = ["GBP", "EUR", "USD", "CHF", "SEK", "NOK", "DKK", "AUD", "JPY", "CAD", "PLN"]
@@ -67,16 +72,6 @@ def exact_sum(money: pl.Expr) -> pl.Expr:
     """Sum money in whole hundredths of a penny: floating sums would differ from run to run in their last bit."""
     # Polars divides by multiplying with 0.0001, which is no number exactly: rounding gives 505.38 its own double again.
     return ((money * 10_000).round().cast(pl.Int64).sum() / 10_000).round(4)
-
-
-def rates_of(fx_rates: pl.DataFrame, currencies: list[str]) -> dict[str, float]:
-    """Return how many units of each currency one euro buys."""
-    rates = {"EUR": 1.0, **dict(fx_rates.select("currency", "eur_rate").iter_rows())}
-    missing = [currency for currency in currencies if currency not in rates]
-    if missing:
-        day = fx_rates.select(pl.col("date").max()).item()
-        raise ValueError(f"the rates of {day} lack {', '.join(missing)}: a complete file of that day repairs this")
-    return {currency: rates[currency] for currency in currencies}
 
 
 @asset(partitions=DAYS, gate="order_lines", pii=["customer_id"])
@@ -136,6 +131,7 @@ def product_features(product_days: pl.LazyFrame, partition: Partition, recent_da
         window.group_by("stock_code")
         .agg(
             usual_price_gbp=pl.col("mean_price_gbp").median(),
+            mean_price_gbp=(pl.col("mean_price_gbp") * pl.col("units_sold")).sum() / units,
             units_per_day=units / len(open_days),
             days_since_last_sale=(pl.lit(partition.date) - last_sale).dt.total_days(),
             return_rate=pl.col("units_returned").sum() / units,
@@ -157,20 +153,25 @@ def daily_revenue(order_lines: pl.DataFrame, fx_rates: pl.DataFrame) -> pl.DataF
     )
 
 
-def wanted_prices(product_features: pl.DataFrame) -> pl.DataFrame:
-    """Return the price wanted for each product, whatever the day before's was: the usual one."""
-    return product_features.select("stock_code", wanted_gbp="usual_price_gbp")
-
-
-@asset(partitions=DAYS, inputs={"base_prices": previous()}, closes_after="35 days", key=["stock_code"])
+@asset(
+    partitions=DAYS,
+    inputs={"base_prices": previous(), "demand_model": ref("demand_model", in_force())},
+    closes_after="35 days",
+    key=["stock_code"],
+)
 def base_prices(
-    product_features: pl.DataFrame, base_prices: pl.DataFrame | None, max_step: float = 0.05
+    product_features: pl.DataFrame,
+    base_prices: pl.DataFrame | None,
+    demand_model: "BaseEstimator | None" = None,
+    max_change: float = 0.1,
+    max_step: float = 0.05,
 ) -> pl.DataFrame:
     """The price in pounds of each product sold in the last 28 days.
 
-    It is at most ``max_step`` away from the day before's, and rounded to pence after that.
+    It is within ``max_change`` of the usual price, at most ``max_step`` away from the day before's, and rounded to
+    pence after that.
     """
-    wanted = wanted_prices(product_features)
+    wanted = wanted_prices(product_features, demand_model, max_change)
     before = wanted.clear().rename({"wanted_gbp": "price_gbp"}) if base_prices is None else base_prices
     last = pl.coalesce("price_gbp", "wanted_gbp")
     stepped = pl.col("wanted_gbp").clip(last * (1 - max_step), last * (1 + max_step))

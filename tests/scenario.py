@@ -59,7 +59,7 @@ from tidemark.verdict import Verdict, verdict
 ROOT = Path(__file__).parents[1]
 
 _PRELUDE = """from tidemark import Calendar, Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
-from tidemark import asset, last_known, latest, parts, pipeline, previous, ref, same, source, trailing
+from tidemark import asset, in_force, last_known, latest, model, parts, pipeline, previous, ref, same, source, trailing
 DAYS = Daily()
 """
 
@@ -522,7 +522,9 @@ def _member_names(text: str) -> list[str]:
     """Return the names of the sources and assets that a pipeline file defines, in its order."""
     found = []
     for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and any(_calls(each, "asset") for each in node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and any(
+            _calls(each, name) for each in node.decorator_list for name in ("asset", "model")
+        ):
             found.append(node.name)
         if isinstance(node, ast.Assign) and _calls(node.value, "source"):
             found += [target.id for target in node.targets if isinstance(target, ast.Name)]

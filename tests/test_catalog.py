@@ -71,7 +71,9 @@ def test_a_file_that_defines_a_pipeline_twice_is_refused_and_one_that_imports_it
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What counts is where it is defined."""
-    monkeypatch.delitem(sys.modules, "shop", raising=False)  # another test's, of the same name
+    # Other tests have left modules and folders behind in which there is one of the same name.
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.syspath_prepend(folder)
     (folder / "user.py").write_text("import tidemark\nfrom shop import dag")
     catalog = load_catalog(folder)
     assert (list(catalog.pipelines), catalog.problems) == (["shop"], {})

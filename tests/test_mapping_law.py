@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemark.errors import UsageError
-from tidemark.mappings import BEGINNING, END, Mapping, last_known, latest, parts, previous, same, trailing
+from tidemark.mappings import BEGINNING, END, Mapping, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Grain, Hourly, Monthly, Static, TimeGrain, Unpartitioned, Weekly
 
 LONDON, NEW_YORK, SAO_PAULO = "Europe/London", "America/New_York", "America/Sao_Paulo"
@@ -32,7 +32,7 @@ GRAINS: list[Grain] = [
 ]
 WIDTHS = [1, 13, 99, 100, 365]
 MAPPINGS: list[Mapping] = [
-    *(same(), parts(), latest(), previous()),
+    *(same(), parts(), latest(), in_force(), previous()),
     *(make(hours=width) for make in (trailing, last_known) for width in WIDTHS),
     *(make(days=width) for make in (trailing, last_known) for width in WIDTHS),
     *(make(weeks=width) for make in (trailing, last_known) for width in WIDTHS),
@@ -173,6 +173,7 @@ def test_every_mapping_is_held_to_the_law_with_every_kind_of_reader_it_allows() 
     assert met.pop("same") == itself
     assert met.pop("trailing") == met.pop("last_known") == across
     assert met.pop("latest") == across | timeless | {(reader, "unpartitioned") for reader in time}
+    assert met.pop("in_force") == {(reader, "hourly") for reader in time}
     assert met.pop("previous") == {(name, name) for name in time}
     everything = {("unpartitioned", upstream) for upstream in (*time, "static", "unpartitioned")}
     coarser = {

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tidemark import pipelines as _pipelines
 from tidemark.assets import Pipeline, Source
 from tidemark.calendars import Calendar
-from tidemark.definitions import asset, ref, source
+from tidemark.definitions import asset, model, ref, source
 from tidemark.errors import DefinitionError, TidemarkError
-from tidemark.mappings import Window, last_known, latest, parts, previous, same, trailing
+from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ __all__ = [
     "Unpartitioned",
     "Weekly",
     "asset",
+    "in_force",
     "last_known",
     "latest",
+    "model",
     "parts",
     "pipeline",
     "previous",

@@ -18,7 +18,7 @@ from tidemark.errors import UsageError, close, listed
 from tidemark.fingerprint import Fingerprint, fingerprint
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
-from tidemark.partitions import Grain, TimeGrain
+from tidemark.partitions import Grain, Hourly, TimeGrain
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,22 @@ class Ref:
 
     name: str
     mapping: PartitionMapping
+
+
+def champion_of(model: str) -> str:
+    """Return the name under which a model's champions are kept: no function can have it."""
+    return f"{model}{_CHAMPION}"
+
+
+def model_of(name: str) -> str | None:
+    """Return the model whose champions a name stands for; None: it stands for something else."""
+    return name.removesuffix(_CHAMPION) if name.endswith(_CHAMPION) else None
+
+
+_CHAMPION = ".champion"
+
+CHAMPIONS = Hourly()
+"""The grain of champions: by the hour from which each is in force."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,7 @@ class Asset:
         owner: who is asked about it.
         files: files that the function reads (SQL, YAML); their content is part of the code version.
         doc: the function's docstring.
+        is_model: a result is a candidate, which a person may make the champion.
 
     """
 
@@ -162,6 +179,7 @@ class Asset:
     owner: str | None = None
     files: tuple[Path, ...] = ()
     doc: str = ""
+    is_model: bool = False
 
     @cached_property
     def code(self) -> Fingerprint:

@@ -10,16 +10,17 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tidemark.assets import Asset, Input, Ref, Source, where_of
+from tidemark.assets import Asset, Input, Ref, Source, champion_of, where_of
 from tidemark.calendars import Calendar, Due, parse_duration
 from tidemark.errors import DefinitionError, close
 from tidemark.hashing import canonical
+from tidemark.mappings import InForce, Previous, Same
 from tidemark.mappings import Mapping as PartitionMapping
-from tidemark.mappings import Previous, Same
 from tidemark.partitions import Grain, Partition, TimeGrain, Unpartitioned
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -173,6 +174,41 @@ def asset(
     return declare
 
 
+def model(
+    *,
+    partitions: Grain,
+    inputs: Mapping[str, PartitionMapping | Ref] | None = None,
+    params: Mapping[str, object] | None = None,
+    owner: str | None = None,
+    files: Sequence[str | Path] = (),
+) -> Callable[[F], F]:
+    """Declare a function that trains as a model: each result is a candidate, and a person makes one the champion.
+
+    The function returns a fitted scikit-learn estimator. Who reads the champion says so with :func:`in_force`.
+
+    Args:
+        partitions: the grain of training, such as ``Weekly()``.
+        inputs: mapping of each parameter that does not read the same partition, or a :func:`ref`.
+        params: values for parameters that are no inputs, in place of their defaults.
+        owner: who is asked about it.
+        files: files that the function reads, relative to its own file.
+
+    Raises:
+        DefinitionError: when the function and the arguments do not fit each other.
+
+    """
+
+    def declare(function: F) -> F:
+        asset(partitions=partitions, inputs=inputs, params=params, owner=owner, files=files)(function)
+        definition = function.__tidemark__  # type: ignore[attr-defined]
+        if not isinstance(definition.grain, TimeGrain):
+            raise DefinitionError(f"{definition.where}: a model is trained by time: write partitions=Weekly() or such")
+        function.__tidemark__ = replace(definition, is_model=True)  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
 def _parameters(
     function: Callable[..., Any], where: str, chosen: dict[str, PartitionMapping | Ref], given: dict[str, object]
 ) -> tuple[list[Input], dict[str, object], str | None]:
@@ -211,6 +247,13 @@ def _input(parameter: inspect.Parameter, mapping: PartitionMapping | Ref, name: 
         raise DefinitionError(
             f"{where}: the first partition has no previous one: annotate {parameter.name!r} with '| None'"
         )
+    if isinstance(chosen, InForce):
+        if not optional:
+            raise DefinitionError(
+                f"{where}: before the first champion there is none: annotate {parameter.name!r} with '| None'"
+            )
+        # The ledger keeps it, whichever pipeline has the model.
+        return Input(parameter.name, champion_of(upstream), chosen, annotation, optional, external=True)
     return Input(parameter.name, upstream, chosen, annotation, optional, external)
 
 

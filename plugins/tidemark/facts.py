@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from tidemark.assets import Asset, Input, Pipeline, Source
+from tidemark.assets import CHAMPIONS, Asset, Input, Pipeline, Source, champion_of, model_of
 from tidemark.calendars import Calendar, Due
 from tidemark.deployment import Deployment
 from tidemark.errors import DefinitionError, UsageError, close
@@ -157,17 +157,20 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
         )
         for each in pipeline.members
     ]
+    champions = _champions(pipeline)
     with deployment.ledger.read() as connection:
         known = registry.assets(connection)
     names = [each.name for each in pipeline.members]
     # What a branch has taken out is still there for everybody else.
     gives_up = deployment.environment == heads.PROD and registry.newly_given_up(known, pipeline.name, names)
-    if gives_up or not registry.is_registered(known, pipeline.name, members):
+    registered = registry.is_registered(known, pipeline.name, members)
+    if gives_up or not registered or not registry.is_registered(known, CHAMPIONS_OF_ALL, champions):
         with deployment.ledger.write() as connection:
             registry.register(connection, pipeline.name, members)
+            registry.register(connection, CHAMPIONS_OF_ALL, champions)
             if gives_up:
                 registry.give_up(connection, pipeline.name, names)
-            registry.ensure_schemes(connection, [each.grain for each in pipeline.members])
+            registry.ensure_schemes(connection, [each.grain for each in (*pipeline.members, *champions)])
             known = registry.assets(connection)
             externals = {name: known[name] for name in _checked_externals(pipeline, known)}
     else:
@@ -179,6 +182,25 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
     with deployment.ledger.read() as connection:
         schemes = registry.scheme_ids(connection, grains.values())
     return Names(ids, grains, schemes, externals)
+
+
+# Champions belong to no pipeline: a reader may be there before the model that it reads.
+CHAMPIONS_OF_ALL = "champions"
+CHAMPION = "champion"
+
+
+def _champions(pipeline: Pipeline) -> list[registry.Registration]:
+    """Return the champions of a pipeline's models, and of the models that it reads."""
+    models = {champion_of(each.name): each.where for each in pipeline.assets if each.is_model}
+    read = {name: where for name, where in _reading(pipeline) if model_of(name)}
+    return [
+        registry.Registration(name, CHAMPION, CHAMPIONS, (), {"inputs": []}, where)
+        for name, where in (read | models).items()
+    ]
+
+
+def _reading(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
+    return ((read.upstream, each.where) for each in pipeline.assets for read in each.inputs)
 
 
 def _kind(member: Source | Asset) -> str:
@@ -453,6 +475,8 @@ def _external_source(name: str, registered: registry.Registered) -> Source:
 
 def _upstream(connection: sa.Connection, deployment: Deployment, registered: registry.Registered) -> Upstream:
     """Return an asset of another pipeline as that pipeline's newest plan here has left it, or else the one in prod."""
+    if registered.kind == CHAMPION:  # what a person has promoted lacks nothing, and is never closed
+        return Upstream(registered.grain)
     seconds = registered.definition["closes_after"]
     closes_after = timedelta(seconds=seconds) if seconds is not None else None
     places = dict.fromkeys((deployment.environment, heads.PROD))

@@ -174,7 +174,7 @@ def _state(
     elif judged is None:
         state, why = "does not exist", _why_not_there(member, survey, ordinal)
     else:
-        state, why = str(judged.state), _why(connection, member, judged, survey)
+        state, why = str(judged.state), why_of(connection, member, judged, survey)
     return {"state": state, "why": why}
 
 
@@ -192,7 +192,8 @@ def _why_not_there(asset: Asset, survey: Survey, ordinal: int) -> str:
     return f"one of what it reads for the same period does not exist: {', '.join(absent)}"
 
 
-def _why(connection: sa.Connection, asset: Asset, judged: Judgement, survey: Survey) -> str:
+def why_of(connection: sa.Connection, asset: Asset, judged: Judgement, survey: Survey) -> str:
+    """Say why a partition is in its state, what can be done about it, or what it would be if nothing held it."""
     if judged.state is State.FRESH and not judged.unchecked:
         said = "code, parameters and the content of all inputs are those that it was computed from"
         stopped = judged.head and survey.facts.outcome(asset.name, judged.head.data_version) == Outcome.BLOCKED

@@ -288,6 +288,22 @@ class Latest(Newest):
 
 
 @dataclass(frozen=True)
+class InForce(Latest):
+    """The champion of a model that is in force in the reader's period: the one promoted last, from then on or before.
+
+    A model's champions are kept by the hour from which each is in force, whatever the grains of model and reader.
+    """
+
+    name = "in_force"
+
+    def check(self, reader: Grain, upstream: Grain) -> str | None:
+        """Return why nothing says which champion is in force for a reader, or None."""
+        if not isinstance(upstream, Hourly):
+            return "in_force() reads the champions of a model, and nothing else: use latest()"
+        return None if isinstance(reader, TimeGrain) else "in_force() needs a reader partitioned by time"
+
+
+@dataclass(frozen=True)
 class LastKnown(Newest):
     """The upstream partition of the reader's period or, without data there, the newest before it within a limit."""
 
@@ -392,6 +408,14 @@ def parts(*, strict: bool = False, early: bool = False) -> Parts:
 def latest(*, strict: bool = False, early: bool = False) -> Latest:
     """Read the newest upstream partition with data."""
     return Latest(strict=strict, early=early)
+
+
+def in_force() -> InForce:
+    """Read the champion of a model that is in force in the reader's period; None before the first one.
+
+    Its parameter must allow None. For the model of another pipeline it is ``ref("demand_model", in_force())``.
+    """
+    return InForce()
 
 
 def previous(*, strict: bool = False) -> Previous:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import UsageError, close
 from tidemark.facts import Names, read_heads
-from tidemark.frames import Part, load
+from tidemark.frames import RAW, Part, load
 from tidemark.ledger import records, registry
 from tidemark.ledger.registry import Registered
 
@@ -121,7 +121,7 @@ def _refusal(problem: str, known: Mapping[str, Registered], texts: set[str]) -> 
 def _make_view(connection: "duckdb.DuckDBPyConnection", deployment: Deployment, asset: str) -> bool:
     """Make the view of an asset; returns whether it is one of tables."""
     parts = live_parts(deployment, asset)
-    if any(part.format in ("text", "bytes") for part in parts):
+    if any(part.format in RAW for part in parts):
         return False
     if parts and all(part.format == "parquet" and part.schema is None for part in parts):
         connection.register(asset, _dataset(asset, parts))

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemark.assets import Asset, Pipeline, Source
+from tidemark.assets import Asset, Pipeline, Source, model_of
 from tidemark.causes import BREADTH, Cause, Code, Kind, by, code_causes, code_of, cut, folded, present_code
 from tidemark.commits import last_commit
 from tidemark.deployment import Deployment
@@ -239,6 +239,8 @@ class Teller:
         entry = self._entry(name, key, _id(after))
         if new is None:
             return ()
+        if model_of(name) is not None:
+            return (self._promoted(name, key, new, entry),)
         if new.status == records.DELIVERED:
             return (self._delivered(name, key, old, new, entry),)
         if entry is not None and entry.run == "restore":
@@ -255,11 +257,21 @@ class Teller:
         said = f"{file} was delivered{again}, seen {moment(entry or new)}"
         return Cause(Kind.DELIVERY, said, name, key, _hex(old.data_version) if old else None, _hex(new.data_version))
 
+    def _promoted(self, name: str, key: str, new: Made, entry: HistoryEntry | None) -> Cause:
+        """Say which candidate a person has made the champion that is in force from a partition on."""
+        (read,) = records.inputs_of(self._connection, [new.id])[new.id]
+        ((trained, version, _),) = read.members
+        what = f"{model_of(name)} {short(version)}, trained for {trained},"
+        said = f"{what} was {entry.reason}, {moment(entry)}" if entry else f"{what} was promoted, {moment(new)}"
+        return Cause(Kind.PERSON, said, name, key, after=_hex(version))
+
     def _went(self, name: str, key: str) -> tuple[Cause, ...]:
         """Say when and why a partition's head was taken away."""
         gone = self._entry(name, key, None)
         if gone is None:
             return ()
+        if model_of(name) is not None:
+            return (Cause(Kind.PERSON, f"{gone.reason}, {moment(gone)}", name, key),)
         kind = Kind.DELIVERY if self._registered[name].kind == "source" else Kind.COMPUTED
         return (Cause(kind, f"{gone.reason}, seen {moment(gone)}", name, key),)
 

@@ -181,6 +181,7 @@ def test_product_features_describe_the_window() -> None:
     assert features(rows, "2011-01-08") == {
         "stock_code": "85123A",
         "usual_price_gbp": 2.2,
+        "mean_price_gbp": pytest.approx((10 * 2.0 + 20 * 3.0 + 30 * 2.2) / 60),
         "units_per_day": 15.0,
         "days_since_last_sale": 1,
         "return_rate": 0.15,

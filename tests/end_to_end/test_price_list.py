@@ -1,5 +1,6 @@
 """The price list through the real scheduler: the happy day, and the unhappy ones."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,9 +24,11 @@ def shop(deployment: Deployment) -> Iterator[Deployment]:
     simulate(deployment.landing, days=10, until=date(2011, 3, 20))
     late = unhappy.hold_back(rates(deployment, "2011-03-18"))
     (deployment.landing.parent / "late.csv").write_bytes(late)
+    shutil.copy(ROOT / "dags" / "price_rules.py", deployment.dags)
     deployment.push("price_list", (ROOT / "dags" / "price_list.py").read_text())
     yield deployment
-    (deployment.dags / "price_list.py").unlink()
+    for name in ("price_list.py", "price_rules.py"):
+        (deployment.dags / name).unlink()
 
 
 def rates(deployment: Deployment, day: str) -> Path:

@@ -13,6 +13,7 @@ from tidemark.cli.answers import Answer, opened, plain, write_file
 from tidemark.config import in_force
 from tidemark.deployment import open_deployment
 from tidemark.errors import UsageError
+from tidemark.frames import RAW
 from tidemark.inspecting import account_of, history_of, status_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def read(options: argparse.Namespace) -> Answer:
 
     with open_deployment() as deployment:
         parts = live_parts(deployment, options.asset, options.partition)
-        if any(part.format in ("text", "bytes") for part in parts):
+        if any(part.format in RAW for part in parts):
             if len(parts) != 1:
                 raise UsageError(f"{options.asset} holds {parts[0].format}, no tables: name one partition")
             return _raw(options, parts[0].path.read_bytes(), parts[0].format)

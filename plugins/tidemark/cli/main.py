@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, looking, planning, shown
+from tidemark.cli import acting, looking, modelling, planning, shown
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
+    _add_models(commands)
     return parser
 
 
@@ -140,9 +141,38 @@ def _add_acting(add: _Add) -> None:
     _asset(restore)
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
     for each in (absent, hold, release, restore):
+        _why(each)
+
+
+def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    model = commands.add_parser(
+        "model", help="versions of models, and who is champion", description="Versions of models."
+    )
+    some = model.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], Answer], said: str) -> argparse.ArgumentParser:
+        made = _completed(some.add_parser(name, help=said, description=inspect.getdoc(command)), command)
+        made.add_argument("model", metavar="MODEL", help="name of a model")
+        return made
+
+    add("list", modelling.list_versions, "list versions: the champion, the candidate, and what became of others")
+    add("show", modelling.show, "show from when to when each champion is in force")
+    promote = add("promote", modelling.promote, "make a candidate the champion")
+    reject = add("reject", modelling.reject, "decide that a candidate will not be the champion")
+    rollback = add("rollback", modelling.rollback, "take the newest promotion back")
+    for each in (promote, reject):
         each.add_argument(
-            "--why", required=True, metavar="REASON", help="kept in the audit log, for those who look later"
+            "version", nargs="?", metavar="VERSION", help="its first characters; without it the newest training's"
         )
+    promote.add_argument("--from", dest="first", metavar="DAY", help="the first day on which it is in force")
+    rollback.add_argument("--to", metavar="VERSION", help="the version that is to be champion again")
+    for each in (promote, reject, rollback):
+        _why(each)
+
+
+def _why(parser: argparse.ArgumentParser) -> None:
+    said = "kept in the audit log, for those who look later"
+    parser.add_argument("--why", required=True, metavar="REASON", help=said)
 
 
 EITHER = "ASSET|SOURCE"

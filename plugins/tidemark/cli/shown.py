@@ -366,6 +366,34 @@ def history_table(asset: str, partition: str, entries: list[dict[str, Any]]) -> 
     return table
 
 
+def versions_table(model: str, versions: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the versions of a model as a table."""
+    if not versions:
+        return f"{model} was never trained"
+    table = Table("trained for", "version", "", "decided", "by", "why", title=model)
+    for each in versions:
+        said = each["decisions"][-1] if each["decisions"] else None
+        void = said is not None and said["void_at"] is not None
+        at, by, why = ("void_at", "void_by", "void_why") if void else ("at", "by", "why")
+        told: list[str] = []
+        if said is not None:
+            told = [f"{'rolled back' if void else said['outcome']} {_minute(said[at])}", said[by], said[why]]
+        table.add_row(each["trained"], each["version"][:12], each["state"], *map(Text, told))
+    return table
+
+
+def reigns_table(model: str, reigns: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the champions of a model as a table."""
+    if not reigns:
+        return f"{model} has no champion: 'tidemark model list {model}' shows its candidates"
+    table = Table("in force from (UTC)", "until", "version", "trained for", "by", "why", title=f"champions of {model}")
+    for each in reigns:
+        until = _minute(each["ends"]) if each["ends"] else ""
+        told = Text(each["by"]), Text(each["why"])
+        table.add_row(_minute(each["begins"]), until, each["version"][:12], each["trained"], *told)
+    return table
+
+
 def difference_text(data: Mapping[str, Any]) -> Any:
     """Return what differs between two versions: sums, columns, and the first rows of each sort."""
     what, kind, totals = f"{data['asset']} {data['partition']}", data["kind"], data["totals"]

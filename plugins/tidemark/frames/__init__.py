@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tidemark.frames.outputs import Encoded, encode
 
 __all__ = [
+    "RAW",
     "TABULAR",
     "Delivery",
     "Encoded",
@@ -34,6 +35,9 @@ __all__ = [
     "schema_digest",
     "text_version",
 ]
+
+RAW = frozenset({"text", "bytes", "skops"})
+"""The stored formats that have no rows."""
 
 _HOMES = {
     "content": ("bytes_version", "data_version", "schema_digest", "text_version"),

@@ -29,11 +29,12 @@ class Kind(Enum):
     TEXT = "str"
     BYTES = "bytes"
     PATH = "pathlib.Path"
+    ESTIMATOR = "sklearn.base.BaseEstimator"
 
     @property
     def is_frame(self) -> bool:
         """Whether it holds rows and columns."""
-        return self not in (Kind.TEXT, Kind.BYTES, Kind.PATH)
+        return self not in (Kind.TEXT, Kind.BYTES, Kind.PATH, Kind.ESTIMATOR)
 
 
 _KINDS = {
@@ -46,6 +47,7 @@ _KINDS = {
     ("builtins", "str"): Kind.TEXT,
     ("builtins", "bytes"): Kind.BYTES,
     ("pathlib", "Path"): Kind.PATH,
+    ("sklearn", "BaseEstimator"): Kind.ESTIMATOR,
 }
 _SHORT = {"pd": "pandas", "pl": "polars", "pa": "pyarrow"}
 

@@ -39,13 +39,15 @@ class Part:
 
 
 def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str) -> object:
-    """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes or a Path.
+    """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes, a Path or an
+    estimator.
 
-    Without an annotation a frame arrives as polars.DataFrame, text as str, anything else as bytes. A polars.LazyFrame
-    scans files of over a megabyte and has read nothing of them yet; a DuckDB relation belongs to DuckDB's default
-    connection, so that ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In pandas an integer or
-    boolean column with nulls is of pandas' nullable type: no integer becomes a float. Text, bytes and a Path are the
-    stored file; of a delivered CSV the first of those with the same cells, whose style the version does not cover.
+    Without an annotation a frame arrives as polars.DataFrame, text as str, an estimator as itself, anything else as
+    bytes. A polars.LazyFrame scans files of over a megabyte and has read nothing of them yet; a DuckDB relation belongs
+    to DuckDB's default connection, so that ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In
+    pandas an integer or boolean column with nulls is of pandas' nullable type: no integer becomes a float. Text, bytes
+    and a Path are the stored file; of a delivered CSV the first of those with the same cells, whose style the version
+    does not cover.
 
     ``windowed`` inputs are one frame of all parts, in the order given, with a column ``partition``. Members may lack
     columns (null there) and differ in the width of numbers and the unit of times if every value survives; no member
@@ -63,13 +65,21 @@ def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str
         check_annotation(annotation, f"input {name!r}", windowed=True)
         return _window([_Member(part, name) for part in parts], kind or Kind.POLARS, name)
     (part,) = parts
-    kind = kind or (Kind.POLARS if part.format in TABULAR else Kind.TEXT if part.format == "text" else Kind.BYTES)
+    kind = kind or _NATURAL.get(part.format, Kind.POLARS if part.format in TABULAR else Kind.BYTES)
     return _single(_Member(part, name), kind) if kind.is_frame else _raw(part, kind, name)
+
+
+# What arrives without an annotation, by what is stored.
+_NATURAL = {"text": Kind.TEXT, "skops": Kind.ESTIMATOR}
 
 
 def _raw(part: Part, kind: Kind, name: str) -> object:
     if kind is Kind.PATH:
         return part.path
+    if kind is Kind.ESTIMATOR:
+        from tidemark.frames.estimators import loaded
+
+        return loaded(part.path, f"input {name!r}, {part.partition}")
     payload = part.path.read_bytes()
     if kind is Kind.BYTES:
         return payload

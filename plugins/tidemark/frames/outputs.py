@@ -24,8 +24,8 @@ from tidemark.hashing import digest
 class Encoded:
     """An output, ready to be stored.
 
-    ``payload`` is what the blob will hold, or the file that holds it; ``format`` is "parquet", "text" or "bytes";
-    ``table`` is what a gate checks: the canonical, sorted frame; None, like ``rows``, for text and bytes.
+    ``payload`` is what the blob will hold, or the file that holds it; ``format`` is "parquet", "text", "bytes" or
+    "skops"; ``table`` is what a gate checks: the canonical, sorted frame; None, like ``rows``, for what has no rows.
     """
 
     payload: bytes | Path
@@ -48,13 +48,14 @@ def encode(
     """Turn the value that the function of asset ``name`` returned into what is stored.
 
     A frame becomes one Parquet file, its rows sorted by ``key`` (checked: unique, never null), else by all columns, or
-    left as they are if ``ordered``. Text is stored as UTF-8, bytes as they are, and of a Path the file's bytes. A lazy
-    frame or a relation is computed here. Values of the columns in ``pii`` are in no message.
+    left as they are if ``ordered``. Text is stored as UTF-8, bytes as they are, of a Path the file's bytes, and of a
+    fitted scikit-learn estimator a skops archive. A lazy frame or a relation is computed here. Values of the columns in
+    ``pii`` are in no message.
 
     Raises:
-        OutputError: the value is no frame, text, bytes or Path, or not what ``annotation`` declares; or it cannot be
-            stored: a pandas index that is not a plain count, names that are no text or are there twice, no column at
-            all, a type that Parquet lacks, a key that is missing, null or there twice.
+        OutputError: the value is no frame, text, bytes, Path or fitted estimator, or not what ``annotation`` declares;
+            or it cannot be stored: a pandas index that is not a plain count, names that are no text or are there twice,
+            no column at all, a type that Parquet lacks, a key that is missing, null or there twice.
         DefinitionError: ``annotation`` itself is not supported.
 
     """
@@ -69,6 +70,11 @@ def encode(
             return _raw(value, "bytes", bytes_version(value))
         case Path():
             return _raw(_file(value, where), "bytes", bytes_version(value))
+    if kind is Kind.ESTIMATOR:
+        from tidemark.frames.estimators import dumped  # scikit-learn is there by now, skops takes its time
+
+        archive = dumped(value, where)
+        return _raw(archive, "skops", bytes_version(archive))
     table = arranged(to_table(value, kind, where), key, ordered, where, pii)
     version = canonical_version(table)
     return Encoded(_parquet(table), "parquet", version, schema_digest(table.schema), table.num_rows, table)

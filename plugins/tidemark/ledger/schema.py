@@ -296,6 +296,26 @@ declaration = sa.Table(
     sa.UniqueConstraint("asset_id", "partition_id", "declared_at"),
 )
 
+# What people decided about the results of models; heads of a model's champions follow from it.
+decision = sa.Table(
+    "decision",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    _ref("asset_id", "asset"),  # the model
+    _ref("candidate_id", "materialization"),
+    sa.Column("outcome", sa.Text, nullable=False),  # promoted or rejected
+    _ref("champion_id", "materialization", nullable=True),  # what readers read; null: rejected
+    _ref("partition_id", "partition", nullable=True),  # of the champions, from which it is in force
+    sa.Column("seq", Identity, sa.ForeignKey("change.seq"), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("void_at", Instant),  # when the promotion was rolled back
+    sa.Column("void_by", sa.Text),
+    sa.Column("void_why", sa.Text),
+    sa.Index("ix_decision_model", "environment", "asset_id", "id"),
+)
+
 plan = sa.Table(
     "plan",
     metadata,

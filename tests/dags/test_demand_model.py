@@ -1,0 +1,164 @@
+"""Claims about the demand model: what it learns from, that it finds the elasticity there is, and what prices follow."""
+
+import io
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dags import demand_model as weekly
+from dags import price_list as product
+from price_rules import wanted_prices
+from samples import shop
+from tidemark import Partition
+
+MONDAY = date(2011, 5, 23)
+
+
+def partition(monday: date = MONDAY) -> Partition:
+    return Partition(str(monday), datetime(monday.year, monday.month, monday.day))
+
+
+@pytest.fixture(scope="module")
+def sold() -> pl.DataFrame:
+    """What the simulated shop sold on each of 150 days up to the end of the week of that Monday."""
+    catalogue, found = shop.products(), []
+    for back in range(150):
+        day = MONDAY + timedelta(6 - back)
+        if shop.OPEN_DAYS.expects(day):
+            text = io.StringIO(shop.orders_of(day, catalogue))
+            types = {"InvoiceNo": pl.String, "StockCode": pl.String, "CustomerID": pl.String}
+            orders = pl.read_csv(text, schema_overrides=types, try_parse_dates=True)
+            made = product.product_days(product.order_lines(orders).lazy())
+            found.append(made.with_columns(partition=pl.lit(str(day))))
+    return pl.concat(reversed(found))
+
+
+@pytest.fixture(scope="module")
+def features(sold: pl.DataFrame) -> pl.DataFrame:
+    """The features of every Sunday whose window is whole."""
+    days = sold["partition"].str.to_date()
+    found = []
+    for back in range(18):
+        sunday = MONDAY + timedelta(6 - 7 * back)
+        window = sold.filter((days > sunday - timedelta(28)) & (days <= sunday))
+        made = product.product_features(window.lazy(), partition(sunday))
+        found.append(made.with_columns(partition=pl.lit(str(sunday))))
+    return pl.concat(reversed(found))
+
+
+@pytest.fixture(scope="module")
+def trained(features: pl.DataFrame, sold: pl.DataFrame) -> Any:
+    return weekly.demand_model(features, sold, partition())
+
+
+def elasticity(estimator: Any) -> float:
+    """The coefficient of the logarithm of the price."""
+    return float(estimator[-1].coef_[weekly.FEATURES.index("price_ratio")])
+
+
+def test_the_elasticity_of_the_simulated_shop_is_recovered(trained: Any) -> None:
+    assert elasticity(trained) == pytest.approx(shop.ELASTICITY, rel=0.1)
+
+
+@pytest.mark.parametrize("back", [1, 3, 5])
+def test_it_is_recovered_from_other_weeks_too(features: pl.DataFrame, sold: pl.DataFrame, back: int) -> None:
+    """Fewer of them, and with Easter among them."""
+    week = partition(MONDAY - timedelta(7 * back))
+    known = pl.col("partition").str.to_date() < MONDAY - timedelta(7 * (back - 1))
+    made = weekly.demand_model(features.filter(known), sold.filter(known), week)
+    assert elasticity(made) == pytest.approx(shop.ELASTICITY, rel=0.1)
+
+
+def test_the_candidate_beats_the_baseline_in_every_held_out_week(
+    trained: Any, features: pl.DataFrame, sold: pl.DataFrame
+) -> None:
+    scores = weekly.demand_model_scores(trained, features, sold, partition())
+    assert scores["week"].to_list() == [MONDAY - timedelta(7), MONDAY]
+    assert (scores["candidate_deviance"] < scores["baseline_deviance"]).all()
+    assert (scores["products"] == 80).all()
+
+
+def test_what_is_held_out_is_not_learned_from(features: pl.DataFrame, sold: pl.DataFrame, trained: Any) -> None:
+    """Whatever is sold in the held-out weeks, the model is the same."""
+    held_out = pl.col("partition").str.to_date() >= MONDAY - timedelta(7)
+    other = sold.with_columns(units_sold=pl.when(held_out).then(pl.col("units_sold") * 9).otherwise("units_sold"))
+    again = weekly.demand_model(features, other, partition())
+    assert (again[-1].coef_ == trained[-1].coef_).all()
+
+
+def test_training_twice_gives_the_same_bytes(features: pl.DataFrame, sold: pl.DataFrame, trained: Any) -> None:
+    from tidemark.frames import encode
+
+    first, second = (
+        encode(each, name="demand_model") for each in (trained, weekly.demand_model(features, sold, partition()))
+    )
+    assert first.payload == second.payload
+    assert first.data_version == second.data_version
+
+
+def test_too_few_weeks_are_an_error_that_says_so(features: pl.DataFrame, sold: pl.DataFrame) -> None:
+    recent = pl.col("partition").str.to_date() > MONDAY - timedelta(16)
+    said = r"^80 rows of 1 weeks to learn from, 160 of held-out ones: two weeks to learn from, and 2 that are held out"
+    with pytest.raises(ValueError, match=said):
+        weekly.demand_model(features.filter(recent), sold, partition())
+
+
+def test_a_row_is_a_week_of_a_product_with_what_was_known_the_day_before(
+    features: pl.DataFrame, sold: pl.DataFrame
+) -> None:
+    rows = weekly.weekly_rows(features, sold)
+    code = rows["stock_code"][0]
+    row = rows.filter((pl.col("week") == MONDAY) & (pl.col("stock_code") == code)).row(0, named=True)
+    days = sold.filter(pl.col("stock_code") == code).with_columns(day=pl.col("partition").str.to_date())
+    week = days.filter(pl.col("day") >= MONDAY)
+    before = days.filter((pl.col("day") >= MONDAY - timedelta(7)) & (pl.col("day") < MONDAY))
+    known = features.filter((pl.col("partition") == str(MONDAY - timedelta(1))) & (pl.col("stock_code") == code))
+    assert (row["units"], row["units_before"]) == (week["units_sold"].sum(), before["units_sold"].sum())
+    paid = (week["mean_price_gbp"] * week["units_sold"]).sum() / week["units_sold"].sum()
+    assert row["price_ratio"] == pytest.approx(paid / known["usual_price_gbp"].item())
+    assert row["open_days"] == sold.filter(pl.col("partition").str.to_date() >= MONDAY)["partition"].n_unique()
+    assert (rows.select(pl.col(weekly.RATIOS).is_finite().all()).row(0)) == (True,) * len(weekly.RATIOS)
+
+
+# --- prices
+
+
+def test_the_price_is_the_one_that_earns_most_by_the_model(trained: Any, features: pl.DataFrame) -> None:
+    """Demand that falls faster than prices rise is best served ten per cent below the usual price."""
+    day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
+    wanted = wanted_prices(day, trained, 0.1)
+    both = day.join(wanted, on="stock_code")
+    assert both.height == day.height == 80
+    assert both["wanted_gbp"].to_numpy() == pytest.approx(0.9 * both["usual_price_gbp"].to_numpy())
+
+
+def test_the_best_price_is_looked_for_within_the_range(features: pl.DataFrame) -> None:
+    """Units that fall by a straight line are best sold at half of the price at which nobody buys."""
+
+    class Line:
+        def predict(self, offers: Any) -> Any:
+            return 2.1 - offers["price_ratio"].to_numpy()
+
+    day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
+    wanted = day.join(wanted_prices(day, Line(), 0.1), on="stock_code")  # type: ignore[arg-type]
+    assert wanted["wanted_gbp"].to_numpy() == pytest.approx(1.05 * wanted["usual_price_gbp"].to_numpy())
+
+
+def test_without_a_champion_the_usual_price_is_wanted(features: pl.DataFrame) -> None:
+    day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
+    wanted = wanted_prices(day, None, 0.1)
+    assert wanted.rows() == day.select("stock_code", "usual_price_gbp").rows()
+
+
+def test_a_price_is_at_most_five_per_cent_from_the_day_before_whatever_the_model_says(
+    trained: Any, features: pl.DataFrame
+) -> None:
+    day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
+    before = day.select("stock_code", price_gbp="usual_price_gbp")
+    prices = product.base_prices(day, before, trained).join(before, on="stock_code", suffix="_before")
+    step = (prices["price_gbp"] / prices["price_gbp_before"]).to_numpy()
+    assert np.all(step >= 0.95 - 0.006 / prices["price_gbp_before"].to_numpy())
+    assert np.all(step < 1)
