@@ -98,6 +98,7 @@ class Shop:
         home: the folder.
         as_of: the instant that the next run takes for now.
         environment: the set of heads that the next run reads and moves.
+        more: other settings, by variable.
         landing: where deliveries arrive.
         dags: where pipeline files are.
         pipelines: the definitions as loaded now, by name.
@@ -114,6 +115,7 @@ class Shop:
         self.landing = landing or home / "zone"
         self.dags = dags or home / "dags"
         self.environment = "prod"
+        self.more: dict[str, str] = {}
         self.as_of = datetime(2025, 1, 10, 6, tzinfo=UTC)
         self.pipelines: dict[str, Pipeline] = {}
         self.verdict: Verdict | None = None
@@ -241,6 +243,7 @@ class Shop:
             "TIDEMARK_DAGS": str(self.dags),
             "TIDEMARK_EXPECTATIONS": str(self.home / "expectations"),
             "TIDEMARK_ENVIRONMENT": self.environment,
+            **self.more,
         }
 
     @contextmanager

@@ -83,6 +83,9 @@ def test_what_is_shown_names_the_variables_and_hides_every_secret() -> None:
         "TIDEMARK_DAGS": str(Path("dags").absolute()),
         "TIDEMARK_EXPECTATIONS": None,
         "TIDEMARK_AS_OF": "2011-07-01T06:00:00+00:00",
+        "TIDEMARK_APPROVERS": None,
+        "TIDEMARK_PEOPLE": None,
+        "TIDEMARK_FOUR_EYES": "on",
     }
 
 

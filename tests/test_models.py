@@ -49,6 +49,7 @@ def trained(shop: Shop) -> Shop:
 
 
 def begin(shop: Shop) -> None:
+    shop.more = {"TIDEMARK_APPROVERS": "ann", "TIDEMARK_FOUR_EYES": "off"}
     shop.define(SHOP)
     shop.define(FORECAST, "forecasts")
     for day in days("2024-12-30", 7):

@@ -5,12 +5,12 @@ Where git is missing, or the folder is no checkout, nothing is known and nothing
 
 import ast
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidemark.config import git
 
-_FORMAT = "--format=%H%x00%an%x00%aI%x00%s"
+_FORMAT = "--format=%H%x00%an%x00%aI%x00%s%x00%ae"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Commit:
         author: who wrote it.
         at: when, in ISO form.
         subject: the first line of what was said of it.
+        email: the author's; it is compared, and never shown.
 
     """
 
@@ -29,6 +30,7 @@ class Commit:
     author: str | None = None
     at: str | None = None
     subject: str | None = None
+    email: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         """Return it in a few words."""
@@ -91,7 +93,7 @@ def _newest(file: Path, extent: tuple[int, int] | None, revision: str) -> Commit
     else:
         lines = f"{extent[0]},{extent[1]}:./{file.name}"
         said = git(file.parent, "log", "-1", "--no-patch", _FORMAT, "-L", lines, revision)
-    return Commit(*said.splitlines()[0].split("\0", 3)) if said.strip() else None
+    return Commit(*said.splitlines()[0].split("\0", 4)) if said.strip() else None
 
 
 def _extent(text: str, line: int) -> tuple[int, int]:

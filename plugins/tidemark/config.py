@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,9 @@ class Settings:
         dags: folder of pipeline files (``TIDEMARK_DAGS``).
         expectations: folder of suites, or None: the one nearest above each pipeline file (``TIDEMARK_EXPECTATIONS``).
         as_of: the instant that plans take for now, or None: the clock (``TIDEMARK_AS_OF``).
+        approvers: user ids of those who may decide about models (``TIDEMARK_APPROVERS``).
+        people: user ids by git e-mail, in small letters (``TIDEMARK_PEOPLE``).
+        four_eyes: who wrote a change may not promote it (``TIDEMARK_FOUR_EYES``).
 
     """
 
@@ -49,6 +52,9 @@ class Settings:
     dags: Path
     expectations: Path | None
     as_of: datetime | None
+    approvers: tuple[str, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
+    four_eyes: bool = True
 
     @property
     def embedded(self) -> bool:
@@ -70,9 +76,25 @@ class Settings:
         shown: dict[str, str | None] = {}
         for each in fields(self):
             value = getattr(self, each.name)
-            text = None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+            text = _text(value)
             shown[f"TIDEMARK_{each.name.upper()}"] = redact(text) if text and "://" in text else text
         return shown
+
+
+def _text(value: object) -> str | None:
+    """Return a setting as it is shown; whose e-mail is whose is nobody's business."""
+    match value:
+        case None | ():
+            return None
+        case bool():
+            return "on" if value else "off"
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return ", ".join(value)
+        case Mapping():
+            return f"of {', '.join(sorted(set(value.values())))}" if value else None
+    return str(value)
 
 
 def in_force() -> dict[str, str | None]:
@@ -132,7 +154,30 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dags=Path(given.get("TIDEMARK_DAGS", "dags")).expanduser().absolute(),
         expectations=Path(expectations).expanduser().absolute() if expectations else None,
         as_of=parse_instant(as_of, "TIDEMARK_AS_OF") if as_of else None,
+        approvers=tuple(_listed(given.get("TIDEMARK_APPROVERS", ""))),
+        people=_people(given.get("TIDEMARK_PEOPLE", "")),
+        four_eyes=_switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
     )
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _people(text: str) -> dict[str, str]:
+    found = {}
+    for place, each in enumerate(_listed(text), 1):
+        email, between, user = (part.strip() for part in each.partition("="))
+        if not between or "@" not in email or not user:
+            raise UsageError(f"TIDEMARK_PEOPLE, entry {place}: write EMAIL=USER, with commas between them")
+        found[email.lower()] = user
+    return found
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("on", "off"):
+        raise UsageError(f"{name}={text!r}: write on or off")
+    return text == "on"
 
 
 def _ours(environ: Mapping[str, str] | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from tidemark.approvers import check_approver, check_four_eyes
 from tidemark.assets import CHAMPIONS, Asset, Pipeline, champion_of
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError, listed
@@ -247,6 +248,7 @@ def promote(
             force before the one that is, or in what is closed.
 
     """
+    check_approver(deployment.settings, actor)
     asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         # From here on nobody else changes what is looked at before this is written down.
@@ -255,22 +257,22 @@ def promote(
         made = model.choose(version)
         _check_candidate(model, made)
         _check_current(connection, deployment, pipeline, names, asset, made)
+        champion = model.made[model.standing[-1].candidate] if model.standing else None
+        check_four_eyes(connection, deployment.settings, made, champion, actor)
         as_of = instant_of(connection, deployment)
         start = _start(model, deployment, as_of) if begins is None else begins
         ordinal = CHAMPIONS.containing(start)
         _check_start(model, deployment, start, as_of)
         key = CHAMPIONS.key(ordinal)
         partition_id = registry.ensure_partitions(connection, CHAMPIONS, [key])[key]
-        (champion,) = records.write(
+        (record,) = records.write(
             connection,
             [_champion(model, made, partition_id)],
             environment=deployment.environment,
             run="model promote",
             actor=actor,
         )
-        move = Move(
-            model.champions.id, partition_id, model.head_at(partition_id), champion, FINAL, f"promoted: {reason}"
-        )
+        move = Move(model.champions.id, partition_id, model.head_at(partition_id), record, FINAL, f"promoted: {reason}")
         heads.move(connection, deployment.environment, [move], seq)
         decisions.write(
             connection,
@@ -280,11 +282,11 @@ def promote(
             seq=seq,
             why=reason,
             actor=actor,
-            champion=champion,
+            champion=record,
             partition_id=partition_id,
         )
         assert made.data_version is not None
-        before = model.made[model.standing[-1].candidate].data_version if model.standing else None
+        before = champion.data_version if champion is not None else None
         detail = {
             "environment": deployment.environment,
             "model": name,
@@ -419,6 +421,7 @@ def reject(
         Refused: somebody has decided about it already, or a newer one waits.
 
     """
+    check_approver(deployment.settings, actor)
     asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model reject", actor=actor)
@@ -456,6 +459,7 @@ def rollback(
             empty.
 
     """
+    check_approver(deployment.settings, actor)
     asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model rollback", actor=actor)

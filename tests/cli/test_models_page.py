@@ -32,6 +32,9 @@ def test_the_story_of_the_page_runs_and_says_what_it_shows(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setenv("TIDEMARK_AS_OF", "2011-07-01T06:00 Europe/London")
     monkeypatch.setenv("TIDEMARK_ACTOR", "ada")
+    # As the page says: a folder that is no checkout does not tell who wrote what is in it.
+    monkeypatch.setenv("TIDEMARK_APPROVERS", "ada")
+    monkeypatch.setenv("TIDEMARK_FOUR_EYES", "off")
     simulate(tmp_path / ".tidemark" / "landing", days=77, until=date(2011, 6, 30))
     tidemark = Command(capsysbinary)
     assert tidemark("run", "price_list").code == 0

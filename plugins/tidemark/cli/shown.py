@@ -504,6 +504,7 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
     otherwise = {
         "TIDEMARK_EXPECTATIONS": "the folder 'expectations' nearest above each pipeline's file",
         "TIDEMARK_AS_OF": "the clock",
+        "TIDEMARK_APPROVERS": "nobody",
         "TIDEMARK_MAIL_TO": "nobody",
         "TIDEMARK_SETTLE_SECONDS": "10",
     }
