@@ -78,10 +78,11 @@ def weeks_of(rows: pl.DataFrame, partition: Partition) -> tuple[pl.DataFrame, pl
     week = pl.col("week")
     first_held_out = pl.lit(partition.date).dt.offset_by(f"-{HELD_OUT_WEEKS - 1}w")
     learned, held_out = rows.filter(week < first_held_out), rows.filter(week >= first_held_out)
-    if learned["week"].n_unique() < 2 or held_out.is_empty():
+    if learned["week"].n_unique() < 2 or held_out["week"].n_unique() < HELD_OUT_WEEKS:
+        weeks = learned["week"].n_unique(), held_out["week"].n_unique()
         raise ValueError(
-            f"{learned.height} rows of {learned['week'].n_unique()} weeks to learn from, {held_out.height} of held-out "
-            f"ones: two weeks to learn from, and {HELD_OUT_WEEKS} that are held out, is the least"
+            f"{learned.height} rows of {weeks[0]} weeks to learn from, {held_out.height} of {weeks[1]} held-out ones: "
+            f"two weeks to learn from, and {HELD_OUT_WEEKS} that are held out, is the least"
         )
     return learned, held_out
 

@@ -61,7 +61,7 @@ def shop_of(shop: Shop) -> Iterator[tuple[Shop, Repository]]:
 def promote(shop: Shop, actor: str) -> models.Promoted:
     with shop.deployment() as deployment:
         return models.promote(
-            deployment, shop.pipelines["forecasts"], "forecast", None, begins=None, why="so", actor=actor
+            deployment, shop.pipelines["forecasts"], "forecast", None, first=None, why="so", actor=actor
         )
 
 
@@ -74,7 +74,7 @@ def test_nobody_decides_who_is_not_named(shop_of: tuple[Shop, Repository]) -> No
         with pytest.raises(Refused, match=r"^nobody may decide about models: name the user ids"):
             decide(shop, act)
     with shop.deployment() as deployment:
-        (version,) = models.versions(deployment, shop.pipelines["forecasts"], "forecast")
+        (version,) = models.versions(deployment, "forecast")
     assert version.state == models.CANDIDATE
 
 

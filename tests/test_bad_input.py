@@ -20,9 +20,11 @@ from tidemark.cli import main
 from tidemark.config import settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
+from tidemark.facts import register
 from tidemark.landing import File, Landing
 from tidemark.landing.listed import Listed
 from tidemark.ledger import database
+from tidemark.observe import observe
 from tidemark.running.run import prepare
 
 PRICES = """
@@ -290,6 +292,37 @@ def test_a_file_that_vanishes_while_it_is_looked_at_is_left_for_the_next_run(run
     uneasy.happens = None
     running.run()
     assert running.heads("revenue").keys() == {OTHER}
+
+
+@pytest.mark.parametrize("odd", ["", "README.txt", "2031-01-05.csv", "--verify"])
+def test_a_file_that_comes_while_another_run_looks_is_not_taken_for_gone(
+    running: Shop, uneasy: Uneasy, odd: str
+) -> None:
+    """Who listed before it came reads what is known after another run has taken it, and looks at all files or at some.
+
+    He must look at all of them where something lies about that is no delivery, or out of range, or is asked to.
+    """
+    if odd.endswith((".txt", ".csv")):
+        (running.landing / "orders" / odd).write_text(GOOD)
+        running.run()
+
+    def another_run() -> None:
+        uneasy.happens = None
+        running.deliver("orders", OTHER, GOOD)
+        with running.deployment() as deployment:
+            pipeline = running.pipelines["shop"]
+            names = register(deployment, pipeline)
+            observe(deployment, pipeline, names, as_of=running.as_of, run="another", actor="bob")
+
+    uneasy.happens = another_run
+    assert running.run(verify=odd == "--verify").ok
+    assert running.heads("revenue").keys() == {DAY, OTHER}
+    running.run()
+    assert running.ran == {}
+    assert running.heads("revenue").keys() == {DAY, OTHER}
+    running.withdraw("orders", OTHER)
+    running.run()
+    assert running.heads("revenue").keys() == {DAY}
 
 
 def test_a_file_that_vanishes_between_plan_and_run_was_copied(running: Shop) -> None:

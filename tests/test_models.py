@@ -1,8 +1,9 @@
 """Claims about models: who is champion from when on, what follows for its readers, and how that is taken back."""
 
 import tempfile
+import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.scenario import Shop, new_shop
+from tests.scenario import Shop, new_shop, on_both_ledgers
 from tidemark import models
 from tidemark.assets import CHAMPIONS
 from tidemark.errors import DefinitionError, Refused, UsageError
@@ -74,13 +75,14 @@ def next_week(shop: Shop) -> None:
 
 def decide(shop: Shop, act: Callable[..., Any], version: str | None = None, **options: Any) -> Any:
     with shop.deployment() as deployment:
-        return act(deployment, shop.pipelines["forecasts"], "forecast", version, why="so", actor="ann", **options)
+        return act(deployment, "forecast", version, why="so", actor="ann", **options)
 
 
-def promote(shop: Shop, version: str | None = None, begins: str | None = None) -> models.Promoted:
-    instant = datetime.fromisoformat(begins).replace(tzinfo=UTC) if begins else None
-    done: models.Promoted = decide(shop, models.promote, version, begins=instant)
-    return done
+def promote(shop: Shop, version: str | None = None, begins: str | None = None, actor: str = "ann") -> models.Promoted:
+    first = date.fromisoformat(begins) if begins else None
+    with shop.deployment() as deployment:
+        pipeline = shop.pipelines["forecasts"]
+        return models.promote(deployment, pipeline, "forecast", version, first=first, why="so", actor=actor)
 
 
 def rollback(shop: Shop, to: str | None = None) -> models.RolledBack:
@@ -91,13 +93,13 @@ def rollback(shop: Shop, to: str | None = None) -> models.RolledBack:
 def states(shop: Shop) -> dict[str, str]:
     """The state of each version, by the week that it was trained for."""
     with shop.deployment() as deployment:
-        found = models.versions(deployment, shop.pipelines["forecasts"], "forecast")
+        found = models.versions(deployment, "forecast")
     return {each.made.partition: each.state for each in found}
 
 
 def in_force_from(shop: Shop) -> list[tuple[str, str]]:
     with shop.deployment() as deployment:
-        found = models.reigns(deployment, shop.pipelines["forecasts"], "forecast")
+        found = models.reigns(deployment, "forecast")
     return [(f"{each.begins:%Y-%m-%d}", each.trained) for each in found]
 
 
@@ -129,6 +131,7 @@ def test_a_promotion_from_a_day_on_runs_exactly_these_days(trained: Shop) -> Non
     assert trained.heads("prices")["2025-01-03"] == FIRST
 
 
+@on_both_ledgers
 def test_a_rollback_brings_back_what_was_without_running_anything(trained: Shop) -> None:
     """The same bytes as before: their keys are known."""
     before = trained.versions("prices")
@@ -180,6 +183,7 @@ def test_days_that_only_the_champion_has_made_are_made_anew_after_a_rollback(tra
     assert set(trained.heads("prices").values()) == {NONE}
 
 
+@on_both_ledgers
 def test_champions_follow_each_other(trained: Shop) -> None:
     """Each is in force until the next one is; taking one back puts the one before in its place."""
     promote(trained, begins="2025-01-02")
@@ -200,6 +204,7 @@ def test_champions_follow_each_other(trained: Shop) -> None:
     assert in_force_from(trained) == [("2025-01-02", WEEK_1)]
 
 
+@on_both_ledgers
 def test_two_promotions_of_one_day_are_taken_back_one_by_one(trained: Shop) -> None:
     promote(trained, begins="2025-01-05")
     first = trained.versions("forecast")[WEEK_1]
@@ -243,7 +248,7 @@ def test_a_new_candidate_changes_nothing_for_readers(trained: Shop) -> None:
 def test_what_is_closed_stays_as_it_is(trained: Shop) -> None:
     trained.now("2025-01-25T06:00")
     trained.run()
-    with pytest.raises(Refused, match=r"^prices is closed up to and with 2025-01-04: begin with 2025-01-05 or later$"):
+    with pytest.raises(Refused, match=r"^prices is closed up to and with 2025-01-04: .* from 2025-01-05T00:00 UTC"):
         promote(trained, begins="2025-01-04")
     promote(trained, begins="2025-01-05")
     trained.run()
@@ -298,9 +303,9 @@ def test_a_decision_needs_something_to_decide(trained: Shop) -> None:
     with pytest.raises(UsageError, match="is the champion already"):
         promote(trained)
     with trained.deployment() as deployment, pytest.raises(UsageError, match="--why is empty"):
-        models.rollback(deployment, trained.pipelines["forecasts"], "forecast", None, why=" ", actor="ann")
+        models.rollback(deployment, "forecast", None, why=" ", actor="ann")
     with trained.deployment() as deployment, pytest.raises(UsageError, match="'lines' is no model"):
-        models.versions(deployment, trained.pipelines["shop"], "lines")
+        models.versions(deployment, "lines")
 
 
 def test_a_full_verification_finds_what_a_plan_of_the_changes_finds(trained: Shop) -> None:
@@ -315,20 +320,138 @@ def test_a_full_verification_finds_what_a_plan_of_the_changes_finds(trained: Sho
     assert [(each.asset, each.key) for each in trained.planned(verify=True).items] == found
 
 
-def test_a_branch_decides_for_itself(trained: Shop) -> None:
+def test_a_branch_reads_the_champions_of_prod_and_decides_nothing(trained: Shop) -> None:
     promote(trained, begins="2025-01-05")
-    trained.run()
-    before = trained.versions("prices")
     trained.environment = "trial"
-    assert trained.versions("prices") == before
-    next_week(trained)
+    for act in (models.reject, models.rollback):
+        with pytest.raises(Refused, match=r"^models are decided about in 'prod': the environment 'trial' reads its"):
+            decide(trained, act)
+    with pytest.raises(Refused, match="are decided about in 'prod'"):
+        promote(trained)
+    assert states(trained) == {WEEK_1: models.CHAMPION}
+    assert in_force_from(trained) == [("2025-01-05", WEEK_1)]
+    trained.run()
+    assert trained.heads("prices")["2025-01-05"] == FIRST
+    trained.environment = "prod"
+    rollback(trained)
+    trained.environment = "trial"
+    trained.run()
+    assert trained.heads("prices")["2025-01-05"] == NONE
+
+
+def test_from_when_on_a_champion_is_in_force_is_no_part_of_what_is_made_with_it(trained: Shop) -> None:
+    """Only the version is: a corrected start runs only the days that are new to it."""
+    promote(trained, begins="2025-01-03")
+    trained.run()
+    rollback(trained)
+    promote(trained, begins="2025-01-02")
+    trained.run()
+    assert trained.ran == {"prices": ["2025-01-02"]}
+    assert trained.planned(verify=True).items == ()
+
+
+def test_equal_content_is_one_version_however_often_it_was_trained(trained: Shop) -> None:
+    decide(trained, models.reject)
+    trained.edit("the forecast of {lines['units'].sum()}", "the forecast of {lines['units'].sum() + 0}", "forecasts.py")
     trained.run("forecasts")
+    with pytest.raises(Refused, match="was rejected by ann"):
+        promote(trained)
+
+
+def test_who_is_said_to_have_rejected_is_who_has(trained: Shop) -> None:
+    trained.more["TIDEMARK_APPROVERS"] = "ann,bob"
+    promote(trained)
+    rollback(trained)
+    with trained.deployment() as deployment:
+        models.reject(deployment, "forecast", None, why="it is bad", actor="bob")
+    with pytest.raises(Refused, match=r"was rejected by bob: it is bad$"):
+        promote(trained)
+
+
+def test_a_champion_whose_model_is_gone_is_told_of_and_can_be_taken_back(trained: Shop) -> None:
     promote(trained, begins="2025-01-05")
     trained.run()
-    assert trained.heads("prices")["2025-01-05"] == SECOND
-    trained.environment = "prod"
+    text = FORECAST.replace("def forecast", "def other")
+    trained.define(text, "forecasts")
+    trained.run("forecasts")
     trained.run()
-    assert {key: each for key, each in trained.versions("prices").items() if key in before} == before
+    assert trained.plan is not None
+    assert "no pipeline has the model 'forecast' any more" in trained.plan.observed.warnings[0]
+    assert trained.heads("prices")["2025-01-05"] == FIRST
+    rollback(trained)
+    trained.run()
+    assert trained.heads("prices")["2025-01-05"] == NONE
+
+
+def test_a_model_that_nobody_has_is_told_of(shop: Shop) -> None:
+    shop.define(SHOP.replace('ref("forecast"', 'ref("forcast"'))
+    shop.define(FORECAST, "forecasts")
+    shop.deliver("orders", "2025-01-05", "units\n1\n")
+    shop.run()
+    assert shop.plan is not None
+    (said,) = shop.plan.observed.warnings
+    assert "no pipeline has registered the model 'forcast'" in said
+    assert "until one has, None is read" in said
+    shop.run("forecasts")
+    shop.run()
+    assert "did you mean 'forecast'?" in shop.plan.observed.warnings[0]
+
+
+def test_what_is_no_model_has_no_champion(shop: Shop) -> None:
+    shop.define(SHOP.replace('ref("forecast"', 'ref("orders"'))
+    shop.deliver("orders", "2025-01-05", "units\n1\n")
+    with pytest.raises(DefinitionError, match=r"in_force\(\): 'orders' is no model: read it by another mapping"):
+        shop.run()
+
+
+def test_a_promotion_while_a_worker_works_is_not_published_over(trained: Shop) -> None:
+    """What the worker has finished, and not written down, is made anew."""
+    for day in days("2025-01-06", 3):
+        trained.deliver("orders", day, "units\n2\n")
+    trained.now("2025-01-09T06:00")
+    trained.pauses("prices", "2025-01-07")
+    runner = trained.start()
+    trained.wait_for("prices", "2025-01-07")
+    promote(trained, begins="2025-01-06")
+    trained.mends("prices", "2025-01-07")
+    assert runner.wait() == 0
+    assert [trained.heads("prices")[day] for day in days("2025-01-06", 3)] == [FIRST] * 3
+
+
+def test_a_day_is_one_on_the_readers_clock(shop: Shop) -> None:
+    """The model's is two hours ahead of it."""
+    shop.define(SHOP.replace("partitions=DAYS", "partitions=Daily(tz='America/New_York')"))
+    shop.more = {"TIDEMARK_APPROVERS": "ann", "TIDEMARK_FOUR_EYES": "off"}
+    text = FORECAST.replace("Weekly()", "Weekly(tz='Europe/Berlin')").replace("parts()", "trailing(days=7)")
+    shop.define(text, "forecasts")
+    for day in days("2024-12-28", 9):
+        shop.deliver("orders", day, "units\n1\n")
+    shop.now("2025-01-06T12:00")
+    shop.run()
+    shop.run("forecasts")
+    promote(shop, begins="2025-01-03")
+    shop.run()
+    assert shop.ran == {"prices": days("2025-01-03", 3)}
+
+
+@on_both_ledgers
+def test_two_who_promote_at_once_are_one_and_a_refusal(trained: Shop) -> None:
+    said: list[str] = []
+
+    def try_it() -> None:
+        try:
+            promote(trained.twin())
+        except UsageError as problem:
+            said.append(str(problem))
+
+    workers = [threading.Thread(target=try_it) for _ in range(3)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert len(said) == 2
+    assert all("is the champion already" in each for each in said)
+    assert len(in_force_from(trained)) == 1
 
 
 def test_a_champion_that_is_read_may_be_none(shop: Shop) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "previous",
     "read",
     "ref",
+    "rollback_form",
     "same",
     "source",
     "trailing",
@@ -91,6 +92,23 @@ def pipeline(
 
         return build_dag(made)
     return made
+
+
+def rollback_form(name: str) -> Any:
+    """Make the form by which approvers take promotions of models back; bind the result to a name in the file.
+
+    Args:
+        name: the DAG's name; the file's docstring is its page.
+
+    Returns:
+        The DAG where Airflow imports the file, else None.
+
+    """
+    if not _airflow_imports():
+        return None
+    from tidemark.airflow.operations import rollback_dag
+
+    return rollback_dag(name, sys._getframe(1).f_globals.get("__doc__") or "")
 
 
 def _airflow_imports() -> bool:

@@ -35,6 +35,7 @@ class Names:
         grains: grain of each asset.
         ids: ids of the partitions of each scheme.
         externals: what is read of other pipelines, as those have registered it.
+        warnings: sentences about what is read and may be meant otherwise.
 
     """
 
@@ -42,6 +43,7 @@ class Names:
     grains: dict[str, Grain]
     ids: dict[str, Ids]
     externals: dict[str, registry.Registered] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     _met: set[int] = field(default_factory=set)
 
     def id_of(self, asset: str, key: str) -> int:
@@ -181,7 +183,21 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
         ids[name], grains[name] = each.id, each.grain
     with deployment.ledger.read() as connection:
         schemes = registry.scheme_ids(connection, grains.values())
-    return Names(ids, grains, schemes, externals)
+    return Names(ids, grains, schemes, externals, tuple(_unknown_models(pipeline, known)))
+
+
+def _unknown_models(pipeline: Pipeline, known: Mapping[str, registry.Registered]) -> Iterable[str]:
+    """Yield a sentence for each model that is read and that no pipeline has: it may come, or be misspelt."""
+    models = [each.name for each in known.values() if each.definition.get("model")]
+    for name, where in dict(_reading(pipeline)).items():
+        model = model_of(name)
+        if model is None or (model in known and not known[model].is_given_up):
+            continue
+        if model in known:
+            yield f"{where}: no pipeline has the model {model!r} any more: its champion stays until it is rolled back"
+        else:
+            unknown = f"no pipeline has registered the model {model!r}{close(model, models)}"
+            yield f"{where}: {unknown}; until one has, None is read"
 
 
 # Champions belong to no pipeline: a reader may be there before the model that it reads.
@@ -223,7 +239,8 @@ def _definition(member: Source | Asset) -> dict[str, Any]:
     closes_after = member.closes_after.total_seconds() if member.closes_after is not None else None
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
     key = list(member.key) if member.key else None
-    return {**shared, "key": key, "closes_after": closes_after, "inputs": reads}
+    model = {"model": True} if member.is_model else {}
+    return {**shared, "key": key, "closes_after": closes_after, "inputs": reads, **model}
 
 
 def _checked_externals(pipeline: Pipeline, known: Mapping[str, registry.Registered]) -> list[str]:
@@ -241,6 +258,9 @@ def _check_external(reader: Asset, read: Input, known: Mapping[str, registry.Reg
             f"{reader.where}: ref({read.upstream!r}): no pipeline has registered it{close(read.upstream, known)}; "
             "if it is new, run its pipeline first"
         )
+    model = known.get(model_of(read.upstream) or "")
+    if model is not None and not model.definition.get("model"):
+        raise DefinitionError(f"{reader.where}: in_force(): {model.name!r} is no model: read it by another mapping")
     if upstream.is_given_up:
         raise DefinitionError(
             f"{reader.where}: ref({read.upstream!r}): its pipeline {upstream.pipeline!r} has it no longer, so that "
@@ -356,7 +376,8 @@ class LedgerFacts:
             self.codes: Mapping[str, int | None] = _codes(reading, pipeline)
             held = acts.holds(reading, deployment.environment)
             # Where all answers are of one moment, most assets need not be asked about gaps.
-            self._gapped = gaps.assets_with(reading, self.environment, pipeline.name) if connection else None
+            of_one = connection is not None and not connection.get_execution_options().get("tidemark_writes")
+            self._gapped = gaps.assets_with(reading, self.environment, pipeline.name) if of_one else None
         self.held: Mapping[str, Mapping[int | None, str]] = {
             name: names.held(name, held[number]) for name, number in names.assets.items() if number in held
         }

@@ -4,26 +4,26 @@ A champion is a record of its own under the name :func:`tidemark.assets.champion
 is in force: who reads it sees it change as any other input does, and by nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
 from tidemark.approvers import check_approver, check_four_eyes
 from tidemark.assets import CHAMPIONS, Asset, Pipeline, champion_of
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused, UsageError, listed
+from tidemark.errors import Refused, UsageError, close, listed
 from tidemark.explain import short
 from tidemark.facts import Names, instant_of, read_heads, register
 from tidemark.hashing import digest
 from tidemark.inspecting import judgement_in, survey_now, why_of
 from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
-from tidemark.ledger.heads import FINAL, Move
+from tidemark.ledger.heads import FINAL, Missing, Move
 from tidemark.ledger.records import InputRecord, Made, Record
 from tidemark.ledger.registry import Registered
-from tidemark.partitions import TimeGrain
+from tidemark.partitions import Daily, TimeGrain
 from tidemark.survey import State
 from tidemark.versions import chosen
 
@@ -44,12 +44,14 @@ class Version:
         state: champion, candidate (the newest, which awaits a decision), former champion, rolled back, rejected or
             superseded.
         decisions: what people have decided about it, oldest first.
+        missing: what it was trained without; empty: final, or live no more.
 
     """
 
     made: Made
     state: str
     decisions: tuple[Decision, ...]
+    missing: Missing
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,13 @@ class Reign:
 
 @dataclass(frozen=True)
 class Promoted:
-    """What a promotion did: the version that is in force from an instant on, and the one that was there."""
+    """What a promotion did: the version that is in force from an instant on, what it lacks, and the one before."""
 
     version: bytes
     trained: str
     begins: datetime
     before: bytes | None
+    missing: Missing
     readers: tuple[str, ...]
 
 
@@ -94,66 +97,76 @@ class RolledBack:
 
 
 class _Model:
-    """A model, and what the ledger says of it in one transaction."""
+    """A model, and what the ledger says of it in one transaction.
 
-    def __init__(self, connection: sa.Connection, deployment: Deployment, names: Names, asset: Asset) -> None:
+    Everything is the ledger's: a model whose file is broken or gone can be looked at, and taken back.
+    """
+
+    def __init__(self, connection: sa.Connection, deployment: Deployment, name: str) -> None:
         self.connection = connection
-        self.environment = deployment.environment
-        self.asset = asset
-        self.id = names.assets[asset.name]
+        self.deployment = deployment
+        self.name = name
         self.known = registry.assets(connection)
-        self.champions = self.known[champion_of(asset.name)]
-        live = read_heads(connection, deployment, names, asset.name)
-        self.live = {head.materialization for head in live.values()}
+        self.registered = _registered(self.known, name)
+        self.id = self.registered.id
+        self.champions = self.known[champion_of(name)]
+        live = self._heads(self.registered)
         self.newest = live[max(live)].materialization if live else None
-        self.decisions = decisions.read(connection, self.environment, self.id)
+        self.decisions = decisions.read(connection, heads.PROD, self.id)
         self.standing = [each for each in self.decisions if each.stands]
-        wanted = self.live | {each.candidate for each in self.decisions}
+        wanted = {head.materialization for head in live.values()} | {each.candidate for each in self.decisions}
         self.made = records.made(connection, wanted)
+        self.missing = {head.materialization: head.missing for head in live.values()}
 
-    def state(self, number: int) -> str:
+    @property
+    def champion(self) -> Made | None:
+        """The version that was promoted last, and not taken back."""
+        return self.made[self.standing[-1].candidate] if self.standing else None
+
+    def decided(self, made: Made) -> tuple[Decision, ...]:
+        """Return what was decided about a version, oldest first: equal content is one version, whoever trained it."""
+        return tuple(each for each in self.decisions if self.made[each.candidate].data_version == made.data_version)
+
+    def state(self, made: Made) -> str:
         """Return what a version is."""
-        mine = [each for each in self.decisions if each.candidate == number]
-        if self.standing and self.standing[-1].candidate == number:
+        mine = self.decided(made)
+        if self.champion is not None and self.champion.data_version == made.data_version:
             return CHAMPION
         if any(each.stands for each in mine):
             return FORMER
         if mine:
             return ROLLED_BACK if mine[-1].outcome == decisions.PROMOTED else REJECTED
-        return CANDIDATE if number == self.newest else SUPERSEDED
+        return CANDIDATE if made.id == self.newest else SUPERSEDED
 
     def versions(self) -> Iterator[Version]:
         """Yield all versions that are live or have been decided about, the newest training first."""
         by_age = sorted(self.made.values(), key=lambda each: (each.partition, each.id), reverse=True)
         for made in by_age:
-            mine = tuple(each for each in self.decisions if each.candidate == made.id)
-            yield Version(made, self.state(made.id), mine)
+            yield Version(made, self.state(made), self.decided(made), self.missing.get(made.id, FINAL))
 
     def choose(self, version: str | None) -> Made:
-        """Return a version by its first characters; without them the newest.
+        """Return a version by its first characters, its newest training; without them the newest of all.
 
         Raises:
             UsageError: there is none of that kind, or several.
 
         """
         if version is not None:
-            return chosen(sorted(self.made.values(), key=lambda each: each.id), self.asset.name, version)
+            newest_first = sorted(self.made.values(), key=lambda each: each.id, reverse=True)
+            return chosen(newest_first, self.name, version)
         if self.newest is None:
-            raise UsageError(f"{self.asset.name} has no candidate: nothing was trained yet")
+            raise UsageError(f"{self.name} has no candidate: nothing was trained yet")
         return self.made[self.newest]
 
     def begins(self, each: Decision) -> datetime:
         """Return from when on a promoted version is in force."""
         assert each.partition_id is not None
-        return CHAMPIONS.begins(self._ids.ordinal(each.partition_id))
-
-    @property
-    def _ids(self) -> registry.Ids:
-        return registry.scheme_ids(self.connection, [CHAMPIONS])[CHAMPIONS.scheme]
+        ids = registry.scheme_ids(self.connection, [CHAMPIONS])[CHAMPIONS.scheme]
+        return CHAMPIONS.begins(ids.ordinal(each.partition_id))
 
     def head_at(self, partition_id: int) -> int | None:
         """Return what is live in a partition of the champions."""
-        own = heads.current(self.connection, self.environment, self.champions.id, partition_id, partition_id)
+        own = heads.current(self.connection, heads.PROD, self.champions.id, partition_id, partition_id)
         return own[partition_id].materialization if partition_id in own else None
 
     @property
@@ -166,19 +179,52 @@ class _Model:
             if not each.is_given_up and any(name == wanted for name, _ in each.definition.get("inputs", ()))
         ]
 
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The pipelines of the readers."""
+        return tuple(sorted({each.pipeline for each in self.readers}))
 
-def _model(pipeline: Pipeline, name: str) -> Asset:
-    """Return the definition of a model.
+    def ordinals(self, reader: Registered) -> list[int]:
+        """Return a reader's partitions with a head, in order."""
+        return sorted(self._heads(reader))
+
+    def _heads(self, registered: Registered) -> dict[int, heads.Head]:
+        ids = registry.scheme_ids(self.connection, [registered.grain])
+        if registered.grain.scheme not in ids:
+            return {}
+        names = Names({registered.name: registered.id}, {registered.name: registered.grain}, ids)
+        return read_heads(self.connection, self.deployment, names, registered.name)
+
+
+def _registered(known: Mapping[str, Registered], name: str) -> Registered:
+    """Return a model as the ledger knows it.
 
     Raises:
         UsageError: there is no such asset, or it is no model.
 
     """
-    asset = pipeline.asset(name)
-    if not asset.is_model:
-        models = listed(each.name for each in pipeline.assets if each.is_model)
-        raise UsageError(f"{name!r} is no model: the models of {pipeline.name!r} are {models}")
-    return asset
+    found = known.get(name)
+    if found is not None and found.definition.get("model"):
+        return found
+    models = [each.name for each in known.values() if each.definition.get("model")]
+    if found is not None:
+        raise UsageError(f"{name!r} is no model: the ledger knows {listed(models)}")
+    raise UsageError(f"the ledger knows no model {name!r}{close(name, models)}: a model is known once its pipeline ran")
+
+
+def _check_may_decide(deployment: Deployment, actor: str) -> None:
+    """Refuse decisions of who may not, and in a branch: it reads the champions of ``prod``.
+
+    Raises:
+        Refused: it is one of these.
+
+    """
+    check_approver(deployment.settings, actor)
+    if deployment.environment != heads.PROD:
+        raise Refused(
+            f"models are decided about in {heads.PROD!r}: the environment {deployment.environment!r} reads its "
+            "champions"
+        )
 
 
 def _why(why: str) -> str:
@@ -187,28 +233,26 @@ def _why(why: str) -> str:
     return why.strip()
 
 
-def versions(deployment: Deployment, pipeline: Pipeline, name: str) -> list[Version]:
+def versions(deployment: Deployment, name: str) -> list[Version]:
     """Return all versions of a model that are live or have been decided about, the newest training first.
 
     Raises:
-        UsageError: there is no such asset, or it is no model.
+        UsageError: the ledger knows no such model.
 
     """
-    asset, names = _model(pipeline, name), register(deployment, pipeline)
     with deployment.ledger.read() as connection:
-        return list(_Model(connection, deployment, names, asset).versions())
+        return list(_Model(connection, deployment, name).versions())
 
 
-def reigns(deployment: Deployment, pipeline: Pipeline, name: str) -> list[Reign]:
+def reigns(deployment: Deployment, name: str) -> list[Reign]:
     """Return from when to when each champion that stands is in force, the earliest first.
 
     Raises:
-        UsageError: there is no such asset, or it is no model.
+        UsageError: the ledger knows no such model.
 
     """
-    asset, names = _model(pipeline, name), register(deployment, pipeline)
     with deployment.ledger.read() as connection:
-        model = _Model(connection, deployment, names, asset)
+        model = _Model(connection, deployment, name)
         # Of two that are in force from the same hour on, the later promotion counts.
         by_start = {model.begins(each): each for each in model.standing}
         starts = sorted(by_start)
@@ -227,7 +271,7 @@ def promote(
     name: str,
     version: str | None,
     *,
-    begins: datetime | None,
+    first: date | None,
     why: str,
     actor: str,
 ) -> Promoted:
@@ -238,45 +282,45 @@ def promote(
         pipeline: the pipeline that defines the model.
         name: the model.
         version: the first hex characters of the version; None: the newest training's.
-        begins: from when on it is in force; None: from the first partition of its readers that has no head.
+        first: the first day on which it is in force, on its readers' clock; None: from the period on that follows the
+            newest one that is live of any of its readers.
         why: for those who look later.
         actor: who does it.
 
     Raises:
         UsageError: there is no such version, or it is the champion already, or the reason is empty.
-        Refused: the version was rejected or superseded; what it was trained from has changed since; it would be in
-            force before the one that is, or in what is closed.
+        Refused: the actor may not; the version was rejected or superseded; what it was trained from has changed since;
+            it would be in force before the one that is, or in what is closed.
 
     """
-    check_approver(deployment.settings, actor)
-    asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
+    _check_may_decide(deployment, actor)
+    asset, reason, names = pipeline.asset(name), _why(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         # From here on nobody else changes what is looked at before this is written down.
         seq = heads.new_change(connection, run="model promote", actor=actor)
-        model = _Model(connection, deployment, names, asset)
-        made = model.choose(version)
+        model = _Model(connection, deployment, name)
+        made, champion = model.choose(version), model.champion
         _check_candidate(model, made)
         _check_current(connection, deployment, pipeline, names, asset, made)
-        champion = model.made[model.standing[-1].candidate] if model.standing else None
         check_four_eyes(connection, deployment.settings, made, champion, actor)
         as_of = instant_of(connection, deployment)
-        start = _start(model, deployment, as_of) if begins is None else begins
-        ordinal = CHAMPIONS.containing(start)
-        _check_start(model, deployment, start, as_of)
-        key = CHAMPIONS.key(ordinal)
+        begins = _begins(model, first, as_of)
+        _check_start(model, begins, as_of)
+        key = CHAMPIONS.key(CHAMPIONS.containing(begins))
         partition_id = registry.ensure_partitions(connection, CHAMPIONS, [key])[key]
         (record,) = records.write(
             connection,
             [_champion(model, made, partition_id)],
-            environment=deployment.environment,
+            environment=heads.PROD,
             run="model promote",
             actor=actor,
         )
-        move = Move(model.champions.id, partition_id, model.head_at(partition_id), record, FINAL, f"promoted: {reason}")
-        heads.move(connection, deployment.environment, [move], seq)
+        said = f"promoted: {reason}"
+        move = Move(model.champions.id, partition_id, model.head_at(partition_id), record, FINAL, said)
+        heads.move(connection, heads.PROD, [move], seq)
         decisions.write(
             connection,
-            deployment.environment,
+            heads.PROD,
             model.id,
             made.id,
             seq=seq,
@@ -288,17 +332,16 @@ def promote(
         assert made.data_version is not None
         before = champion.data_version if champion is not None else None
         detail = {
-            "environment": deployment.environment,
             "model": name,
             "version": made.data_version.hex(),
             "trained": made.partition,
-            "begins": CHAMPIONS.begins(ordinal).isoformat(),
+            "begins": begins.isoformat(),
             "before": before.hex() if before else None,
             "why": reason,
         }
         acts.write_audit(connection, actor=actor, act="promote", detail=detail)
-        readers = tuple(sorted({each.pipeline for each in model.readers}))
-    return Promoted(made.data_version, made.partition, CHAMPIONS.begins(ordinal), before, readers)
+        missing = model.missing.get(made.id, FINAL)
+        return Promoted(made.data_version, made.partition, begins, before, missing, model.pipelines)
 
 
 def _check_candidate(model: _Model, made: Made) -> None:
@@ -309,19 +352,19 @@ def _check_candidate(model: _Model, made: Made) -> None:
         Refused: somebody has rejected it, or a newer one waits.
 
     """
-    what, state = _named(model.asset.name, made), model.state(made.id)
+    what, state = _named(model.name, made), model.state(made)
     if state == CHAMPION:
         raise UsageError(f"{what} is the champion already")
     if state == FORMER:
         raise Refused(
             f"{what} was champion until another one came: "
-            f"'tidemark model rollback {model.asset.name} --to {_short(made)}' takes back what came after it"
+            f"'tidemark model rollback {model.name} --to {_short(made)}' takes back what came after it"
         )
     if state == REJECTED:
-        said = next(each for each in model.decisions if each.candidate == made.id)
+        said = [each for each in model.decided(made) if each.outcome == decisions.REJECTED][-1]
         raise Refused(f"{what} was rejected by {said.actor}: {said.why}")
     if made.id != model.newest and model.newest is not None:
-        raise Refused(f"{what} is stale: {_named(model.asset.name, model.made[model.newest])} is newer")
+        raise Refused(f"{what} is stale: {_named(model.name, model.made[model.newest])} is newer")
 
 
 def _check_current(
@@ -360,31 +403,23 @@ def _champion(model: _Model, made: Made, partition_id: int) -> Record:
     )
 
 
-def _heads_of(model: _Model, deployment: Deployment, reader: Registered) -> list[int]:
-    """Return the ordinals of a reader's partitions with a head, in order."""
-    ids = registry.scheme_ids(model.connection, [reader.grain])
-    if reader.grain.scheme not in ids:
-        return []
-    names = Names({reader.name: reader.id}, {reader.name: reader.grain}, ids)
-    return sorted(read_heads(model.connection, deployment, names, reader.name))
+def _begins(model: _Model, first: date | None, as_of: datetime) -> datetime:
+    """Return from when on a promotion is in force: a day on the readers' clock, or after all of their heads."""
+    grains = [each.grain for each in model.readers if isinstance(each.grain, TimeGrain)]
+    if not grains:
+        assert isinstance(model.registered.grain, TimeGrain)
+        grains = [model.registered.grain]
+    if first is None:
+        timed = [(each.grain, live[-1]) for each in model.readers if (live := model.ordinals(each))]
+        after = [grain.begins(last + 1) for grain, last in timed if isinstance(grain, TimeGrain)]
+        if after:
+            return max(after)
+    # Where the clocks differ, no reader's day begins before the champion does.
+    days = (Daily(tz=each.tz) for each in grains)
+    return max(day.begins(day.containing(as_of) if first is None else day.ordinal(first.isoformat())) for day in days)
 
 
-def _start(model: _Model, deployment: Deployment, as_of: datetime) -> datetime:
-    """Return when the first partition of the readers begins that has no head after all that have one."""
-    starts = []
-    for reader in model.readers:
-        live = _heads_of(model, deployment, reader)
-        if live and isinstance(reader.grain, TimeGrain):
-            starts.append(reader.grain.begins(live[-1] + 1))
-    if starts:
-        return max(starts)
-    grain = model.asset.grain
-    assert isinstance(grain, TimeGrain)
-    local = as_of.astimezone(grain.zone)
-    return local.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _check_start(model: _Model, deployment: Deployment, start: datetime, as_of: datetime) -> None:
+def _check_start(model: _Model, begins: datetime, as_of: datetime) -> None:
     """Refuse a start before the champion that is in force, or among what is closed.
 
     Raises:
@@ -393,9 +428,9 @@ def _check_start(model: _Model, deployment: Deployment, start: datetime, as_of: 
     """
     if model.standing:
         latest = max(map(model.begins, model.standing))
-        if start < latest:
+        if begins < latest:
             raise Refused(
-                f"another champion of {model.asset.name} is in force from {_shown(latest)} on: begin with that or "
+                f"another champion of {model.name} is in force from {_shown(latest)} on: begin with that or "
                 "later, or roll it back first"
             )
     for reader in model.readers:
@@ -403,53 +438,42 @@ def _check_start(model: _Model, deployment: Deployment, start: datetime, as_of: 
         if seconds is None or not isinstance(grain, TimeGrain):
             continue
         age = timedelta(seconds=seconds)
-        shut = [each for each in _heads_of(model, deployment, reader) if as_of > grain.ends(each) + age]
-        if shut and start < grain.ends(shut[-1]):
+        shut = [each for each in model.ordinals(reader) if as_of > grain.ends(each) + age]
+        if shut and begins < grain.ends(shut[-1]):
             raise Refused(
-                f"{reader.name} is closed up to and with {grain.key(shut[-1])}: "
-                f"begin with {grain.key(shut[-1] + 1)} or later"
+                f"{reader.name} is closed up to and with {grain.key(shut[-1])}: it would be in force from "
+                f"{_shown(begins)} on, and may be from {_shown(grain.ends(shut[-1]))} on"
             )
 
 
-def reject(
-    deployment: Deployment, pipeline: Pipeline, name: str, version: str | None, *, why: str, actor: str
-) -> Version:
+def reject(deployment: Deployment, name: str, version: str | None, *, why: str, actor: str) -> Version:
     """Decide that a candidate will not be the champion; returns it.
 
     Raises:
         UsageError: there is no such version, or it is the champion, or the reason is empty.
-        Refused: somebody has decided about it already, or a newer one waits.
+        Refused: the actor may not; somebody has decided about it already, or a newer one waits.
 
     """
-    check_approver(deployment.settings, actor)
-    asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
+    _check_may_decide(deployment, actor)
+    reason = _why(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model reject", actor=actor)
-        model = _Model(connection, deployment, names, asset)
+        model = _Model(connection, deployment, name)
         made = model.choose(version)
         _check_candidate(model, made)
-        decisions.write(connection, deployment.environment, model.id, made.id, seq=seq, why=reason, actor=actor)
+        decisions.write(connection, heads.PROD, model.id, made.id, seq=seq, why=reason, actor=actor)
         assert made.data_version is not None
-        detail = {
-            "environment": deployment.environment,
-            "model": name,
-            "version": made.data_version.hex(),
-            "trained": made.partition,
-            "why": reason,
-        }
+        detail = {"model": name, "version": made.data_version.hex(), "trained": made.partition, "why": reason}
         acts.write_audit(connection, actor=actor, act="reject", detail=detail)
-    return Version(made, REJECTED, ())
+        return Version(made, REJECTED, (), model.missing.get(made.id, FINAL))
 
 
-def rollback(
-    deployment: Deployment, pipeline: Pipeline, name: str, to: str | None, *, why: str, actor: str
-) -> RolledBack:
+def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, actor: str) -> RolledBack:
     """Take the newest promotion back, or all that came after a version: what was in force before is so again.
 
     Args:
         deployment: where.
-        pipeline: the pipeline that defines the model.
-        name: the model.
+        name: the model; its pipeline may be gone.
         to: the first hex characters of the version that is to be champion again; None: the one before.
         why: for those who look later.
         actor: who does it.
@@ -457,13 +481,14 @@ def rollback(
     Raises:
         UsageError: there is no champion, or that version is it already, or no promotion of it stands, or the reason is
             empty.
+        Refused: the actor may not.
 
     """
-    check_approver(deployment.settings, actor)
-    asset, reason, names = _model(pipeline, name), _why(why), register(deployment, pipeline)
+    _check_may_decide(deployment, actor)
+    reason = _why(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model rollback", actor=actor)
-        model = _Model(connection, deployment, names, asset)
+        model = _Model(connection, deployment, name)
         if not model.standing:
             raise UsageError(f"{name} has no champion: there is nothing to take back")
         stays = model.standing[:-1] if to is None else _up_to(model, to)
@@ -472,33 +497,23 @@ def rollback(
         for partition_id in dict.fromkeys(each.partition_id for each in voided):
             assert partition_id is not None
             left = [each.champion for each in stays if each.partition_id == partition_id]
-            after = left[-1] if left else None
-            moves.append(
-                Move(
-                    model.champions.id,
-                    partition_id,
-                    model.head_at(partition_id),
-                    after,
-                    FINAL,
-                    f"rolled back: {reason}",
-                )
-            )
-        heads.move(connection, deployment.environment, moves, seq)
+            now = model.head_at(partition_id)
+            said = f"rolled back: {reason}"
+            moves.append(Move(model.champions.id, partition_id, now, left[-1] if left else None, FINAL, said))
+        heads.move(connection, heads.PROD, moves, seq)
         decisions.void(connection, [each.id for each in voided], why=reason, actor=actor)
         gone = tuple(version for each in voided if (version := model.made[each.candidate].data_version))
-        now = model.made[stays[-1].candidate].data_version if stays else None
+        version = model.made[stays[-1].candidate].data_version if stays else None
         begins = min(map(model.begins, voided))
         detail = {
-            "environment": deployment.environment,
             "model": name,
-            "version": now.hex() if now else None,
+            "version": version.hex() if version else None,
             "voided": [each.hex() for each in gone],
             "begins": begins.isoformat(),
             "why": reason,
         }
         acts.write_audit(connection, actor=actor, act="roll back", detail=detail)
-        readers = tuple(sorted({each.pipeline for each in model.readers}))
-    return RolledBack(now, gone, begins, readers)
+        return RolledBack(version, gone, begins, model.pipelines)
 
 
 def _up_to(model: _Model, version: str) -> list[Decision]:
@@ -506,11 +521,9 @@ def _up_to(model: _Model, version: str) -> list[Decision]:
     made = model.choose(version)
     places = [place for place, each in enumerate(model.standing) if each.candidate == made.id]
     if not places:
-        raise UsageError(
-            f"no promotion of {_named(model.asset.name, made)} stands: 'tidemark model list' shows which do"
-        )
+        raise UsageError(f"no promotion of {_named(model.name, made)} stands: 'tidemark model list' shows which do")
     if places[-1] == len(model.standing) - 1:
-        raise UsageError(f"{_named(model.asset.name, made)} is the champion already")
+        raise UsageError(f"{_named(model.name, made)} is the champion already")
     return model.standing[: places[-1] + 1]
 
 

@@ -101,7 +101,9 @@ def test_training_twice_gives_the_same_bytes(features: pl.DataFrame, sold: pl.Da
 
 def test_too_few_weeks_are_an_error_that_says_so(features: pl.DataFrame, sold: pl.DataFrame) -> None:
     recent = pl.col("partition").str.to_date() > MONDAY - timedelta(16)
-    said = r"^80 rows of 1 weeks to learn from, 160 of held-out ones: two weeks to learn from, and 2 that are held out"
+    said = (
+        r"^80 rows of 1 weeks to learn from, 160 of 2 held-out ones: two weeks to learn from, and 2 that are held out"
+    )
     with pytest.raises(ValueError, match=said):
         weekly.demand_model(features.filter(recent), sold, partition())
 

@@ -175,6 +175,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "TIDEMARK_AS_OF": "2011-03-21T06:00:00+00:00",
         "TIDEMARK_SETTLE_SECONDS": "2",
         "TIDEMARK_MAIL_TO": "oncall@shop.test",
+        "TIDEMARK_APPROVERS": "operator",
+        "TIDEMARK_FOUR_EYES": "off",
     }
     services = Services(
         folder / "services",

@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,8 @@ from conftest import Deployment, wait_for
 
 from demo.client import ApiError
 from demo.mail import text
+from demo.services import ROOT
+from tidemark import models
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
 
@@ -274,3 +277,71 @@ def test_a_task_that_a_person_ends_publishes_what_it_has_finished(deployment: De
     assert deployment.trigger("ended").state == "success"
     # The partition that was in work when the task was ended.
     assert len(journal.calls) - len(MANY_DAYS) <= 1
+
+
+READER = """
+    from tidemark import Daily, asset, in_force, pipeline, ref, source
+
+    notes = source("notes", files="notes/{partition}.txt", partitions=Daily())
+
+    @asset(partitions=Daily(), inputs={"model": ref("guess", in_force())})
+    def answer(notes: str, model: str | None) -> str:
+        return f"{notes} by {model}"
+
+    product = pipeline("answers", [notes, answer])
+    """
+
+MODEL = """
+    from tidemark import Weekly, latest, model, pipeline, ref
+
+    @model(partitions=Weekly(), inputs={"notes": ref("notes", latest())})
+    def guess(notes: str) -> str:
+        return "a model of " + notes
+
+    product = pipeline("guesses", [guess])
+    """
+
+
+def test_an_approver_takes_a_promotion_back_in_a_form_and_nobody_else(deployment: Deployment) -> None:
+    """Who is signed in is the actor; what was made before comes back, to the byte, without a computation."""
+    for day in ("2011-03-13", *DAYS):  # the model's week begins after the first of them
+        deployment.deliver(f"notes/{day}.txt", day)
+    deployment.push("answers", READER)
+    deployment.push("guesses", MODEL)
+    (deployment.dags / "operations.py").write_text((ROOT / "dags" / "operations.py").read_text())
+    wait_for(lambda: "rollback_model" in deployment.client.dags(), "the form")
+    assert deployment.trigger("answers").state == "success"
+    assert deployment.trigger("guesses").state == "success"
+    before = deployment.tidemark("read", "answer", DAYS[1])
+    with deployment.opened() as (opened, catalog):
+        models.promote(
+            opened,
+            catalog.pipeline("guesses"),
+            "guess",
+            None,
+            first=date(2011, 3, 19),
+            why="looks good",
+            actor="operator",
+        )
+    run = deployment.trigger("answers")
+    assert (run.state, run.labels("answer")) == ("success", ["2011-03-19 … 2011-03-20 (2)"])
+    assert deployment.tidemark("read", "answer", DAYS[1]) == "2011-03-19 by a model of 2011-03-20"
+
+    asked = {"model": "guess", "why": "wrong answers"}
+    with deployment.services.client("scientist") as scientist:
+        refused = scientist.wait_run("rollback_model", scientist.trigger("rollback_model", asked))
+    assert refused["state"] == "failed"
+    with pytest.raises(ApiError, match="why"):
+        deployment.client.trigger("rollback_model", {"model": "guess"})
+    assert deployment.tidemark("model", "show", "guess")[0]["by"] == "operator"
+
+    with deployment.services.client("operator") as operator:
+        done = operator.trigger("rollback_model", asked)
+        assert operator.wait_run("rollback_model", done)["state"] == "success"
+        answer = operator.xcom("rollback_model", done, "rollback")
+    assert (answer["version"], answer["readers"]) == (None, ["answers"])
+    assert deployment.tidemark("model", "show", "guess") == []
+    (version,) = deployment.tidemark("model", "list", "guess")
+    assert (version["decisions"][0]["void_by"], version["decisions"][0]["void_why"]) == ("operator", "wrong answers")
+    assert deployment.trigger("answers").state == "success"
+    assert deployment.tidemark("read", "answer", DAYS[1]) == before

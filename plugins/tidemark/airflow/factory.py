@@ -108,9 +108,12 @@ def _schedule(pipeline: Pipeline) -> Any:
                 f"{pipeline.name}: schedule={pipeline.schedule!r} is no cron expression: write five fields, such as "
                 "'0 6 * * *'"
             )
-        # A new pipeline never begins with a tick that has passed, whatever time of day it is pushed at: the doorbell
-        # rings for what is there. With False, the default, Airflow 3.3 runs it for a tenth of the interval after it.
-        clock = CronTriggerTimetable(pipeline.schedule, timezone=pipeline.timezone, run_immediately=timedelta())
+        # A new pipeline does not begin with a tick of hours ago: the doorbell rings for what is there. With False, the
+        # default, Airflow 3.3 runs a tick for a tenth of the interval after it. Of a first tick that passes while the
+        # file is read anew, or while a run is active, it asks once more for a few minutes, or that tick would be lost.
+        clock = CronTriggerTimetable(
+            pipeline.schedule, timezone=pipeline.timezone, run_immediately=timedelta(minutes=5)
+        )
     if not pipeline.on_arrival:
         return clock
     arrival = [_doorbell(pipeline)]

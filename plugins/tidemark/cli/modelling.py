@@ -1,29 +1,31 @@
 """The commands about models: which versions there are, and making one the champion, or taking that back."""
 
 import argparse
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 
 from tidemark import models
-from tidemark.assets import Pipeline
 from tidemark.cli import shown
 from tidemark.cli.answers import Answer, opened
 from tidemark.config import person
-from tidemark.errors import UsageError
+from tidemark.deployment import open_deployment
+from tidemark.errors import DefinitionError, UsageError
 from tidemark.explain import short
+from tidemark.facts import register
 from tidemark.ledger.decisions import Decision
-from tidemark.partitions import TimeGrain
 
 
 def list_versions(options: argparse.Namespace) -> Answer:
     """List the versions of a model, the newest training first: which is champion, which awaits a decision, and why."""
-    with opened() as (_, catalog, deployment):
-        found = models.versions(deployment, catalog.owner_of(options.model), options.model)
+    with open_deployment() as deployment:
+        found = models.versions(deployment, options.model)
     data = [
         {
             "version": each.made.data_version.hex() if each.made.data_version else None,
             "trained": each.made.partition,
             "state": each.state,
+            "provisional_for": sorted(f"{asset} {key}" for asset, key in each.missing),
             "made_at": each.made.created_at.isoformat(),
             "decisions": [_decision(every) for every in each.decisions],
         }
@@ -34,8 +36,8 @@ def list_versions(options: argparse.Namespace) -> Answer:
 
 def show(options: argparse.Namespace) -> Answer:
     """Show from when to when each champion of a model is in force, and who made it that."""
-    with opened() as (_, catalog, deployment):
-        found = models.reigns(deployment, catalog.owner_of(options.model), options.model)
+    with open_deployment() as deployment:
+        found = models.reigns(deployment, options.model)
     data = [
         {
             "version": each.version.hex(),
@@ -64,44 +66,49 @@ def _decision(each: Decision) -> dict[str, Any]:
 def promote(options: argparse.Namespace) -> Answer:
     """Make a candidate the champion: the newest, or the one that is named; its readers follow with their next run.
 
-    It is in force from the first partition of its readers that has no head, or from --from on. A candidate is refused
-    that is not the newest, or that would be trained otherwise by now.
+    It is in force from the period on that follows the newest one that is live of any of its readers, or from --from on.
+    A candidate is refused that is not the newest, or that would be trained otherwise by now.
     """
     with opened() as (_, catalog, deployment):
         pipeline = catalog.owner_of(options.model)
-        begins = _begins(options.first, pipeline, options.model) if options.first else None
+        for each in catalog.pipelines.values():  # who reads the champion is to be known as the files say it now
+            with suppress(DefinitionError):  # its own pipeline tells of it
+                register(deployment, each)
         done = models.promote(
-            deployment, pipeline, options.model, options.version, begins=begins, why=options.why, actor=person()
+            deployment,
+            pipeline,
+            options.model,
+            options.version,
+            first=_day(options.first) if options.first else None,
+            why=options.why,
+            actor=person(),
         )
+    missing = sorted(f"{asset} {key}" for asset, key in done.missing)
     data = {
         "version": done.version.hex(),
         "trained": done.trained,
         "begins": done.begins.isoformat(),
         "before": done.before.hex() if done.before else None,
+        "provisional_for": missing,
         "readers": list(done.readers),
     }
     before = f" (was {short(done.before)})" if done.before else ""
-    said = f"{options.model} {short(done.version)} is champion from {_instant(done.begins)} on{before}"
+    lacks = f"; it is provisional, trained without {', '.join(missing)}" if missing else ""
+    said = f"{options.model} {short(done.version)} is champion from {_instant(done.begins)} on{before}{lacks}"
     return Answer(data, f"{said}; {_follow(done.readers)}")
 
 
-def _begins(text: str, pipeline: Pipeline, model: str) -> datetime:
-    """Return the beginning of a day on the model's clock."""
-    grain = pipeline.asset(model).grain
-    if not isinstance(grain, TimeGrain):
-        raise UsageError(f"{model!r} is no model")
+def _day(text: str) -> date:
     try:
-        day = date.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError as problem:
         raise UsageError(f"--from {text!r} is no day: write one such as 2011-03-28") from problem
-    return datetime(day.year, day.month, day.day, tzinfo=grain.zone)
 
 
 def reject(options: argparse.Namespace) -> Answer:
     """Decide that a candidate, the newest or the one that is named, will not be the champion."""
-    with opened() as (_, catalog, deployment):
-        pipeline = catalog.owner_of(options.model)
-        done = models.reject(deployment, pipeline, options.model, options.version, why=options.why, actor=person())
+    with open_deployment() as deployment:
+        done = models.reject(deployment, options.model, options.version, why=options.why, actor=person())
     version = done.made.data_version
     data = {"version": version.hex() if version else None, "trained": done.made.partition}
     return Answer(data, f"{options.model} {short(version)} is rejected: the champion stays")
@@ -109,9 +116,8 @@ def reject(options: argparse.Namespace) -> Answer:
 
 def rollback(options: argparse.Namespace) -> Answer:
     """Take the newest promotion back, or all that came after a version: what was in force before is so again."""
-    with opened() as (_, catalog, deployment):
-        pipeline = catalog.owner_of(options.model)
-        done = models.rollback(deployment, pipeline, options.model, options.to, why=options.why, actor=person())
+    with open_deployment() as deployment:
+        done = models.rollback(deployment, options.model, options.to, why=options.why, actor=person())
     data = {
         "version": done.version.hex() if done.version else None,
         "voided": [each.hex() for each in done.voided],

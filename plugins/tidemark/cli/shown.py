@@ -378,7 +378,8 @@ def versions_table(model: str, versions: Sequence[Mapping[str, Any]]) -> Any:
         told: list[str] = []
         if said is not None:
             told = [f"{'rolled back' if void else said['outcome']} {_minute(said[at])}", said[by], said[why]]
-        table.add_row(each["trained"], each["version"][:12], each["state"], *map(Text, told))
+        state = f"{each['state']}, provisional" if each["provisional_for"] else each["state"]
+        table.add_row(each["trained"], each["version"][:12], state, *map(Text, told))
     return table
 
 

@@ -7,14 +7,25 @@ dates.
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from tidemark.errors import OutputError, UsageError
 
-TRUSTED = ("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
-"""The compiled classes inside of scikit-learn's trees, which skops does not trust by itself."""
+TRUSTED = (
+    "numpy.dtype",
+    "scipy.sparse._csc.csc_matrix",
+    "scipy.sparse._csr.csr_matrix",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
+"""Classes that hold data inside of scikit-learn's estimators, and that skops does not trust by itself."""
+
+# Attributes in which scikit-learn keeps an address of memory, to see whether a list is still the same one.
+_ADDRESSES = {"_stop_words_id"}
 
 _SCHEMA = "schema.json"
 
@@ -36,12 +47,16 @@ def dumped(estimator: object, where: str) -> bytes:
         raise OutputError(f"{where} returned an estimator that is not fitted: call fit() on it.") from problem
     except TypeError as problem:
         raise OutputError(f"{where} returned what is no fitted estimator: {problem}") from problem
-    archive = skops.io.dumps(estimator)
+    try:
+        archive = skops.io.dumps(estimator)
+    except RecursionError as problem:
+        raise OutputError(f"{where} returned an estimator that holds itself: it cannot be kept.") from problem
     strange = [each for each in skops.io.get_untrusted_types(data=archive) if each not in TRUSTED]
     if strange:
         raise OutputError(
             f"{where} returned an estimator with objects that are not trusted when it is loaded: "
-            f"{', '.join(sorted(strange))}. Build it of scikit-learn's own classes and NumPy's functions."
+            f"{', '.join(sorted(strange))}. Return only what predicts, such as the search's best_estimator_, or "
+            "build it of other parts."
         )
     return _canonical(archive)
 
@@ -92,6 +107,8 @@ def _renumber(node: object, numbers: dict[int, int], files: dict[str, str], coun
             _renumber(each, numbers, files, counted)
     if not isinstance(node, dict):
         return
+    if node.get("__loader__") == "SetNode" and isinstance(node.get("content"), list):
+        node["content"].sort(key=_without_addresses)  # sets come in the order of hashes, which differ by process
     if isinstance(address := node.get("__id__"), int):
         counted[0] += 1
         # Whether two equal values are one object is an accident, so that each node gets a number of its own.
@@ -99,5 +116,12 @@ def _renumber(node: object, numbers: dict[int, int], files: dict[str, str], coun
         node["__id__"] = numbers[address] if refers else numbers.setdefault(address, counted[0]) and counted[0]
     if isinstance(name := node.get("file"), str):
         node["file"] = files.setdefault(name, f"{len(files)}{Path(name).suffix}")
-    for each in node.values():
+    for name, each in node.items():
+        if name in _ADDRESSES and isinstance(each, dict):
+            each["content"] = "0"
         _renumber(each, numbers, files, counted)
+
+
+def _without_addresses(node: object) -> str:
+    """Return a part of a schema as text to sort by."""
+    return re.sub(r'"__id__": \d+|"file": "[^"]*"', "", json.dumps(node, sort_keys=True))

@@ -11,6 +11,9 @@ from tidemark.landing import File
 # Neither in a file's name, nor in a token; lines are in the order of names since nothing comes before it.
 _WITHIN = "\0"
 
+# Stands for a token that a zone leaves empty.
+_NONE = "-"
+
 # Not in a line: nothing in one is empty.
 _BETWEEN = _WITHIN * 2
 _CUT = _BETWEEN.encode()
@@ -41,7 +44,7 @@ class Listed(NamedTuple):
 
 def line_of(name: str, token: str) -> str:
     """Return the line of a file."""
-    return f"{name}{_WITHIN}{token}"
+    return f"{name}{_WITHIN}{token or _NONE}"
 
 
 def name_in(line: str) -> str:

@@ -59,6 +59,8 @@ def write(
     """Replace a listing; where another look has replaced it meanwhile, there is none afterwards."""
     take_turn(connection, Turn.OBSERVATIONS)
     if read(connection, environment, asset_id) == before:
+        if now == before:
+            return
         values = {"environment": environment, "asset_id": asset_id, **now._asdict(), "files": files}
         connection.execute(upsert(connection, listing), [values])
     else:

@@ -172,6 +172,14 @@ def newest(connection: sa.Connection, environment: str, asset_id: int, partition
     return found
 
 
+def newest_id(connection: sa.Connection) -> int:
+    """Return the id of the newest observation of all, 0 before the first."""
+    return int(connection.execute(_NEWEST_ID).scalar_one())
+
+
+_NEWEST_ID = sa.select(sa.func.coalesce(sa.func.max(observation.c.id), 0))
+
+
 def write(connection: sa.Connection, environment: str, asset_id: int, observations: Iterable[Observation]) -> None:
     """Write observations of an environment down."""
     now = datetime.now(UTC)

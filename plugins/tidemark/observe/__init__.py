@@ -87,7 +87,7 @@ def observe(
 
     """
     rejected: list[tuple[str, str, str]] = []
-    warnings: list[str] = []
+    warnings = list(names.warnings)
     ignored: list[tuple[str, str, str]] = []
     looks = []
     for source in pipeline.sources:

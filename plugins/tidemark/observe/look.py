@@ -26,7 +26,8 @@ class Look:
 
     ``seen`` is by ordinal; keys that the grain has lost are left out. ``files`` and ``seen`` are all there are, or of a
     ``partial`` look those that are not as they were. ``listed`` are all files as they are listed now, ``others`` the
-    lines of those that are looked at; ``before`` is how all of them were listed, ``now`` how they are.
+    lines of those that are looked at; ``before`` is how all of them were listed, ``now`` how they are. What was
+    observed after ``known_until`` another run may have seen after this one has listed the files.
     """
 
     source: Source
@@ -41,7 +42,16 @@ class Look:
     others: Sequence[str]
     before: Listing | None
     now: Listing
+    known_until: int
     partial: bool
+
+    def is_gone(self, ordinal: int) -> bool:
+        """Return whether a file that was there when it was last looked at is there no longer."""
+        newest = self.seen[ordinal].newest
+        if newest.outcome == WITHDRAWN or ordinal in self.files:
+            return False
+        # What came after these files were listed is not in the list, and not gone.
+        return newest.id is not None and newest.id <= self.known_until
 
     def newest(self, key: str) -> int | None:
         """Return the id of the newest observation of a partition, None if there was none."""
@@ -67,7 +77,7 @@ def look_at(
     asset_id, environment = names.assets[source.name], deployment.environment
     basis = digest(declaration_of(source), suite, source.grain.canonical(), getattr(source.grain, "start", None))
     with deployment.ledger.read() as connection:
-        before = listings.read(connection, environment, asset_id)
+        before, known_until = listings.read(connection, environment, asset_id), sources.newest_id(connection)
     listed = deployment.landing.listing(source.folder)
     look = Look(
         source=source,
@@ -82,6 +92,7 @@ def look_at(
         others=(),
         before=before,
         now=Listing(basis, listings.digest_of(listed.packed)),
+        known_until=known_until,
         partial=True,
     )
     # What a branch has not seen itself is as in prod, and changes with it.
@@ -189,7 +200,7 @@ def check_vanished(look: Look, confirmed: frozenset[str]) -> None:
     if look.partial:
         return  # nothing is gone
     there = standing(look.seen)
-    gone = [ordinal for ordinal in there if ordinal not in look.files and ordinal not in look.left_out]
+    gone = [ordinal for ordinal in there if look.is_gone(ordinal) and ordinal not in look.left_out]
     if len(gone) >= 2 and len(gone) * 10 > len(there) and look.source.name not in confirmed:
         raise Refused(
             f"{look.source.name}: {len(gone)} of {len(there)} delivered files are gone from the landing zone at once; "

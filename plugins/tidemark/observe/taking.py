@@ -38,7 +38,7 @@ def changes_of(
     source = look.source
     declaration = declaration_of(source)
     for ordinal, each in sorted(look.seen.items()):
-        if ordinal not in look.files and each.newest.outcome != WITHDRAWN:
+        if look.is_gone(ordinal):
             gone = Observation(each.newest.partition_id, WITHDRAWN, None, True, declaration)
             yield Change(source.grain.key(ordinal), gone)
     to_read = [

@@ -134,6 +134,7 @@ def keep_listing(deployment: Deployment, look: Look) -> None:
     if untold or missed:
         files = packed([*(line for line in look.listed.lines if line not in untold), *missed])
         now = Listing(now.basis, listings.digest_of(files))
-    if now != look.before:
+    # Who has looked at all of them says so in any case: another look may have left a listing that knows more.
+    if now != look.before or not look.partial:
         with deployment.ledger.write() as connection:
             listings.write(connection, look.environment, look.asset_id, look.before, now, files)

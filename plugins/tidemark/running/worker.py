@@ -14,6 +14,7 @@ from tidemark.ledger import leases, plans
 from tidemark.ledger.heads import Head
 from tidemark.ledger.leases import Lease
 from tidemark.ledger.plans import StoredPlan
+from tidemark.mappings import InForce
 from tidemark.observe import Progress
 from tidemark.running.batch import Batch, Done, above
 from tidemark.running.compute import Computation
@@ -240,6 +241,7 @@ class Worker:
         if (
             judged.state is State.STALE
             and done.publishes
+            and _champions(judged) == _champions(done.judged)
             and all(number is None or number > 0 or number in numbers for number in pinned)
         ):
             return done  # newer than what is live, and from inputs that were: who changed them brings it up to date
@@ -318,3 +320,8 @@ class Worker:
         if failed or (head is None and judged.state is State.HELD):
             roots = roots | judged.itself
         self._survey.show(self._asset, judged.ordinal, head, roots, failed=failed, undue=judged.undue)
+
+
+def _champions(judged: Judgement) -> list[bytes]:
+    """Return what stands for the champions that a partition reads; who promotes one brings no partition up to date."""
+    return [read.digest for read in judged.reads if isinstance(read.input.mapping, InForce)]

@@ -6,6 +6,7 @@ from datetime import datetime
 from tidemark.assets import Input
 from tidemark.hashing import DIGEST_SIZE, canonical, digest
 from tidemark.ledger.heads import FINAL, Missing
+from tidemark.mappings import InForce
 from tidemark.survey.judgement import Certainty, Member, Read, View
 from tidemark.survey.tracks import Track
 
@@ -110,4 +111,12 @@ def read_newest(read: Input, track: Track, ordinals: range, *, waits: bool) -> R
     roots, undue, pending, failed = _joined(views)
     if chosen is None or chosen.version is None:
         return Read(read, (), ABSENT, False, roots, undue, pending, failed)
-    return Read(read, (chosen,), digest("one", chosen.key, chosen.version), True, roots, undue, pending, failed)
+    hashed = digest("one", chosen.key, chosen.version)
+    if isinstance(read.mapping, InForce):  # from when on it is in force is no matter to the function
+        hashed = champion_digest(chosen.version)
+    return Read(read, (chosen,), hashed, True, roots, undue, pending, failed)
+
+
+def champion_digest(version: bytes) -> bytes:
+    """Return what stands for a champion that is read."""
+    return digest("champion", version)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from tidemark.assets import Asset, Input
 from tidemark.hashing import canonical
-from tidemark.mappings import Newest, Previous, Same, Window
+from tidemark.mappings import InForce, Newest, Previous, Same, Window
 from tidemark.partitions import TimeGrain
-from tidemark.survey.reads import one_frame
+from tidemark.survey.reads import ABSENT, champion_digest, one_frame
 from tidemark.survey.survey import Survey
 
 # Returns the digest of a read for a partition of the reader, None where it is not plain.
@@ -109,5 +109,15 @@ def _digester(survey: Survey, asset: Asset, read: Input) -> Digester:
         before = track.before(ordinal)
         return None if before is None else of_one(before)
 
-    kinds: list[tuple[type, Digester]] = [(Window, of_window), (Newest, of_newest), (Previous, of_previous)]
+    def of_champion(ordinal: int) -> bytes | None:
+        newest = next(track.backwards(mapping.ordinals(grain, track.grain, ordinal)), None)
+        version = None if newest is None else plain.get(newest)
+        return ABSENT if version is None else champion_digest(version)
+
+    kinds: list[tuple[type, Digester]] = [
+        (Window, of_window),
+        (InForce, of_champion),
+        (Newest, of_newest),
+        (Previous, of_previous),
+    ]
     return next((digester for kind, digester in kinds if isinstance(mapping, kind)), of_same)
