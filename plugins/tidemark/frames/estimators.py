@@ -8,6 +8,7 @@ dates.
 import io
 import json
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,10 @@ def dumped(estimator: object, where: str) -> bytes:
     except TypeError as problem:
         raise OutputError(f"{where} returned what is no fitted estimator: {problem}") from problem
     try:
-        archive = skops.io.dumps(estimator)
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # it looks at every name in every loaded module, also at old ones
+            archive = skops.io.dumps(estimator)
     except RecursionError as problem:
         raise OutputError(f"{where} returned an estimator that holds itself: it cannot be kept.") from problem
     strange = [each for each in skops.io.get_untrusted_types(data=archive) if each not in TRUSTED]
