@@ -282,21 +282,21 @@ def test_a_task_that_a_person_ends_publishes_what_it_has_finished(deployment: De
 READER = """
     from tidemark import Daily, asset, in_force, pipeline, ref, source
 
-    notes = source("notes", files="notes/{partition}.txt", partitions=Daily())
+    remarks = source("remarks", files="remarks/{partition}.txt", partitions=Daily())
 
     @asset(partitions=Daily(), inputs={"model": ref("guess", in_force())})
-    def answer(notes: str, model: str | None) -> str:
-        return f"{notes} by {model}"
+    def comment(remarks: str, model: str | None) -> str:
+        return f"{remarks} by {model}"
 
-    product = pipeline("answers", [notes, answer])
+    product = pipeline("comments", [remarks, comment])
     """
 
 MODEL = """
     from tidemark import Weekly, latest, model, pipeline, ref
 
-    @model(partitions=Weekly(), inputs={"notes": ref("notes", latest())})
-    def guess(notes: str) -> str:
-        return "a model of " + notes
+    @model(partitions=Weekly(), inputs={"remarks": ref("remarks", latest())})
+    def guess(remarks: str) -> str:
+        return "a model of " + remarks
 
     product = pipeline("guesses", [guess])
     """
@@ -305,14 +305,14 @@ MODEL = """
 def test_an_approver_takes_a_promotion_back_in_a_form_and_nobody_else(deployment: Deployment) -> None:
     """Who is signed in is the actor; what was made before comes back, to the byte, without a computation."""
     for day in ("2011-03-13", *DAYS):  # the model's week begins after the first of them
-        deployment.deliver(f"notes/{day}.txt", day)
-    deployment.push("answers", READER)
+        deployment.deliver(f"remarks/{day}.txt", day)
+    deployment.push("comments", READER)
     deployment.push("guesses", MODEL)
     (deployment.dags / "operations.py").write_text((ROOT / "dags" / "operations.py").read_text())
     wait_for(lambda: "rollback_model" in deployment.client.dags(), "the form")
-    assert deployment.trigger("answers").state == "success"
+    assert deployment.trigger("comments").state == "success"
     assert deployment.trigger("guesses").state == "success"
-    before = deployment.tidemark("read", "answer", DAYS[1])
+    before = deployment.tidemark("read", "comment", DAYS[1])
     with deployment.opened() as (opened, catalog):
         models.promote(
             opened,
@@ -323,9 +323,9 @@ def test_an_approver_takes_a_promotion_back_in_a_form_and_nobody_else(deployment
             why="looks good",
             actor="operator",
         )
-    run = deployment.trigger("answers")
-    assert (run.state, run.labels("answer")) == ("success", ["2011-03-19 … 2011-03-20 (2)"])
-    assert deployment.tidemark("read", "answer", DAYS[1]) == "2011-03-19 by a model of 2011-03-20"
+    run = deployment.trigger("comments")
+    assert (run.state, run.labels("comment")) == ("success", ["2011-03-19 … 2011-03-20 (2)"])
+    assert deployment.tidemark("read", "comment", DAYS[1]) == "2011-03-19 by a model of 2011-03-20"
 
     asked = {"model": "guess", "why": "wrong answers"}
     with deployment.services.client("scientist") as scientist:
@@ -339,9 +339,9 @@ def test_an_approver_takes_a_promotion_back_in_a_form_and_nobody_else(deployment
         done = operator.trigger("rollback_model", asked)
         assert operator.wait_run("rollback_model", done)["state"] == "success"
         answer = operator.xcom("rollback_model", done, "rollback")
-    assert (answer["version"], answer["readers"]) == (None, ["answers"])
+    assert (answer["version"], answer["readers"]) == (None, ["comments"])
     assert deployment.tidemark("model", "show", "guess") == []
     (version,) = deployment.tidemark("model", "list", "guess")
     assert (version["decisions"][0]["void_by"], version["decisions"][0]["void_why"]) == ("operator", "wrong answers")
-    assert deployment.trigger("answers").state == "success"
-    assert deployment.tidemark("read", "answer", DAYS[1]) == before
+    assert deployment.trigger("comments").state == "success"
+    assert deployment.tidemark("read", "comment", DAYS[1]) == before
