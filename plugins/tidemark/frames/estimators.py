@@ -38,10 +38,10 @@ def dumped(estimator: object, where: str) -> bytes:
         OutputError: it is not fitted, or holds objects of types that nobody trusts when they are loaded.
 
     """
-    import skops.io
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
+    skops = _skops()
     try:
         check_is_fitted(estimator)
     except NotFittedError as problem:
@@ -49,13 +49,11 @@ def dumped(estimator: object, where: str) -> bytes:
     except TypeError as problem:
         raise OutputError(f"{where} returned what is no fitted estimator: {problem}") from problem
     try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # it looks at every name in every loaded module, also at old ones
-            archive = skops.io.dumps(estimator)
+        with warnings.catch_warnings(action="ignore"):
+            archive = skops.dumps(estimator)
     except RecursionError as problem:
         raise OutputError(f"{where} returned an estimator that holds itself: it cannot be kept.") from problem
-    strange = [each for each in skops.io.get_untrusted_types(data=archive) if each not in TRUSTED]
+    strange = [each for each in skops.get_untrusted_types(data=archive) if each not in TRUSTED]
     if strange:
         raise OutputError(
             f"{where} returned an estimator with objects that are not trusted when it is loaded: "
@@ -72,12 +70,17 @@ def loaded(path: Path, where: str) -> Any:
         UsageError: the file holds no estimator, or objects of types that nobody trusts.
 
     """
-    import skops.io
-
     try:
-        return skops.io.load(path, trusted=list(TRUSTED))
+        return _skops().load(path, trusted=list(TRUSTED))
     except Exception as problem:  # whatever the archive or what is in it makes skops raise
         raise UsageError(f"{where}: the stored estimator cannot be loaded: {problem}") from problem
+
+
+def _skops() -> Any:
+    """Return skops, which looks for names in every loaded module: of old ones Airflow's warn, a thousand times."""
+    with warnings.catch_warnings(action="ignore"):
+        import skops.io
+    return skops.io
 
 
 def _canonical(archive: bytes) -> bytes:
