@@ -37,7 +37,9 @@ def wanted_prices(
     )
     units = pl.Series("units", demand_model.predict(offers.to_pandas()))
     earned = pl.col("price_ratio") * pl.col("usual_price_gbp")
-    best = offers.with_columns(units, wanted_gbp=earned).sort(
+    best = offers.with_columns(units, best_gbp=earned).sort(
         earned * pl.col("units"), descending=True, maintain_order=True
     )
-    return best.unique("stock_code", keep="first", maintain_order=True).select("stock_code", "wanted_gbp")
+    chosen = best.unique("stock_code", keep="first", maintain_order=True).select("stock_code", "best_gbp")
+    wanted = pl.coalesce("best_gbp", "wanted_gbp")
+    return usual.join(chosen, on="stock_code", how="left").select("stock_code", wanted_gbp=wanted)

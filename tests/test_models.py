@@ -287,6 +287,19 @@ def test_an_older_candidate_is_stale(trained: Shop) -> None:
         promote(trained, first[:12])
 
 
+def test_what_a_candidate_was_trained_without_is_told(trained: Shop) -> None:
+    """It may be promoted, and whoever does it knows."""
+    text = SHOP.replace("partitions=DAYS, schema", 'partitions=DAYS, expected=Calendar("MON-SUN"), schema')
+    trained.define(text)
+    trained.withdraw("orders", "2025-01-02")
+    trained.run()
+    trained.run("forecasts")
+    with trained.deployment() as deployment:
+        (version,) = models.versions(deployment, "forecast")
+    assert version.missing == {("orders", "2025-01-02")}
+    assert promote(trained).missing == {("orders", "2025-01-02")}
+
+
 def test_what_was_rejected_is_not_promoted(trained: Shop) -> None:
     decide(trained, models.reject)
     assert states(trained) == {WEEK_1: models.REJECTED}

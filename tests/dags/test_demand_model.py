@@ -149,6 +149,18 @@ def test_the_best_price_is_looked_for_within_the_range(features: pl.DataFrame) -
     assert wanted["wanted_gbp"].to_numpy() == pytest.approx(1.05 * wanted["usual_price_gbp"].to_numpy())
 
 
+def test_a_product_that_has_no_price_harms_no_other(trained: Any, features: pl.DataFrame) -> None:
+    """A ratio to nothing is infinite, and no model takes that: it keeps the usual price, and costs a penny."""
+    day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
+    code = day["stock_code"][0]
+    usual = pl.when(pl.col("stock_code") == code).then(0.0).otherwise(pl.col("usual_price_gbp"))
+    free = day.with_columns(usual_price_gbp=usual)
+    wanted = dict(wanted_prices(free, trained, 0.1).iter_rows())
+    assert wanted.pop(code) == 0
+    assert wanted == {key: each for key, each in wanted_prices(day, trained, 0.1).iter_rows() if key != code}
+    assert dict(product.base_prices(free, None, trained).iter_rows())[code] == 0.01
+
+
 def test_without_a_champion_the_usual_price_is_wanted(features: pl.DataFrame) -> None:
     day = features.filter(pl.col("partition") == str(MONDAY + timedelta(6)))
     wanted = wanted_prices(day, None, 0.1)
