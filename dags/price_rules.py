@@ -27,10 +27,12 @@ def wanted_prices(
     a hundredth of that; without a model the usual one.
     """
     usual = product_features.select("stock_code", wanted_gbp="usual_price_gbp")
-    if demand_model is None or usual.is_empty():
+    if demand_model is None:
         return usual
     # What has no price that a ratio can be taken of keeps the usual one.
     priced = product_features.filter(pl.col("usual_price_gbp") > 0, pl.col("mean_price_gbp") > 0)
+    if priced.is_empty():
+        return usual
     steps = pl.DataFrame({"price_ratio": [1 + max_change * step / 100 for step in range(-100, 101)]})
     offers = priced.join(steps, how="cross").with_columns(
         mean_ratio=pl.col("mean_price_gbp") / pl.col("usual_price_gbp"), open_days=pl.lit(6)

@@ -49,11 +49,12 @@ def trained(shop: Shop) -> Shop:
     return shop
 
 
-def begin(shop: Shop) -> None:
+def begin(shop: Shop, text: str = SHOP, model: str = FORECAST, early: int = 0) -> None:
+    """Deliver a week of orders and some days before it, run both pipelines, and let Ann decide."""
     shop.more = {"TIDEMARK_APPROVERS": "ann", "TIDEMARK_FOUR_EYES": "off"}
-    shop.define(SHOP)
-    shop.define(FORECAST, "forecasts")
-    for day in days("2024-12-30", 7):
+    shop.define(text)
+    shop.define(model, "forecasts")
+    for day in days("2024-12-28", 9)[2 - early :]:
         shop.deliver("orders", day, "units\n1\n")
     shop.now("2025-01-06T06:00")
     shop.run()
@@ -432,16 +433,10 @@ def test_a_promotion_while_a_worker_works_is_not_published_over(trained: Shop) -
 
 
 def test_a_day_is_one_on_the_readers_clock(shop: Shop) -> None:
-    """The model's is two hours ahead of it."""
-    shop.define(SHOP.replace("partitions=DAYS", "partitions=Daily(tz='America/New_York')"))
-    shop.more = {"TIDEMARK_APPROVERS": "ann", "TIDEMARK_FOUR_EYES": "off"}
-    text = FORECAST.replace("Weekly()", "Weekly(tz='Europe/Berlin')").replace("parts()", "trailing(days=7)")
-    shop.define(text, "forecasts")
-    for day in days("2024-12-28", 9):
-        shop.deliver("orders", day, "units\n1\n")
-    shop.now("2025-01-06T12:00")
-    shop.run()
-    shop.run("forecasts")
+    """The model's is six hours ahead of it."""
+    text = SHOP.replace("partitions=DAYS", "partitions=Daily(tz='America/New_York')")
+    model = FORECAST.replace("Weekly()", "Weekly(tz='Europe/Berlin')").replace("parts()", "trailing(days=7)")
+    begin(shop, text, model, early=2)
     promote(shop, begins="2025-01-03")
     shop.run()
     assert shop.ran == {"prices": days("2025-01-03", 3)}

@@ -58,8 +58,8 @@ def pipeline(
     Args:
         name: the pipeline's name, which is the DAG's.
         members: sources, and functions decorated with ``@asset``.
-        schedule: cron expression of the safety net, or None; a tick that has passed when the file is pushed is not made
-            up for.
+        schedule: cron expression of the safety net, or None; a tick of over five minutes before the file is pushed is
+            not made up for.
         timezone: zone of the schedule.
         on_arrival: a settled delivery starts a run.
         owner: who is asked about members that name no owner of their own.

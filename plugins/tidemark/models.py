@@ -112,7 +112,7 @@ class _Model:
         self.champions = self.known[champion_of(name)]
         live = self._heads(self.registered)
         self.newest = live[max(live)].materialization if live else None
-        self.decisions = decisions.read(connection, heads.PROD, self.id)
+        self.decisions = decisions.read(connection, self.id)
         self.standing = [each for each in self.decisions if each.stands]
         wanted = {head.materialization for head in live.values()} | {each.candidate for each in self.decisions}
         self.made = records.made(connection, wanted)
@@ -320,7 +320,6 @@ def promote(
         heads.move(connection, heads.PROD, [move], seq)
         decisions.write(
             connection,
-            heads.PROD,
             model.id,
             made.id,
             seq=seq,
@@ -461,7 +460,7 @@ def reject(deployment: Deployment, name: str, version: str | None, *, why: str, 
         model = _Model(connection, deployment, name)
         made = model.choose(version)
         _check_candidate(model, made)
-        decisions.write(connection, heads.PROD, model.id, made.id, seq=seq, why=reason, actor=actor)
+        decisions.write(connection, model.id, made.id, seq=seq, why=reason, actor=actor)
         assert made.data_version is not None
         detail = {"model": name, "version": made.data_version.hex(), "trained": made.partition, "why": reason}
         acts.write_audit(connection, actor=actor, act="reject", detail=detail)

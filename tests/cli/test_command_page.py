@@ -74,11 +74,8 @@ HAPPENS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.slow
-def test_the_examples_of_the_page_run_and_say_what_it_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    """In their order, in one shop; `...` stands for anything."""
+def settle_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int) -> Path:
+    """Go to a folder of its own with the reference product, as a page's reader has it; returns its landing zone."""
     for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
         monkeypatch.delenv(name)
     # Python takes a file of equal size that is edited twice within a second from the bytecode of the first edit.
@@ -91,7 +88,26 @@ def test_the_examples_of_the_page_run_and_say_what_it_shows(
     monkeypatch.setenv("TIDEMARK_AS_OF", "2011-07-01T06:00 Europe/London")
     monkeypatch.setenv("TIDEMARK_ACTOR", "ada")
     landing = tmp_path / ".tidemark" / "landing"
-    simulate(landing, days=4, until=date(2011, 6, 30))
+    simulate(landing, days=days, until=date(2011, 6, 30))
+    return landing
+
+
+def check_example(tidemark: Command, command: str, wanted: str) -> None:
+    """Run a command as a page shows it, and hold what it says against the page; `...` stands for anything."""
+    words = shlex.split(command)
+    assert words[0] == "tidemark"
+    done = tidemark(*words[1:])
+    assert done.code == 0, f"{command}\n{done.err}"
+    fits = doctest.OutputChecker().check_output(wanted, done.out, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert fits, f"$ {command}\n--- the page shows\n{wanted}\n--- it says\n{done.out}"
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_run_and_say_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """In their order, in one shop."""
+    landing = settle_in(tmp_path, monkeypatch, days=4)
     tidemark = Command(capsysbinary)
     first = ""
     for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE):
@@ -99,15 +115,8 @@ def test_the_examples_of_the_page_run_and_say_what_it_shows(
         for command, shown in examples(section):
             if not first and command.startswith("tidemark explain"):
                 first = tidemark.json("explain", "price_list", "2011-06-30")["live"]["version"]
-            words = shlex.split(command.replace(SHOWN[:8], first[:8] or SHOWN[:8]))
-            assert words[0] == "tidemark"
-            done = tidemark(*words[1:])
-            assert done.code == 0, f"{command}\n{done.err}"
-            wanted = shown.replace(SHOWN, first[:12])
-            fits = doctest.OutputChecker().check_output(
-                wanted, done.out, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-            )
-            assert fits, f"$ {command}\n--- the page shows\n{wanted}\n--- it says\n{done.out}"
+            typed = command.replace(SHOWN[:8], first[:8] or SHOWN[:8])
+            check_example(tidemark, typed, shown.replace(SHOWN, first[:12]))
 
 
 def commands_in(text: str) -> Iterator[str]:

@@ -159,6 +159,8 @@ def test_a_product_that_has_no_price_harms_no_other(trained: Any, features: pl.D
     assert wanted.pop(code) == 0
     assert wanted == {key: each for key, each in wanted_prices(day, trained, 0.1).iter_rows() if key != code}
     assert dict(product.base_prices(free, None, trained).iter_rows())[code] == 0.01
+    for none in (free.filter(pl.col("stock_code") == code), free.clear()):
+        assert wanted_prices(none, trained, 0.1).height == none.height
 
 
 def test_without_a_champion_the_usual_price_is_wanted(features: pl.DataFrame) -> None:

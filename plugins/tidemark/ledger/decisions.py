@@ -1,5 +1,7 @@
 """Decisions about models: which candidates people promoted or rejected, from when on a champion is in force, and why.
 
+They are decisions of ``prod``, whose champions all environments read.
+
 Invariant: the head of each partition of a model's champions is the newest promotion of that partition that is not void,
 or there is none. Whoever writes or voids a promotion moves that head in the same transaction.
 """
@@ -53,8 +55,8 @@ class Decision(NamedTuple):
         return self.outcome == PROMOTED and self.void_at is None
 
 
-def read(connection: sa.Connection, environment: str, asset_id: int) -> list[Decision]:
-    """Return all decisions about a model in an environment, oldest first."""
+def read(connection: sa.Connection, asset_id: int) -> list[Decision]:
+    """Return all decisions about a model, oldest first."""
     columns = decision.c
     query = (
         sa.select(
@@ -71,7 +73,7 @@ def read(connection: sa.Connection, environment: str, asset_id: int) -> list[Dec
             columns.void_why,
         )
         .join(change, change.c.seq == columns.seq)
-        .where(columns.environment == environment, columns.asset_id == asset_id)
+        .where(columns.asset_id == asset_id)
         .order_by(columns.id)
     )
     return [Decision(*row) for row in connection.execute(query)]
@@ -79,7 +81,6 @@ def read(connection: sa.Connection, environment: str, asset_id: int) -> list[Dec
 
 def write(
     connection: sa.Connection,
-    environment: str,
     asset_id: int,
     candidate: int,
     *,
@@ -91,7 +92,6 @@ def write(
 ) -> None:
     """Write a decision down under a change: a promotion with its champion and partition, else a rejection."""
     values = {
-        "environment": environment,
         "asset_id": asset_id,
         "candidate_id": candidate,
         "outcome": REJECTED if champion is None else PROMOTED,

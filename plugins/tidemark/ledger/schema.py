@@ -301,7 +301,6 @@ decision = sa.Table(
     "decision",
     metadata,
     _id(),
-    sa.Column("environment", sa.Text, nullable=False),
     _ref("asset_id", "asset"),  # the model
     _ref("candidate_id", "materialization"),
     sa.Column("outcome", sa.Text, nullable=False),  # promoted or rejected
@@ -313,7 +312,7 @@ decision = sa.Table(
     sa.Column("void_at", Instant),  # when the promotion was rolled back
     sa.Column("void_by", sa.Text),
     sa.Column("void_why", sa.Text),
-    sa.Index("ix_decision_model", "environment", "asset_id", "id"),
+    sa.Index("ix_decision_model", "asset_id", "id"),
 )
 
 plan = sa.Table(

@@ -16,7 +16,6 @@ def upgrade() -> None:
     op.create_table(
         "decision",
         sa.Column("id", Identity, autoincrement=True, nullable=False),
-        sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("asset_id", Identity, nullable=False),
         sa.Column("candidate_id", Identity, nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
@@ -39,4 +38,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["seq"], ["change.seq"], name=op.f("fk_decision_seq_change")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decision")),
     )
-    op.create_index("ix_decision_model", "decision", ["environment", "asset_id", "id"], unique=False)
+    op.create_index("ix_decision_model", "decision", ["asset_id", "id"], unique=False)
