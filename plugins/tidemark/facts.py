@@ -201,7 +201,7 @@ def _unknown_models(pipeline: Pipeline, known: Mapping[str, registry.Registered]
 
 
 # Champions belong to no pipeline: a reader may be there before the model that it reads.
-CHAMPIONS_OF_ALL = "champions"
+CHAMPIONS_OF_ALL = "(champions)"  # no pipeline can have this name
 CHAMPION = "champion"
 
 
