@@ -1,77 +1,29 @@
-"""Models: candidates that training has made, the champions that people made of them, and taking that back.
+"""Decisions about models: promoting a candidate, rejecting it, and taking promotions back.
 
 A champion is a record of its own under the name :func:`tidemark.assets.champion_of`, live from the hour from which it
 is in force: who reads it sees it change as any other input does, and by nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
 from tidemark.approvers import check_approver, check_four_eyes
-from tidemark.assets import CHAMPIONS, Asset, Pipeline, champion_of
+from tidemark.assets import CHAMPIONS, Asset, Pipeline
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused, UsageError, close, listed
+from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
-from tidemark.facts import Names, instant_of, read_heads, register
+from tidemark.facts import Names, instant_of, register
 from tidemark.hashing import digest
 from tidemark.inspecting import judgement_in, survey_now, why_of
 from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing, Move
 from tidemark.ledger.records import InputRecord, Made, Record
-from tidemark.ledger.registry import Registered
+from tidemark.models.known import CHAMPION, FORMER, REJECTED, Model, Version, named
 from tidemark.partitions import Daily, TimeGrain
 from tidemark.survey import State
-from tidemark.versions import chosen
-
-CHAMPION = "champion"
-CANDIDATE = "candidate"
-FORMER = "former champion"
-ROLLED_BACK = "rolled back"
-REJECTED = "rejected"
-SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a model.
-
-    Attributes:
-        made: its materialization.
-        state: champion, candidate (the newest, which awaits a decision), former champion, rolled back, rejected or
-            superseded.
-        decisions: what people have decided about it, oldest first.
-        missing: what it was trained without; empty: final, or live no more.
-
-    """
-
-    made: Made
-    state: str
-    decisions: tuple[Decision, ...]
-    missing: Missing
-
-
-@dataclass(frozen=True)
-class Reign:
-    """From when to when a champion is in force.
-
-    Attributes:
-        version: the data version of the model.
-        trained: the partition that it was trained for.
-        begins: the first instant at which it is in force.
-        ends: the instant from which the next one is; None: there is none yet.
-        decision: who promoted it, when, and why.
-
-    """
-
-    version: bytes
-    trained: str
-    begins: datetime
-    ends: datetime | None
-    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -96,122 +48,6 @@ class RolledBack:
     readers: tuple[str, ...]
 
 
-class _Model:
-    """A model, and what the ledger says of it in one transaction.
-
-    Everything is the ledger's: a model whose file is broken or gone can be looked at, and taken back.
-    """
-
-    def __init__(self, connection: sa.Connection, deployment: Deployment, name: str) -> None:
-        self.connection = connection
-        self.deployment = deployment
-        self.name = name
-        self.known = registry.assets(connection)
-        self.registered = _registered(self.known, name)
-        self.id = self.registered.id
-        self.champions = self.known[champion_of(name)]
-        live = self._heads(self.registered)
-        self.newest = live[max(live)].materialization if live else None
-        self.decisions = decisions.read(connection, self.id)
-        self.standing = [each for each in self.decisions if each.stands]
-        wanted = {head.materialization for head in live.values()} | {each.candidate for each in self.decisions}
-        self.made = records.made(connection, wanted)
-        self.missing = {head.materialization: head.missing for head in live.values()}
-
-    @property
-    def champion(self) -> Made | None:
-        """The version that was promoted last, and not taken back."""
-        return self.made[self.standing[-1].candidate] if self.standing else None
-
-    def decided(self, made: Made) -> tuple[Decision, ...]:
-        """Return what was decided about a version, oldest first: equal content is one version, whoever trained it."""
-        return tuple(each for each in self.decisions if self.made[each.candidate].data_version == made.data_version)
-
-    def state(self, made: Made) -> str:
-        """Return what a version is."""
-        mine = self.decided(made)
-        if self.champion is not None and self.champion.data_version == made.data_version:
-            return CHAMPION
-        if any(each.stands for each in mine):
-            return FORMER
-        if mine:
-            return ROLLED_BACK if mine[-1].outcome == decisions.PROMOTED else REJECTED
-        return CANDIDATE if made.id == self.newest else SUPERSEDED
-
-    def versions(self) -> Iterator[Version]:
-        """Yield all versions that are live or have been decided about, the newest training first."""
-        by_age = sorted(self.made.values(), key=lambda each: (each.partition, each.id), reverse=True)
-        for made in by_age:
-            yield Version(made, self.state(made), self.decided(made), self.missing.get(made.id, FINAL))
-
-    def choose(self, version: str | None) -> Made:
-        """Return a version by its first characters, its newest training; without them the newest of all.
-
-        Raises:
-            UsageError: there is none of that kind, or several.
-
-        """
-        if version is not None:
-            newest_first = sorted(self.made.values(), key=lambda each: each.id, reverse=True)
-            return chosen(newest_first, self.name, version)
-        if self.newest is None:
-            raise UsageError(f"{self.name} has no candidate: nothing was trained yet")
-        return self.made[self.newest]
-
-    def begins(self, each: Decision) -> datetime:
-        """Return from when on a promoted version is in force."""
-        assert each.partition_id is not None
-        ids = registry.scheme_ids(self.connection, [CHAMPIONS])[CHAMPIONS.scheme]
-        return CHAMPIONS.begins(ids.ordinal(each.partition_id))
-
-    def head_at(self, partition_id: int) -> int | None:
-        """Return what is live in a partition of the champions."""
-        own = heads.current(self.connection, heads.PROD, self.champions.id, partition_id, partition_id)
-        return own[partition_id].materialization if partition_id in own else None
-
-    @property
-    def readers(self) -> list[Registered]:
-        """The assets, of whatever pipeline, that read the champion in force."""
-        wanted = self.champions.name
-        return [
-            each
-            for each in self.known.values()
-            if not each.is_given_up and any(name == wanted for name, _ in each.definition.get("inputs", ()))
-        ]
-
-    @property
-    def pipelines(self) -> tuple[str, ...]:
-        """The pipelines of the readers."""
-        return tuple(sorted({each.pipeline for each in self.readers}))
-
-    def ordinals(self, reader: Registered) -> list[int]:
-        """Return a reader's partitions with a head, in order."""
-        return sorted(self._heads(reader))
-
-    def _heads(self, registered: Registered) -> dict[int, heads.Head]:
-        ids = registry.scheme_ids(self.connection, [registered.grain])
-        if registered.grain.scheme not in ids:
-            return {}
-        names = Names({registered.name: registered.id}, {registered.name: registered.grain}, ids)
-        return read_heads(self.connection, self.deployment, names, registered.name)
-
-
-def _registered(known: Mapping[str, Registered], name: str) -> Registered:
-    """Return a model as the ledger knows it.
-
-    Raises:
-        UsageError: there is no such asset, or it is no model.
-
-    """
-    found = known.get(name)
-    if found is not None and found.definition.get("model"):
-        return found
-    models = [each.name for each in known.values() if each.definition.get("model")]
-    if found is not None:
-        raise UsageError(f"{name!r} is no model: the ledger knows {listed(models)}")
-    raise UsageError(f"the ledger knows no model {name!r}{close(name, models)}: a model is known once its pipeline ran")
-
-
 def _check_may_decide(deployment: Deployment, actor: str) -> None:
     """Refuse decisions of who may not, and in a branch: it reads the champions of ``prod``.
 
@@ -231,38 +67,6 @@ def _why(why: str) -> str:
     if not why.strip():
         raise UsageError("--why is empty: say why, for those who look later")
     return why.strip()
-
-
-def versions(deployment: Deployment, name: str) -> list[Version]:
-    """Return all versions of a model that are live or have been decided about, the newest training first.
-
-    Raises:
-        UsageError: the ledger knows no such model.
-
-    """
-    with deployment.ledger.read() as connection:
-        return list(_Model(connection, deployment, name).versions())
-
-
-def reigns(deployment: Deployment, name: str) -> list[Reign]:
-    """Return from when to when each champion that stands is in force, the earliest first.
-
-    Raises:
-        UsageError: the ledger knows no such model.
-
-    """
-    with deployment.ledger.read() as connection:
-        model = _Model(connection, deployment, name)
-        # Of two that are in force from the same hour on, the later promotion counts.
-        by_start = {model.begins(each): each for each in model.standing}
-        starts = sorted(by_start)
-        ends: Sequence[datetime | None] = [*starts[1:], None]
-        found = []
-        for begins, end in zip(starts, ends, strict=False):
-            made = model.made[by_start[begins].candidate]
-            assert made.data_version is not None
-            found.append(Reign(made.data_version, made.partition, begins, end, by_start[begins]))
-        return found
 
 
 def promote(
@@ -298,7 +102,7 @@ def promote(
     with deployment.ledger.write() as connection:
         # From here on nobody else changes what is looked at before this is written down.
         seq = heads.new_change(connection, run="model promote", actor=actor)
-        model = _Model(connection, deployment, name)
+        model = Model(connection, deployment, name)
         made, champion = model.choose(version), model.champion
         _check_candidate(model, made)
         _check_current(connection, deployment, pipeline, names, asset, made)
@@ -343,7 +147,7 @@ def promote(
         return Promoted(made.data_version, made.partition, begins, before, missing, model.pipelines)
 
 
-def _check_candidate(model: _Model, made: Made) -> None:
+def _check_candidate(model: Model, made: Made) -> None:
     """Refuse what is not the candidate that awaits a decision.
 
     Raises:
@@ -351,19 +155,19 @@ def _check_candidate(model: _Model, made: Made) -> None:
         Refused: somebody has rejected it, or a newer one waits.
 
     """
-    what, state = _named(model.name, made), model.state(made)
+    what, state = named(model.name, made), model.state(made)
     if state == CHAMPION:
         raise UsageError(f"{what} is the champion already")
     if state == FORMER:
         raise Refused(
             f"{what} was champion until another one came: "
-            f"'tidemark model rollback {model.name} --to {_short(made)}' takes back what came after it"
+            f"'tidemark model rollback {model.name} --to {short(made.data_version)}' takes back what came after it"
         )
     if state == REJECTED:
         said = [each for each in model.decided(made) if each.outcome == decisions.REJECTED][-1]
         raise Refused(f"{what} was rejected by {said.actor}: {said.why}")
     if made.id != model.newest and model.newest is not None:
-        raise Refused(f"{what} is stale: {_named(model.name, model.made[model.newest])} is newer")
+        raise Refused(f"{what} is stale: {named(model.name, model.made[model.newest])} is newer")
 
 
 def _check_current(
@@ -380,12 +184,12 @@ def _check_current(
     if judged is None or judged.state is not State.FRESH or judged.head is None:
         why = why_of(connection, asset, judged, survey) if judged else "its partition exists no longer"
         raise Refused(
-            f"{_named(asset.name, made)} is stale: {why}. 'tidemark explain {asset.name} {made.partition}' says more; "
+            f"{named(asset.name, made)} is stale: {why}. 'tidemark explain {asset.name} {made.partition}' says more; "
             f"the next run of {pipeline.name} trains it anew"
         )
 
 
-def _champion(model: _Model, made: Made, partition_id: int) -> Record:
+def _champion(model: Model, made: Made, partition_id: int) -> Record:
     assert made.data_version is not None
     member = (made.partition, made.data_version, made.id)
     hashed = digest("one", made.partition, made.data_version)
@@ -402,7 +206,7 @@ def _champion(model: _Model, made: Made, partition_id: int) -> Record:
     )
 
 
-def _begins(model: _Model, first: date | None, as_of: datetime) -> datetime:
+def _begins(model: Model, first: date | None, as_of: datetime) -> datetime:
     """Return from when on a promotion is in force: a day on the readers' clock, or after all of their heads."""
     grains = [each.grain for each in model.readers if isinstance(each.grain, TimeGrain)]
     if not grains:
@@ -418,7 +222,7 @@ def _begins(model: _Model, first: date | None, as_of: datetime) -> datetime:
     return max(day.begins(day.containing(as_of) if first is None else day.ordinal(first.isoformat())) for day in days)
 
 
-def _check_start(model: _Model, begins: datetime, as_of: datetime) -> None:
+def _check_start(model: Model, begins: datetime, as_of: datetime) -> None:
     """Refuse a start before the champion that is in force, or among what is closed.
 
     Raises:
@@ -457,7 +261,7 @@ def reject(deployment: Deployment, name: str, version: str | None, *, why: str, 
     reason = _why(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model reject", actor=actor)
-        model = _Model(connection, deployment, name)
+        model = Model(connection, deployment, name)
         made = model.choose(version)
         _check_candidate(model, made)
         decisions.write(connection, model.id, made.id, seq=seq, why=reason, actor=actor)
@@ -487,7 +291,7 @@ def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, act
     reason = _why(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model rollback", actor=actor)
-        model = _Model(connection, deployment, name)
+        model = Model(connection, deployment, name)
         if not model.standing:
             raise UsageError(f"{name} has no champion: there is nothing to take back")
         stays = model.standing[:-1] if to is None else _up_to(model, to)
@@ -515,23 +319,15 @@ def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, act
         return RolledBack(version, gone, begins, model.pipelines)
 
 
-def _up_to(model: _Model, version: str) -> list[Decision]:
+def _up_to(model: Model, version: str) -> list[Decision]:
     """Return the promotions that stand up to the newest one of a version."""
     made = model.choose(version)
     places = [place for place, each in enumerate(model.standing) if each.candidate == made.id]
     if not places:
-        raise UsageError(f"no promotion of {_named(model.name, made)} stands: 'tidemark model list' shows which do")
+        raise UsageError(f"no promotion of {named(model.name, made)} stands: 'tidemark model list' shows which do")
     if places[-1] == len(model.standing) - 1:
-        raise UsageError(f"{_named(model.name, made)} is the champion already")
+        raise UsageError(f"{named(model.name, made)} is the champion already")
     return model.standing[: places[-1] + 1]
-
-
-def _named(name: str, made: Made) -> str:
-    return f"{name} {_short(made)} (trained for {made.partition})"
-
-
-def _short(made: Made) -> str:
-    return short(made.data_version)
 
 
 def _shown(instant: datetime) -> str:
