@@ -5,14 +5,14 @@ Every week: how many units of each product will be sold in the next seven days, 
 | asset | what it holds |
 | --- | --- |
 | `demand_model` | a Poisson regression, trained on the twelve weeks before its two held-out ones: the candidate |
-| `demand_model_scores` | how far off candidate and baseline were in each of the two held-out weeks |
 
-A candidate changes nothing until a person makes it the champion: `tidemark model promote demand_model --why "..."`.
-From then on `base_prices` is made with it. The baseline says that as many units are sold as in the seven days before.
+A candidate is held against the champion on the two held-out weeks, and against a baseline that says that as many units
+are sold as in the seven days before. One that passes waits for a person: the task `demand_model.approve` asks, and
+"Required Actions" in the Airflow UI shows the comparison. From the promotion on `base_prices` is made with it.
 
 **Owner:** pricing. **What to do:**
 
-- *A candidate is worse than the baseline*: do not promote it; look at `demand_model_scores` of the weeks before.
+- *A candidate did not pass*: the champion stays. `tidemark model compare demand_model` shows what it failed by.
 - *Prices went wrong after a promotion*: `tidemark model rollback demand_model --why "..."`, then run `price_list`.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tidemark import Partition, Weekly, asset, model, pipeline, ref, trailing
+from tidemark import Partition, Validation, Weekly, at_most, model, pipeline, ref, trailing
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -37,8 +37,8 @@ def weekly_rows(product_features: pl.DataFrame, product_days: pl.DataFrame) -> p
     """Return a row for each product and week: its features on the Sunday before, and what was sold in the week.
 
     Columns: ``week`` (its Monday), ``stock_code``, the features (prices relative to the usual one of that Sunday),
-    ``units`` (sold in the week) and ``units_before`` (in the seven days before it). A week in which a product was not
-    sold has no price, and so no row.
+    ``units`` (sold in the week), ``units_before`` (in the seven days before it) and ``price_gbp`` (paid in the week). A
+    week in which a product was not sold has no price, and so no row.
     """
     days = product_days.with_columns(day=pl.col("partition").str.to_date()).with_columns(
         week=pl.col("day").dt.truncate("1w")
@@ -63,7 +63,7 @@ def weekly_rows(product_features: pl.DataFrame, product_days: pl.DataFrame) -> p
             mean_ratio=pl.col("mean_price_gbp") / pl.col("usual_price_gbp"),
         )
         .filter(pl.all_horizontal(pl.col(RATIOS).is_finite() & (pl.col(RATIOS) > 0)))
-        .select("week", "stock_code", *FEATURES, "units", pl.col("units_before").fill_null(0))
+        .select("week", "stock_code", *FEATURES, "units", pl.col("units_before").fill_null(0), "price_gbp")
         .sort("week", "stock_code")
     )
 
@@ -87,12 +87,55 @@ def weeks_of(rows: pl.DataFrame, partition: Partition) -> tuple[pl.DataFrame, pl
     return learned, held_out
 
 
+def held_out(
+    demand_model: "BaseEstimator", product_features: pl.DataFrame, product_days: pl.DataFrame, partition: Partition
+) -> pl.DataFrame:
+    """Return the rows of the held-out weeks with the units that were predicted, were sold, and the baseline says."""
+    _, rows = weeks_of(weekly_rows(product_features, product_days), partition)
+    return rows.with_columns(
+        predicted=pl.Series(demand_model.predict(rows.select(FEATURES).to_pandas())),
+        actual=pl.col("units"),
+        # No unit at all would be infinitely far off: half a one is what nobody can be blamed for.
+        baseline=pl.col("units_before").cast(pl.Float64).clip(lower_bound=0.5),
+    )
+
+
+def scores(rows: pl.DataFrame) -> dict[str, float]:
+    """Return how far off the predictions are: the mean Poisson deviance, less is better, and that of the revenue.
+
+    ``revenue_error`` is how much of the revenue was predicted for the wrong product or week, as a share of it.
+    """
+    from sklearn.metrics import mean_poisson_deviance
+
+    deviance = float(mean_poisson_deviance(rows["actual"], rows["predicted"]))
+    baseline = float(mean_poisson_deviance(rows["actual"], rows["baseline"]))
+    wrong = ((pl.col("predicted") - pl.col("actual")).abs() * pl.col("price_gbp")).sum()
+    revenue = (pl.col("actual") * pl.col("price_gbp")).sum()
+    return {
+        "revenue_error": float(rows.select(wrong / revenue).item()),
+        "poisson_deviance": deviance,
+        "share_of_baseline": deviance / baseline,
+    }
+
+
 @model(
     partitions=WEEKS,
     inputs={
         "product_features": ref("product_features", trailing(days=DAYS)),
         "product_days": ref("product_days", trailing(days=DAYS)),
     },
+    validation=Validation(
+        predictions=held_out,
+        metrics=scores,
+        # A new week's champion need not be better than the old one, and must not be much worse.
+        limits={
+            "revenue_error": at_most(1.0, worse_by=0.1),
+            "poisson_deviance": at_most(None, worse_by=0.1),
+            "share_of_baseline": at_most(1.0),
+        },
+        business="revenue_error",
+        gate="demand_predictions",
+    ),
 )
 def demand_model(
     product_features: pl.DataFrame, product_days: pl.DataFrame, partition: Partition, alpha: float = 0.001
@@ -111,41 +154,9 @@ def demand_model(
     return made.fit(learned.select(FEATURES).to_pandas(), learned["units"].to_numpy())
 
 
-@asset(
-    partitions=WEEKS,
-    inputs={
-        "product_features": ref("product_features", trailing(days=DAYS)),
-        "product_days": ref("product_days", trailing(days=DAYS)),
-    },
-    key=["week"],
-)
-def demand_model_scores(
-    demand_model: "BaseEstimator", product_features: pl.DataFrame, product_days: pl.DataFrame, partition: Partition
-) -> pl.DataFrame:
-    """Mean Poisson deviance of candidate and baseline in each held-out week; less is better."""
-    from sklearn.metrics import mean_poisson_deviance
-
-    _, held_out = weeks_of(weekly_rows(product_features, product_days), partition)
-    predicted = held_out.with_columns(
-        candidate=pl.Series(demand_model.predict(held_out.select(FEATURES).to_pandas())),
-        # No unit at all would be infinitely far off: half a one is what nobody can be blamed for.
-        baseline=pl.col("units_before").cast(pl.Float64).clip(lower_bound=0.5),
-    )
-    scores = [
-        {
-            "week": week,
-            "products": rows.height,
-            "candidate_deviance": float(mean_poisson_deviance(rows["units"], rows["candidate"])),
-            "baseline_deviance": float(mean_poisson_deviance(rows["units"], rows["baseline"])),
-        }
-        for (week,), rows in sorted(predicted.group_by("week"))
-    ]
-    return pl.DataFrame(scores)
-
-
 dag = pipeline(
     "demand_model",
-    [demand_model, demand_model_scores],
+    [demand_model],
     schedule="0 7 * * 1",
     timezone="Europe/London",
     owner="pricing",

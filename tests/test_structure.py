@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
     {"partitions"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "assets", "definitions", "pipelines"},
+    {"fingerprint", "validation", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},

@@ -12,6 +12,7 @@ from tidemark.definitions import asset, model, ref, source
 from tidemark.errors import DefinitionError, TidemarkError
 from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
+from tidemark.validation import Validation, at_least, at_most
 
 if TYPE_CHECKING:
     from tidemark.reading import read
@@ -25,8 +26,11 @@ __all__ = [
     "Static",
     "TidemarkError",
     "Unpartitioned",
+    "Validation",
     "Weekly",
     "asset",
+    "at_least",
+    "at_most",
     "in_force",
     "last_known",
     "latest",
@@ -127,12 +131,14 @@ def _check(made: Pipeline) -> None:
     for each in made.sources:
         if each.schema is not None:
             check_schema(each.schema, each.where)
-    for gated in made.members:
-        if gated.gate is not None:
+    suites = [(each.where, each.gate) for each in made.members]
+    suites += [(each.where, each.validation.gate) for each in made.assets if each.validation]
+    for where, suite in suites:
+        if suite is not None:
             try:
-                find_suite(gated.gate, folder)
+                find_suite(suite, folder)
             except DefinitionError as problem:
-                raise DefinitionError(f"{gated.where}: {problem}") from problem
+                raise DefinitionError(f"{where}: {problem}") from problem
     for member in made.assets:
         for read_ in member.inputs:
             windowed = isinstance(read_.mapping, Window)

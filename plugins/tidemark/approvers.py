@@ -43,7 +43,7 @@ def check_four_eyes(connection: sa.Connection, given: Settings, made: Made, cham
     if not given.four_eyes:
         return
     otherwise = "TIDEMARK_FOUR_EYES=off lets authors approve"
-    for label, commit in _changes(connection, made, champion):
+    for label, commit in changes(connection, made, champion):
         if commit is None or commit.id is None or commit.email is None:
             raise Refused(
                 f"four eyes: nobody knows who wrote {label}, which is in no commit that can be seen here: "
@@ -58,7 +58,7 @@ def check_four_eyes(connection: sa.Connection, given: Settings, made: Made, cham
             raise Refused(f"four eyes: {actor} wrote {label} ({commit}): somebody else has to approve it; {otherwise}")
 
 
-def _changes(connection: sa.Connection, made: Made, champion: Made | None) -> Iterator[tuple[str, Commit | None]]:
+def changes(connection: sa.Connection, made: Made, champion: Made | None) -> Iterator[tuple[str, Commit | None]]:
     """Yield what of first-party code is another in a candidate than in the champion, and its newest commit."""
     if made.code_version is None or (champion is not None and champion.code_version == made.code_version):
         return

@@ -19,6 +19,7 @@ from tidemark.fingerprint import Fingerprint, fingerprint
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, Hourly, TimeGrain
+from tidemark.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Asset:
         files: files that the function reads (SQL, YAML); their content is part of the code version.
         doc: the function's docstring.
         is_model: a result is a candidate, which a person may make the champion.
+        validation: how a candidate is judged before a person is asked; None: it is not.
 
     """
 
@@ -180,6 +182,7 @@ class Asset:
     files: tuple[Path, ...] = ()
     doc: str = ""
     is_model: bool = False
+    validation: Validation | None = None
 
     @cached_property
     def code(self) -> Fingerprint:

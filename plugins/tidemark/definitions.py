@@ -22,6 +22,7 @@ from tidemark.hashing import canonical
 from tidemark.mappings import InForce, Previous, Same
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.partitions import Grain, Partition, TimeGrain, Unpartitioned
+from tidemark.validation import Validation
 
 F = TypeVar("F", bound=Callable[..., Any])
 _N = TypeVar("_N", str, str | Path)
@@ -179,6 +180,7 @@ def model(
     partitions: Grain,
     inputs: Mapping[str, PartitionMapping | Ref] | None = None,
     params: Mapping[str, object] | None = None,
+    validation: Validation | None = None,
     owner: str | None = None,
     files: Sequence[str | Path] = (),
 ) -> Callable[[F], F]:
@@ -190,6 +192,7 @@ def model(
         partitions: the grain of training, such as ``Weekly()``.
         inputs: mapping of each parameter that does not read the same partition, or a :func:`ref`.
         params: values for parameters that are no inputs, in place of their defaults.
+        validation: how each candidate is judged before a person is asked to approve it; without it nobody is asked.
         owner: who is asked about it.
         files: files that the function reads, relative to its own file.
 
@@ -203,10 +206,19 @@ def model(
         definition = function.__tidemark__  # type: ignore[attr-defined]
         if not isinstance(definition.grain, TimeGrain):
             raise DefinitionError(f"{definition.where}: a model is trained by time: write partitions=Weekly() or such")
-        function.__tidemark__ = replace(definition, is_model=True)  # type: ignore[attr-defined]
+        if validation is not None:
+            validation.check(definition.where, offered_by(definition))
+        function.__tidemark__ = replace(  # type: ignore[attr-defined]
+            definition, is_model=True, validation=validation
+        )
         return function
 
     return declare
+
+
+def offered_by(definition: Asset) -> set[str]:
+    """Return the names under which an asset's function is given what it reads, and the partition."""
+    return {*(each.parameter for each in definition.inputs), definition.partition_parameter or ""}
 
 
 def _parameters(

@@ -157,10 +157,11 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     add("list", modelling.list_versions, "list versions: the champion, the candidate, and what became of others")
     add("show", modelling.show, "show from when to when each champion is in force")
+    compare = add("compare", modelling.compare, "show how a candidate did beside the champion")
     promote = add("promote", modelling.promote, "make a candidate the champion")
     reject = add("reject", modelling.reject, "decide that a candidate will not be the champion")
     rollback = add("rollback", modelling.rollback, "take the newest promotion back")
-    for each in (promote, reject):
+    for each in (compare, promote, reject):
         each.add_argument(
             "version", nargs="?", metavar="VERSION", help="its first characters; without it the newest training's"
         )

@@ -63,6 +63,20 @@ def _decision(each: Decision) -> dict[str, Any]:
     }
 
 
+def compare(options: argparse.Namespace) -> Answer:
+    """Show how a version, the newest or the one that is named, did beside the champion when it was validated."""
+    with open_deployment() as deployment:
+        made, said = models.comparison(deployment, options.model, options.version)
+    data = {
+        "version": made.data_version.hex() if made.data_version else None,
+        "trained": made.partition,
+        "validated_at": said.at.isoformat() if said else None,
+        "passed": said.passed if said else None,
+        **(said.report if said else {}),
+    }
+    return Answer(data, shown.comparison_table(options.model, data))
+
+
 def promote(options: argparse.Namespace) -> Answer:
     """Make a candidate the champion: the newest, or the one that is named; its readers follow with their next run.
 

@@ -12,9 +12,13 @@ from tidemark.cli import shown
 from tidemark.cli.answers import Answer, opened, write_file
 from tidemark.config import Settings, parse_instant, person
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused, UsageError
+from tidemark.errors import Refused, Unavailable, UsageError
+from tidemark.explain import short
 from tidemark.facts import Names, register
 from tidemark.ledger import heads
+from tidemark.models.aliases import reconcile, registry_url
+from tidemark.models.presenting import present
+from tidemark.models.validating import is_due
 from tidemark.observe import Progress, observe
 from tidemark.outlook import outlook_of
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
@@ -63,12 +67,35 @@ def run(options: argparse.Namespace) -> Answer:
         prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
+        failed = _present(deployment, pipeline, run=name, actor=actor)
     return Answer(
         judged.to_json(),
         shown.verdict_text(judged, given.landing_url, selected=bool(selection.first or selection.last)),
-        ok=judged.ok,
-        problem=shown.troubles_text(judged),
+        ok=judged.ok and not failed,
+        problem="\n".join(filter(None, [shown.troubles_text(judged), *failed])),
     )
+
+
+def _present(deployment: Deployment, pipeline: Pipeline, *, run: str, actor: str) -> list[str]:
+    """Validate and register the candidates that await it, and say how they came out; returns who did not pass."""
+    failed = []
+    for asset in pipeline.assets:
+        if not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
+            continue
+        try:
+            made = present(deployment, pipeline, asset.name, run=run, actor=actor)
+        except (Refused, Unavailable) as problem:
+            shown.warn(str(problem))
+            continue
+        if made is not None and not made.passed:
+            said = "; ".join(made.challenge.report["problems"])
+            failed.append(f"{asset.name} {short(made.challenge.candidate.data_version)} did not pass: {said}")
+        elif made is not None:
+            shown.warn(
+                f"{asset.name} {short(made.challenge.candidate.data_version)} awaits a decision: 'tidemark model "
+                f"compare {asset.name}' shows how it did"
+            )
+    return failed
 
 
 def _as_of(options: argparse.Namespace, given: Settings) -> datetime:
@@ -105,7 +132,7 @@ def _planned(
         verify=options.verify,
         progress=progress,
     )
-    for warning in observed.warnings:
+    for warning in (*observed.warnings, *reconcile(deployment, pipeline)):
         shown.warn(warning)
     return names, make_plan(
         deployment, pipeline, names, observed, as_of=now, selection=selection, verify=options.verify

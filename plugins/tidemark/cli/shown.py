@@ -395,6 +395,26 @@ def reigns_table(model: str, reigns: Sequence[Mapping[str, Any]]) -> Any:
     return table
 
 
+def comparison_table(model: str, data: Mapping[str, Any]) -> Any:
+    """Return how a version did beside the champion: its metrics as a table, and what is wrong."""
+    what = f"{model} {(data['version'] or '')[:12]}, trained for {data['trained']}"
+    if data["passed"] is None:
+        return f"{what} was not validated: its model has no validation=, or its pipeline has not run since"
+    table = Table(
+        "metric", "candidate", "champion", "bound", title=f"{what}: {'passed' if data['passed'] else 'did not pass'}"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, each in sorted(data["metrics"].items(), key=lambda item: item[0] != data["business"]):
+        values = ("" if each[which] is None else f"{each[which]:.4g}" for which in ("candidate", "champion", "bound"))
+        table.add_row(f"{name} (business)" if name == data["business"] else name, *values)
+    gate = data["gate"]
+    said = [*([data["note"]] if data["note"] else []), *data["problems"]]
+    if gate is not None:
+        said.append(f"the predictions {gate['outcome']} the gate {gate['suite']!r}: {data['rows']} rows")
+    return Group(table, *map(Text, said))
+
+
 def difference_text(data: Mapping[str, Any]) -> Any:
     """Return what differs between two versions: sums, columns, and the first rows of each sort."""
     what, kind, totals = f"{data['asset']} {data['partition']}", data["kind"], data["totals"]

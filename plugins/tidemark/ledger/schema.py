@@ -315,6 +315,41 @@ decision = sa.Table(
     sa.Index("ix_decision_model", "asset_id", "id"),
 )
 
+validation = sa.Table(
+    "validation",
+    metadata,
+    _id(),
+    _ref("asset_id", "asset"),  # the model
+    _ref("candidate_id", "materialization"),
+    _ref("champion_id", "materialization", nullable=True),  # against which; null: there was none
+    sa.Column("digest", Digest, nullable=False),  # of how it was judged
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("report", Json, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Index("ix_validation_candidate", "candidate_id", "id"),
+)
+
+registration = sa.Table(
+    "registration",
+    metadata,
+    _ref("asset_id", "asset"),
+    sa.Column("data_version", Digest, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),  # the number that the registry gave it
+    sa.Column("run_id", sa.Text, nullable=False),  # of the registry
+    sa.Column("at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("asset_id", "data_version"),
+)
+
+alias = sa.Table(
+    "alias",
+    metadata,
+    sa.Column("asset_id", Identity, sa.ForeignKey("asset.id"), primary_key=True),
+    sa.Column("version", sa.Text),  # that the registry was told last is champion; null: that there is none
+    sa.Column("at", Instant, nullable=False),
+)
+
 plan = sa.Table(
     "plan",
     metadata,

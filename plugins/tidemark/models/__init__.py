@@ -1,6 +1,8 @@
 """Models: candidates that training has made, the champions that people made of them, and taking that back.
 
-``known`` is what the ledger says of a model, ``deciding`` what people do about it.
+``known`` is what the ledger says of a model. A run lets ``validating`` hold a candidate against the champion,
+``tracking`` register it with MLflow, and ``presenting`` put it into words. ``deciding`` is what people do about it
+then, and ``aliases`` makes the registry follow.
 """
 
 from tidemark.models.deciding import Promoted, RolledBack, promote, reject, rollback
@@ -8,11 +10,13 @@ from tidemark.models.known import (
     CANDIDATE,
     CHAMPION,
     FORMER,
+    INVALID,
     REJECTED,
     ROLLED_BACK,
     SUPERSEDED,
     Reign,
     Version,
+    comparison,
     reigns,
     versions,
 )
@@ -21,6 +25,7 @@ __all__ = [
     "CANDIDATE",
     "CHAMPION",
     "FORMER",
+    "INVALID",
     "REJECTED",
     "ROLLED_BACK",
     "SUPERSEDED",
@@ -28,6 +33,7 @@ __all__ = [
     "Reign",
     "RolledBack",
     "Version",
+    "comparison",
     "promote",
     "reigns",
     "reject",

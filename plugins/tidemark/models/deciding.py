@@ -7,23 +7,20 @@ is in force: who reads it sees it change as any other input does, and by nothing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import sqlalchemy as sa
-
 from tidemark.approvers import check_approver, check_four_eyes
 from tidemark.assets import CHAMPIONS, Asset, Pipeline
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
-from tidemark.facts import Names, instant_of, register
+from tidemark.facts import instant_of, register
 from tidemark.hashing import digest
-from tidemark.inspecting import judgement_in, survey_now, why_of
 from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing, Move
 from tidemark.ledger.records import InputRecord, Made, Record
 from tidemark.models.known import CHAMPION, FORMER, REJECTED, Model, Version, named
+from tidemark.models.validating import current, is_up_to_date
 from tidemark.partitions import Daily, TimeGrain
-from tidemark.survey import State
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,8 @@ def promote(
         model = Model(connection, deployment, name)
         made, champion = model.choose(version), model.champion
         _check_candidate(model, made)
-        _check_current(connection, deployment, pipeline, names, asset, made)
+        current(connection, deployment, pipeline, names, asset, made)
+        _check_validated(model, deployment, pipeline, asset, made)
         check_four_eyes(connection, deployment.settings, made, champion, actor)
         as_of = instant_of(connection, deployment)
         begins = _begins(model, first, as_of)
@@ -170,23 +168,23 @@ def _check_candidate(model: Model, made: Made) -> None:
         raise Refused(f"{what} is stale: {named(model.name, model.made[model.newest])} is newer")
 
 
-def _check_current(
-    connection: sa.Connection, deployment: Deployment, pipeline: Pipeline, names: Names, asset: Asset, made: Made
-) -> None:
-    """Refuse a candidate that would be trained otherwise by now.
+def _check_validated(model: Model, deployment: Deployment, pipeline: Pipeline, asset: Asset, made: Made) -> None:
+    """Refuse a candidate that did not pass its validation, or was not compared with the champion there is now.
 
     Raises:
-        Refused: its code, its parameters or what it was trained from has changed, or was taken back.
+        Refused: so it is.
 
     """
-    survey, judgements = survey_now(connection, deployment, pipeline, names, whole=False)
-    judged = judgement_in(survey, judgements, asset, asset.grain.ordinal(made.partition))
-    if judged is None or judged.state is not State.FRESH or judged.head is None:
-        why = why_of(connection, asset, judged, survey) if judged else "its partition exists no longer"
+    if asset.validation is None:
+        return
+    said, champion = model.validated, model.champion
+    if said is None or not is_up_to_date(said, deployment, pipeline, asset, champion):
+        against = f"{named(model.name, champion)}, which is in force" if champion else "how it is to be judged"
         raise Refused(
-            f"{named(asset.name, made)} is stale: {why}. 'tidemark explain {asset.name} {made.partition}' says more; "
-            f"the next run of {pipeline.name} trains it anew"
+            f"{named(model.name, made)} was not yet held against {against}: 'tidemark run {pipeline.name}' does that"
         )
+    if not said.passed:
+        raise Refused(f"{named(model.name, made)} did not pass its validation: {'; '.join(said.report['problems'])}")
 
 
 def _champion(model: Model, made: Made, partition_id: int) -> Record:

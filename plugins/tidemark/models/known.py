@@ -11,11 +11,12 @@ from tidemark.deployment import Deployment
 from tidemark.errors import UsageError, close, listed
 from tidemark.explain import short
 from tidemark.facts import Names, read_heads
-from tidemark.ledger import decisions, heads, records, registry
+from tidemark.ledger import decisions, heads, records, registry, validations
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing
 from tidemark.ledger.records import Made
 from tidemark.ledger.registry import Registered
+from tidemark.ledger.validations import Validated
 from tidemark.versions import chosen
 
 CHAMPION = "champion"
@@ -23,6 +24,7 @@ CANDIDATE = "candidate"
 FORMER = "former champion"
 ROLLED_BACK = "rolled back"
 REJECTED = "rejected"
+INVALID = "did not pass"
 SUPERSEDED = "superseded"
 
 
@@ -32,8 +34,8 @@ class Version:
 
     Attributes:
         made: its materialization.
-        state: champion, candidate (the newest, which awaits a decision), former champion, rolled back, rejected or
-            superseded.
+        state: champion, candidate (the newest, which awaits a decision), did not pass (the newest, which failed its
+            validation), former champion, rolled back, rejected or superseded.
         decisions: what people have decided about it, oldest first.
         missing: what it was trained without; empty: final, or live no more.
 
@@ -85,6 +87,7 @@ class Model:
         self.standing = [each for each in self.decisions if each.stands]
         wanted = {head.materialization for head in live.values()} | {each.candidate for each in self.decisions}
         self.made = records.made(connection, wanted)
+        self.validated = validations.newest(connection, self.newest) if self.newest is not None else None
         self.missing = {head.materialization: head.missing for head in live.values()}
 
     @property
@@ -105,7 +108,15 @@ class Model:
             return FORMER
         if mine:
             return ROLLED_BACK if mine[-1].outcome == decisions.PROMOTED else REJECTED
-        return CANDIDATE if made.id == self.newest else SUPERSEDED
+        if made.id != self.newest:
+            return SUPERSEDED
+        return INVALID if self.validated is not None and not self.validated.passed else CANDIDATE
+
+    @property
+    def candidate(self) -> Made | None:
+        """The newest training, if nobody has decided about it, whether it passes or not."""
+        made = self.made[self.newest] if self.newest is not None else None
+        return made if made is not None and self.state(made) in (CANDIDATE, INVALID) else None
 
     def versions(self) -> Iterator[Version]:
         """Yield all versions that are live or have been decided about, the newest training first."""
@@ -211,6 +222,18 @@ def reigns(deployment: Deployment, name: str) -> list[Reign]:
             assert made.data_version is not None
             found.append(Reign(made.data_version, made.partition, begins, end, by_start[begins]))
         return found
+
+
+def comparison(deployment: Deployment, name: str, version: str | None) -> tuple[Made, Validated | None]:
+    """Return a version, by its first characters or the newest, and how it came out when it was validated last.
+
+    Raises:
+        UsageError: the ledger knows no such model or version.
+
+    """
+    with deployment.ledger.read() as connection:
+        made = Model(connection, deployment, name).choose(version)
+        return made, validations.newest(connection, made.id)
 
 
 def named(name: str, made: Made) -> str:

@@ -30,10 +30,25 @@ class Computation:
             Exception: whatever the function raises.
 
         """
-        from tidemark.frames import encode, load  # they bring pyarrow: not for a batch in which nothing runs
+        from tidemark.frames import encode  # it brings pyarrow: not for a batch in which nothing runs
 
         asset = self._batch.asset
-        arguments: dict[str, object] = dict(asset.parameters)
+        arguments = {**asset.parameters, **self.arguments(judged)}
+        with decimal.localcontext():  # what a function sets there is not the next one's business
+            value = asset.function(**arguments)
+        returns = asset.function.__annotations__.get("return")
+        return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
+
+    def arguments(self, judged: Judgement) -> dict[str, object]:
+        """Return what the function reads and the partition, by parameter: the inputs as they are pinned.
+
+        Raises:
+            Unavailable: the store or the ledger cannot be read.
+
+        """
+        from tidemark.frames import load
+
+        asset, arguments = self._batch.asset, dict[str, object]()
         for read in judged.reads:
             parts = self._parts(read)
             windowed = isinstance(read.input.mapping, Window)
@@ -42,10 +57,7 @@ class Computation:
             )
         if asset.partition_parameter:
             arguments[asset.partition_parameter] = asset.grain.partition(judged.ordinal)
-        with decimal.localcontext():  # what a function sets there is not the next one's business
-            value = asset.function(**arguments)
-        returns = asset.function.__annotations__.get("return")
-        return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
+        return arguments
 
     def stored(self, number: int) -> Stored:
         """Return where the data of one of the asset's materializations is."""

@@ -1,0 +1,162 @@
+"""The model registry as far as every plan asks it: which version it calls champion, and that this is the right one.
+
+The ledger decides and moves first; the alias follows it. An alias that is neither what the ledger says nor what it said
+before was moved by somebody else: that is told, written into the audit log, and put right.
+
+These are three requests of MLflow's REST API, because importing its own client costs seconds of CPU in each plan.
+"""
+
+import logging
+import os
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tidemark.assets import Pipeline, model_of
+from tidemark.deployment import Deployment
+from tidemark.errors import Unavailable, UsageError
+from tidemark.ledger import acts, heads, registry, validations
+from tidemark.models.known import Model
+from tidemark.places import redact
+
+if TYPE_CHECKING:
+    import httpx
+
+log = logging.getLogger(__name__)
+
+ALIAS = "champion"
+PATIENCE = 5.0
+"""Seconds that the registry has for an answer."""
+
+
+def registry_url() -> str | None:
+    """Return the address of the MLflow server, of ``MLFLOW_TRACKING_URI``; None: there is none.
+
+    Raises:
+        UsageError: what it names is no server.
+
+    """
+    url = os.environ.get("MLFLOW_TRACKING_URI")
+    if not url:
+        return None
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI={redact(url)!r} is no server: give an address such as http://mlflow:5000"
+        )
+    return url.rstrip("/")
+
+
+def page_of(url: str) -> str:
+    """Return the address of the server as a browser is given it: without a password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def reconcile(deployment: Deployment, pipeline: Pipeline) -> list[str]:
+    """Bring the registry's aliases to what the ledger says, for the models that a pipeline trains or reads.
+
+    Returns:
+        A sentence for each alias that somebody else had moved.
+
+    """
+    url = registry_url()
+    names = {each.name for each in pipeline.assets if each.is_model}
+    names |= {model for each in pipeline.externals if (model := model_of(each))}
+    if url is None or not names or deployment.environment != heads.PROD:
+        return []
+    try:
+        with _client(url) as client:
+            return [said for name in sorted(names) if (said := _reconciled(client, deployment, name))]
+    except Unavailable as problem:
+        log.warning("%s; what is champion is the ledger's to say, and the registry is told later", problem)
+        return []
+
+
+def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> str | None:
+    """Bring one model's alias to what the ledger says; returns what was wrong with it, if somebody else moved it."""
+    with deployment.ledger.read() as connection:
+        registered = registry.assets(connection).get(name)
+        if registered is None or not registered.definition.get("model"):
+            return None
+        model = Model(connection, deployment, name)
+        known = validations.registrations(connection, model.id)
+        told = validations.told(connection, model.id)
+    champion = model.champion
+    content = champion.data_version if champion else None
+    wanted = known[content].version if content in known else None
+    if not known and told is None:
+        return None  # the registry was never told of it
+    is_now = _alias(client, name)
+    swapped = None
+    if is_now not in (told, wanted):
+        swapped = (
+            f"{name}: the registry's alias {ALIAS!r} was moved from version {told or 'none'} to {is_now or 'none'} by "
+            f"somebody else: champion is {f'version {wanted}' if wanted else 'none that it knows'}, as the ledger says"
+        )
+    if is_now != wanted and not _move(client, name, wanted):
+        # The version was deleted there: it is registered anew when the model's pipeline runs.
+        with deployment.ledger.write() as connection:
+            validations.forget_registration(connection, model.id, known[content].version if content in known else "")
+            validations.write_told(connection, model.id, is_now)
+        return f"{name}: version {wanted} was deleted in the registry; the next run of its pipeline registers it again"
+    if told != wanted or swapped:
+        with deployment.ledger.write() as connection:
+            validations.write_told(connection, model.id, wanted)
+            if swapped:
+                detail = {"model": name, "found": is_now, "told": told, "champion": wanted}
+                acts.write_audit(connection, actor="registry", act="champion swapped", detail=detail)
+    return swapped
+
+
+def _client(url: str) -> AbstractContextManager["httpx.Client"]:
+    import httpx
+
+    parts = urlsplit(url)
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or parts.username
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password or ""
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return httpx.Client(
+        base_url=f"{url}/api/2.0/mlflow/registered-models",
+        timeout=PATIENCE,
+        auth=(user, password) if user else None,
+        headers={"Authorization": f"Bearer {token}"} if token and not user else None,
+    )
+
+
+def _alias(client: "httpx.Client", name: str) -> str | None:
+    """Return which version has the alias; None: none has."""
+    answer = _asked(client, "GET", params={"name": name, "alias": ALIAS})
+    return str(answer["model_version"]["version"]) if answer is not None else None
+
+
+def _move(client: "httpx.Client", name: str, version: str | None) -> bool:
+    """Give the alias to a version, or to none; returns whether there is that version."""
+    if version is None:
+        _asked(client, "DELETE", params={"name": name, "alias": ALIAS})
+        return True
+    return _asked(client, "POST", json={"name": name, "alias": ALIAS, "version": version}) is not None
+
+
+# What MLflow answers where there is no such model, version or alias: it says INVALID_PARAMETER_VALUE of an alias.
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def _asked(client: "httpx.Client", method: str, **options: Any) -> dict[str, Any] | None:
+    """Return what the registry answers; None: what was asked for is not there.
+
+    Raises:
+        Unavailable: it cannot be reached, or refuses.
+
+    """
+    import httpx
+
+    try:
+        answer = client.request(method, "/alias", **options)
+        found: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as problem:
+        raise Unavailable(f"MLflow cannot be asked: {type(problem).__name__} {redact(str(problem))}") from problem
+    if answer.is_success:
+        return found
+    if found.get("error_code") in _NOT_THERE:
+        return None
+    raise Unavailable(f"MLflow refuses: {answer.status_code} {found.get('error_code')}: {found.get('message')}")

@@ -1,0 +1,127 @@
+"""What a run does with a candidate: validate it, register it, and put it into words for those who decide."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tidemark.approvers import changes
+from tidemark.assets import Pipeline
+from tidemark.deployment import Deployment
+from tidemark.explain import short
+from tidemark.ledger import registry, validations
+from tidemark.ledger.records import inputs_of
+from tidemark.models.aliases import registry_url
+from tidemark.models.known import named
+from tidemark.models.tracking import Registered, register
+from tidemark.models.validating import Challenge, challenge
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A candidate that was validated.
+
+    Attributes:
+        challenge: how it came out.
+        registered: where the registry has it; None: it did not pass, or there is no registry.
+        page: all that a person needs to decide, as Markdown.
+
+    """
+
+    challenge: Challenge
+    registered: Registered | None
+    page: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether a person may be asked."""
+        return self.challenge.passed
+
+    @property
+    def version(self) -> str:
+        """The candidate's data version, in hex."""
+        assert self.challenge.candidate.data_version is not None
+        return self.challenge.candidate.data_version.hex()
+
+
+def present(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Presented | None:
+    """Validate the candidate of a model and register it if it passes; None: none awaits a decision.
+
+    Raises:
+        Refused: the candidate would be trained otherwise by now.
+        Unavailable: the ledger, the store or the registry cannot be used; the next run tries again.
+
+    """
+    url = registry_url()
+    made = challenge(deployment, pipeline, name, run=run, actor=actor)
+    if made is None:
+        return None
+    registered = None
+    if made.passed and url is not None:
+        with deployment.ledger.read() as connection:
+            number = registry.assets(connection)[name].id
+            known = validations.registrations(connection, number)
+        champion = made.champion
+        if champion is not None and champion.data_version not in known and made.rival is not None:
+            register(url, deployment, number, champion, made)
+        registered = register(url, deployment, number, made.candidate, made)
+    return Presented(made, registered, "\n".join(_page(deployment, made, registered)))
+
+
+def _page(deployment: Deployment, made: Challenge, registered: Registered | None) -> Iterator[str]:
+    candidate, champion = made.candidate, made.champion
+    yield f"**Candidate** {named(made.asset.name, candidate)}"
+    yield ""
+    against = named(made.asset.name, champion) if champion else "none: it would be the first"
+    yield f"**Champion** {against}"
+    yield ""
+    yield from metrics_table(made.report)
+    for said in (made.report["note"], *made.report["problems"]):
+        if said:
+            yield f"- {said}"
+    gate = made.report["gate"]
+    if gate is not None:
+        yield f"The predictions {gate['outcome']} the gate `{gate['suite']}` ({made.report['rows']} rows)."
+        yield from (f"- {each}" for each in gate["failures"])
+        yield ""
+    yield from _origins(deployment, made)
+    if registered is not None:
+        yield f"[Run in MLflow, version {registered.registration.version}]({registered.page})"
+        if registered.picture:
+            yield ""
+            yield f"![Predicted and actual, by tenths of the predictions]({registered.picture})"
+
+
+def metrics_table(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of a Markdown table of all metrics, the business one first."""
+    business = report["business"]
+    yield "| metric | candidate | champion | bound |"
+    yield "| --- | ---: | ---: | ---: |"
+    for name, each in sorted(report["metrics"].items(), key=lambda item: item[0] != business):
+        shown = f"**{name}** (business)" if name == business else name
+        yield f"| {shown} | {_number(each['candidate'])} | {_number(each['champion'])} | {_number(each['bound'])} |"
+    yield ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _origins(deployment: Deployment, made: Challenge) -> Iterator[str]:
+    """Yield what the candidate was made from: data, code, and who wrote what changed."""
+    with deployment.ledger.read() as connection:
+        names = {each.id: each.name for each in registry.assets(connection).values()}
+        inputs = inputs_of(connection, [made.candidate.id]).get(made.candidate.id, [])
+        edits = list(changes(connection, made.candidate, made.champion))
+    yield "| trained from | partitions | data version |"
+    yield "| --- | --- | --- |"
+    for read in inputs:
+        keys = [key for key, version, _ in read.members if version is not None]
+        span = f"{keys[0]} .. {keys[-1]} ({len(keys)})" if keys else "nothing"
+        yield f"| `{names[read.asset_id]}` | {span} | {short(read.digest)} |"
+    yield ""
+    since = "since the champion" if made.champion else "in all"
+    yield f"Code that changed {since}: {'none' if not edits else ''}"
+    yield ""
+    for label, commit in edits:
+        yield f"- `{label}`: {commit or 'nobody knows who wrote it'}"
+    yield ""

@@ -1,0 +1,291 @@
+"""Registering a version with MLflow: a run with what it was made from and how it came out, and a registered version.
+
+Invariants: the registered version is the last thing that is made, so that a failure before it leaves a run that is
+marked as failed and nothing that could be served; content that the registry has is not registered twice. Nothing is
+pickled: the model is logged as a skops archive, of types that :data:`tidemark.frames.estimators.TRUSTED` names.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from tidemark.deployment import Deployment
+from tidemark.errors import Unavailable
+from tidemark.explain import short
+from tidemark.hashing import digest
+from tidemark.ledger import registry, validations
+from tidemark.ledger.records import Made, inputs_of
+from tidemark.ledger.schema import code_version
+from tidemark.ledger.validations import Registration
+from tidemark.models.aliases import page_of
+from tidemark.models.validating import Challenge, Scored
+from tidemark.places import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE_ALIAS = "candidate"
+VERSION_TAG = "tidemark.version"
+
+# What a process needs that serves a fitted estimator and has nothing of ours.
+_SERVING = ("mlflow", "scikit-learn", "skops", "scipy", "numpy", "pandas")
+
+_EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as the registry has it.
+
+    Attributes:
+        registration: its number and its run there.
+        page: the address of the run's page.
+        picture: the address of its plot; None: it has none.
+
+    """
+
+    registration: Registration
+    page: str
+    picture: str | None
+
+
+def register(url: str, deployment: Deployment, asset_id: int, made: Made, challenge: Challenge) -> Registered:
+    """Register a version that passed its validation, if the registry does not have it; it is the candidate there.
+
+    Args:
+        url: the MLflow server.
+        deployment: where the ledger is.
+        asset_id: the model.
+        made: the candidate, or the champion that the registry has lost.
+        challenge: how the two came out.
+
+    Raises:
+        Unavailable: the server cannot be reached, or refuses: nothing is registered then.
+
+    """
+    name, is_candidate = challenge.asset.name, made.id == challenge.candidate.id
+    scored = challenge.scored if is_candidate else challenge.rival
+    assert scored is not None
+    assert made.data_version is not None
+    with _asking(url) as client:
+        found = _found(client, name, made.data_version.hex())
+        if found is None:
+            run_id = _tracked(client, deployment, challenge, made, scored, is_candidate=is_candidate)
+            found = _version(client, deployment, name, made, run_id)
+        if is_candidate:
+            client.set_registered_model_alias(name, CANDIDATE_ALIAS, found.version)
+        experiment = client.get_run(found.run_id).info.experiment_id
+        pictures = [each.path for each in client.list_artifacts(found.run_id) if each.path.endswith(".png")]
+    with deployment.ledger.write() as connection:
+        validations.write_registration(connection, asset_id, made.data_version, found.version, found.run_id)
+    page = page_of(url)
+    plot = f"{page}/get-artifact?path={pictures[0]}&run_uuid={found.run_id}" if pictures else None
+    return Registered(found, f"{page}/#/experiments/{experiment}/runs/{found.run_id}", plot)
+
+
+@contextmanager
+def _asking(url: str) -> Iterator["MlflowClient"]:
+    """Yield a client that gives up within seconds, and turns what goes wrong into one error."""
+    # MLflow reads these whenever it asks; by its own defaults a server that is down costs minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    with warnings.catch_warnings(action="ignore"):
+        import mlflow
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    mlflow.set_tracking_uri(url)
+    mlflow.set_registry_uri(url)
+    try:
+        yield mlflow.MlflowClient()
+    except (MlflowException, RequestException, OSError) as problem:
+        said = redact(" ".join(str(problem).split()))[:500]
+        raise Unavailable(f"MLflow cannot be told of the model: {said}. The next run tries again") from problem
+
+
+def _found(client: "MlflowClient", name: str, version: str) -> Registration | None:
+    """Return the registered version of a content, if there is one."""
+    found = client.search_model_versions(f"name = '{name}'")
+    same = [each for each in found if each.tags.get(VERSION_TAG) == version]
+    return Registration(str(same[0].version), str(same[0].run_id)) if same else None
+
+
+def _tracked(
+    client: "MlflowClient",
+    deployment: Deployment,
+    challenge: Challenge,
+    made: Made,
+    scored: Scored,
+    *,
+    is_candidate: bool,
+) -> str:
+    """Make a run with parameters, metrics, inputs, the model and its plot; returns its id."""
+    import mlflow
+
+    name = challenge.asset.name
+    experiment = mlflow.set_experiment(name)
+    with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=f"{name} {made.partition}") as run:
+        mlflow.set_tags(_tags(deployment, made))
+        mlflow.log_params({key: json.dumps(value) for key, value in made.parameters.items()})
+        mlflow.log_metrics(_finite(scored.metrics))
+        if made.seconds is not None:
+            mlflow.log_metric("training_seconds", made.seconds)
+        _log_inputs(deployment, made)
+        if is_candidate:
+            mlflow.log_dict(challenge.report, "validation.json")
+        _log_model(scored)
+        if (drawn := picture(challenge)) is not None:
+            mlflow.log_figure(drawn, "calibration.png")
+        return str(run.info.run_id)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if value - value == 0}  # MLflow takes no NaN
+
+
+def _log_inputs(deployment: Deployment, made: Made) -> None:
+    """Log each input with our data versions: what a window read is one dataset, as it is one input in the ledger."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    with deployment.ledger.read() as connection:
+        inputs = inputs_of(connection, [made.id])[made.id]
+        names = {each.id: each.name for each in registry.assets(connection).values()}
+    for read in inputs:
+        present = [(key, version) for key, version, _ in read.members if version is not None]
+        span = f"{present[0][0]} .. {present[-1][0]}" if present else "nothing"
+        told = {"asset": names[read.asset_id], "mapping": read.mapping, "partitions": span, "count": len(present)}
+        versions = {key: version.hex() for key, version in present[-1:]} if len(present) == 1 else {}
+        source = CodeDatasetSource({**told, "members": read.digest.hex(), **versions})
+        # MLflow takes 36 characters of a digest.
+        shortened = read.digest.hex()[:32]
+        dataset = MetaDataset(source, names[read.asset_id], shortened)  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="training")
+
+
+def _log_model(scored: Scored) -> None:
+    import mlflow
+    from mlflow.models import infer_signature
+
+    from tidemark.frames.estimators import TRUSTED
+
+    example = _example(scored)
+    with warnings.catch_warnings(action="ignore"):
+        signature = None if example is None else infer_signature(example, scored.model.predict(example))
+        mlflow.sklearn.log_model(
+            scored.model,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED),
+            # Without them MLflow loads the model in another process to see what it imports, for 20 s.
+            pip_requirements=[f"{each}=={metadata.version(each)}" for each in _SERVING],
+            signature=signature,
+            input_example=example,
+        )
+
+
+def _example(scored: Scored) -> Any:
+    """Return some rows of what the model was given; None: it does not say by name what it wants."""
+    names = getattr(scored.model, "feature_names_in_", None)
+    if names is None or not set(names) <= set(scored.predictions.columns):
+        return None
+    return scored.predictions.select(list(names)).head(_EXAMPLE_ROWS).to_pandas()
+
+
+def _version(client: "MlflowClient", deployment: Deployment, name: str, made: Made, run_id: str) -> Registration:
+    """Register the model of a run; returns the version's number."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as problem:
+        if problem.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    outputs = client.get_run(run_id).outputs
+    assert outputs is not None
+    (logged,) = outputs.model_outputs
+    tags = _tags(deployment, made)
+    version = client.create_model_version(
+        name, f"models:/{logged.model_id}", run_id=run_id, tags=tags, model_id=logged.model_id
+    )
+    return Registration(str(version.version), run_id)
+
+
+def _tags(deployment: Deployment, made: Made) -> dict[str, str]:
+    """Return what a version was made from, as the ledger knows it."""
+    assert made.data_version is not None
+    tags = {
+        VERSION_TAG: made.data_version.hex(),
+        "tidemark.partition": made.partition,
+        "tidemark.action_key": made.action_key.hex(),
+        "tidemark.materialization": str(made.id),
+        "tidemark.run": made.run,
+        "tidemark.actor": made.actor,
+        "tidemark.environment": made.environment,
+        "tidemark.lock": installed().hex(),
+    }
+    with deployment.ledger.read() as connection:
+        query = sa.select(code_version.c.fingerprint, code_version.c.git_commit, code_version.c.git_dirty)
+        row = connection.execute(query.where(code_version.c.id == made.code_version)).first()
+        for read in inputs_of(connection, [made.id])[made.id]:
+            tags[f"tidemark.data.{read.parameter}"] = read.digest.hex()
+    if row is not None:
+        tags["tidemark.code_version"] = row.fingerprint.hex()
+        if row.git_commit:
+            tags["tidemark.commit"] = f"{row.git_commit}{' with changes' if row.git_dirty else ''}"
+    return tags
+
+
+@cache
+def installed() -> bytes:
+    """Return a digest of the distributions that are installed here, by name and version."""
+    return digest("installed", sorted({(each.name, each.version) for each in metadata.distributions()}))
+
+
+def picture(challenge: Challenge) -> Any:
+    """Draw how what was predicted compares with what came: a figure of matplotlib.
+
+    None where the table of predictions has no columns ``predicted`` and ``actual``.
+    """
+    import numpy as np
+
+    scored, rival = challenge.scored, challenge.rival
+    if scored is None or not {"predicted", "actual"} <= set(scored.predictions.columns):
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    shown = [(scored, f"candidate {short(challenge.candidate.data_version)}", "#0072b2", "o")]
+    if rival is not None and challenge.champion is not None:
+        shown.append((rival, f"champion {short(challenge.champion.data_version)}", "#d55e00", "s"))
+    ends: list[float] = []
+    for each, label, colour, marker in shown:
+        ordered = each.predictions.sort("predicted")
+        tenths = [
+            part
+            for part in np.array_split(ordered.select("predicted", "actual").to_numpy().astype(float), 10)
+            if len(part)
+        ]
+        means = np.array([part.mean(axis=0) for part in tenths])
+        axes.plot(means[:, 0], means[:, 1], marker=marker, color=colour, label=label, linewidth=1)
+        ends += [float(means.min()), float(means.max())]
+    low, high = max(min(ends), 1e-3), max(ends)
+    axes.plot([low, high], [low, high], color="#999999", linewidth=1, linestyle="--", label="as predicted")
+    if min(ends) > 0:
+        axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("mean predicted, by tenths of the predictions")
+    axes.set_ylabel("mean actual")
+    axes.set_title(f"{challenge.asset.name}: held-out time, {scored.predictions.height} rows")
+    axes.legend(frameon=False)
+    return figure

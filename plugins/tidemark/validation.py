@@ -1,0 +1,103 @@
+"""How a candidate is judged before a person is asked: on what it has not seen, by limits and against the champion."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tidemark.errors import DefinitionError
+from tidemark.fingerprint import fingerprint
+from tidemark.hashing import digest
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a metric has to keep; :func:`at_most` and :func:`at_least` make it.
+
+    Attributes:
+        value: the bound itself; None: only the champion counts.
+        worse_by: how much worse than the champion's the metric may be, as a share of it; None: as much as it likes.
+        less_is_better: the bound is the highest that is good, else the lowest.
+
+    """
+
+    value: float | None
+    worse_by: float | None
+    less_is_better: bool
+
+    def bound(self, champion: float | None) -> float | None:
+        """Return the bound that counts beside a champion with this value of the metric; None: there is none."""
+        bounds = [] if self.value is None else [self.value]
+        if champion is not None and self.worse_by is not None:
+            sign = 1 if self.less_is_better else -1
+            bounds.append(champion + sign * self.worse_by * abs(champion))
+        if not bounds:
+            return None
+        return min(bounds) if self.less_is_better else max(bounds)
+
+
+def at_most(value: float | None, *, worse_by: float | None = None) -> Limit:
+    """Say that less of a metric is better: at most a value, and at most a share more than the champion's."""
+    return Limit(value, worse_by, less_is_better=True)
+
+
+def at_least(value: float | None, *, worse_by: float | None = None) -> Limit:
+    """Say that more of a metric is better: at least a value, and at most a share less than the champion's."""
+    return Limit(value, worse_by, less_is_better=False)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a candidate is judged.
+
+    Attributes:
+        predictions: a function that is given the fitted model, and by name whatever the model's own function reads; it
+            returns a table with the features and what they were predicted to be, of time that the model has not seen.
+        metrics: a function of that table that returns a number for each metric.
+        limits: what the metrics have to keep; those that are not named are only shown.
+        business: the metric that the business understands; it is shown first.
+        gate: the suite in ``expectations/`` that the table of predictions must pass, or None.
+
+    """
+
+    predictions: Callable[..., Any]
+    metrics: Callable[[Any], Mapping[str, float]]
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    business: str | None = None
+    gate: str | None = None
+
+    def check(self, where: str, offered: set[str]) -> None:
+        """Check that it fits its model.
+
+        Args:
+            where: file, line and name of the model, for messages.
+            offered: the parameters of the model's function that have no value of their own.
+
+        Raises:
+            DefinitionError: the function reads what the model does not, or a limit is none.
+
+        """
+        names = list(inspect.signature(self.predictions).parameters)
+        called = getattr(self.predictions, "__name__", "predictions")
+        if not names:
+            raise DefinitionError(f"{where}: {called}() has no parameter: the first receives the fitted model")
+        for unknown in sorted(set(names[1:]) - offered):
+            raise DefinitionError(
+                f"{where}: {called}() reads {unknown!r}, which the model does not: name what it reads as the model does"
+            )
+        for name, limit in self.limits.items():
+            given = [each for each in (limit.value, limit.worse_by) if each is not None]
+            if not given or not all(math.isfinite(each) for each in given) or (limit.worse_by or 0) < 0:
+                raise DefinitionError(
+                    f"{where}: the limit of {name!r} bounds nothing: write at_most(1.0), or at_most(None, "
+                    "worse_by=0.05) for at most 5 % worse than the champion"
+                )
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What it is made of: its code, its limits and the name of its gate."""
+        limits = {name: [each.value, each.worse_by, each.less_is_better] for name, each in self.limits.items()}
+        codes = [fingerprint(self.predictions).digest, fingerprint(self.metrics).digest]
+        return digest("validation", codes, limits, self.business, self.gate)
