@@ -79,7 +79,7 @@ def register(url: str, deployment: Deployment, asset_id: int, made: Made, challe
         found = _found(client, name, made.data_version.hex())
         if found is None:
             run_id = _tracked(client, deployment, challenge, made, scored, is_candidate=is_candidate)
-            found = _version(client, deployment, name, made, run_id)
+            found = _version(client, deployment, name, made, scored, run_id)
         if is_candidate:
             client.set_registered_model_alias(name, CANDIDATE_ALIAS, found.version)
         experiment = client.get_run(found.run_id).info.experiment_id
@@ -201,7 +201,9 @@ def _example(scored: Scored) -> Any:
     return scored.predictions.select(list(names)).head(_EXAMPLE_ROWS).to_pandas()
 
 
-def _version(client: "MlflowClient", deployment: Deployment, name: str, made: Made, run_id: str) -> Registration:
+def _version(
+    client: "MlflowClient", deployment: Deployment, name: str, made: Made, scored: Scored, run_id: str
+) -> Registration:
     """Register the model of a run; returns the version's number."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
@@ -214,7 +216,7 @@ def _version(client: "MlflowClient", deployment: Deployment, name: str, made: Ma
     outputs = client.get_run(run_id).outputs
     assert outputs is not None
     (logged,) = outputs.model_outputs
-    tags = _tags(deployment, made)
+    tags = _tags(deployment, made) | {f"tidemark.metric.{each}": repr(value) for each, value in scored.metrics.items()}
     version = client.create_model_version(
         name, f"models:/{logged.model_id}", run_id=run_id, tags=tags, model_id=logged.model_id
     )
