@@ -133,6 +133,23 @@ class Client:
         path = f"{self._run_path(dag, run)}/taskInstances/{quote(task)}/xcomEntries/{quote(key)}"
         return self.request("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
 
+    def question(self, dag: str, run: str, task: str) -> dict[str, Any] | None:
+        """What a task that waits for a person asks, and what was answered; None: it asks nothing yet."""
+        try:
+            return dict(self.request("GET", self._question_path(dag, run, task)))
+        except ApiError as problem:
+            if " 404 " in str(problem):
+                return None
+            raise
+
+    def answer(self, dag: str, run: str, task: str, option: str, **values: object) -> None:
+        """Answer what a task asks, with one of its options and the fields of its form. Raises ApiError."""
+        body = {"chosen_options": [option], "params_input": values}
+        self.request("PATCH", self._question_path(dag, run, task), json=body)
+
+    def _question_path(self, dag: str, run: str, task: str) -> str:
+        return f"{self._run_path(dag, run)}/taskInstances/{quote(task)}/-1/hitlDetails"
+
     def asset_events(self, **filters: object) -> list[dict[str, Any]]:
         """The asset events, the newest first; filters are the API's, such as `source_run_id`."""
         return list(self._pages("/assets/events", "asset_events", order_by="-timestamp", **filters))

@@ -37,7 +37,8 @@ class Settings:
         dags: folder of pipeline files (``TIDEMARK_DAGS``).
         expectations: folder of suites, or None: the one nearest above each pipeline file (``TIDEMARK_EXPECTATIONS``).
         as_of: the instant that plans take for now, or None: the clock (``TIDEMARK_AS_OF``).
-        approvers: user ids of those who may decide about models (``TIDEMARK_APPROVERS``).
+        approvers: those who may decide about models: Airflow's id of each by the name with which he signs in, which
+            are the same unless ``TIDEMARK_APPROVERS`` says ``NAME=ID``.
         people: user ids by git e-mail, in small letters (``TIDEMARK_PEOPLE``).
         four_eyes: who wrote a change may not promote it (``TIDEMARK_FOUR_EYES``).
 
@@ -52,7 +53,7 @@ class Settings:
     dags: Path
     expectations: Path | None
     as_of: datetime | None
-    approvers: tuple[str, ...] = ()
+    approvers: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, str] = field(default_factory=dict)
     four_eyes: bool = True
 
@@ -76,6 +77,8 @@ class Settings:
         shown: dict[str, str | None] = {}
         for each in fields(self):
             value = getattr(self, each.name)
+            if each.name == "approvers":
+                value = tuple(name if name == number else f"{name}={number}" for name, number in value.items())
             text = _text(value)
             shown[f"TIDEMARK_{each.name.upper()}"] = redact(text) if text and "://" in text else text
         return shown
@@ -154,7 +157,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dags=Path(given.get("TIDEMARK_DAGS", "dags")).expanduser().absolute(),
         expectations=Path(expectations).expanduser().absolute() if expectations else None,
         as_of=parse_instant(as_of, "TIDEMARK_AS_OF") if as_of else None,
-        approvers=tuple(_listed(given.get("TIDEMARK_APPROVERS", ""))),
+        approvers=_approvers(given.get("TIDEMARK_APPROVERS", "")),
         people=_people(given.get("TIDEMARK_PEOPLE", "")),
         four_eyes=_switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
     )
@@ -162,6 +165,16 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _listed(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _approvers(text: str) -> dict[str, str]:
+    found = {}
+    for place, each in enumerate(_listed(text), 1):
+        name, between, number = (part.strip() for part in each.partition("="))
+        if not name or (between and not number):
+            raise UsageError(f"TIDEMARK_APPROVERS, entry {place}: write NAME, or NAME=ID, with commas between them")
+        found[name] = number or name
+    return found
 
 
 def _people(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +60,7 @@ class Validation:
         limits: what the metrics have to keep; those that are not named are only shown.
         business: the metric that the business understands; it is shown first.
         gate: the suite in ``expectations/`` that the table of predictions must pass, or None.
+        decide_within: how long an approver has; a weekly model's next candidate comes after a week.
 
     """
 
@@ -67,6 +69,7 @@ class Validation:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     business: str | None = None
     gate: str | None = None
+    decide_within: timedelta = timedelta(days=6)
 
     def check(self, where: str, offered: set[str]) -> None:
         """Check that it fits its model.

@@ -182,7 +182,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         folder / "services",
         dags=dags,
         settings=given,
-        with_mlflow=False,
         usual_ports={},
         report=lambda name, state: print(f"{name}: {state}"),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, TriggerRule
 from croniter import croniter  # type: ignore[import-untyped]
 
+from tidemark.airflow.approving import add_steps
 from tidemark.airflow.doorbell import Doorbell
 from tidemark.airflow.form import form_of
 from tidemark.airflow.operators import PLAN, VERDICT, BatchOperator, PlanOperator, VerdictOperator
@@ -20,6 +21,8 @@ from tidemark.catalog import check_alone
 from tidemark.errors import DefinitionError
 
 NOBODY = "nobody"
+
+_MOST_WAITING = 16
 
 
 class PipelineDag(DAG):
@@ -48,7 +51,8 @@ def build_dag(pipeline: Pipeline) -> PipelineDag:
         doc_md=pipeline.doc or None,
         schedule=_schedule(pipeline),
         catchup=False,
-        max_active_runs=1,
+        # A run that waits for an approver must not keep the next week's candidate from superseding its own.
+        max_active_runs=_MOST_WAITING if any(each.validation for each in pipeline.assets) else 1,
         tags=["tidemark", *pipeline.tags],
         params=form_of(pipeline),
         default_args={
@@ -93,6 +97,8 @@ def _add_tasks(pipeline: Pipeline) -> None:
             outlets=[airflow_asset(each.name)],
         ).expand(lane=plan.output)
         plan >> tasks[each.name] >> verdict
+        if each.validation is not None:
+            tasks[each.name] >> add_steps(each)
     for each in pipeline.assets:
         for read in each.inputs:
             if read.upstream in tasks and read.upstream != each.name:

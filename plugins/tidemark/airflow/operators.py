@@ -5,7 +5,7 @@ moment can mend (the ledger, the store or the landing zone cannot be reached, or
 Tasks use no database of Airflow's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -18,15 +18,22 @@ from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
 from tidemark.airflow.form import read_form
 from tidemark.airflow.outlets import tell
-from tidemark.assets import Pipeline
+from tidemark.assets import Asset, Pipeline
 from tidemark.errors import Unavailable
 
 if TYPE_CHECKING:
+    from tidemark.deployment import Deployment
     from tidemark.plan import Plan
     from tidemark.running.run import Prepared
 
 PLAN, VERDICT = "plan", "verdict"
 """The task ids beside the assets' names."""
+
+
+def steps_of(model: str) -> tuple[str, str, str]:
+    """Return the ids of the tasks that follow a model's own: no asset can have such a name."""
+    return f"{model}.validate", f"{model}.approve", f"{model}.promote"
+
 
 # Neighbours with one reason are one line of a plan's log.
 _MOST_LINES = 200
@@ -48,18 +55,19 @@ class PlanOperator(BaseOperator):
         """Make and store the plan."""
         from tidemark.airflow.landing import open_connection
         from tidemark.deployment import open_deployment
+        from tidemark.models.aliases import reconcile
         from tidemark.running.run import prepare
         from tidemark.verdict import verdict
 
         pipeline = pipeline_of(context)
-        with _retrying_only_outages(), open_deployment(connect=open_connection) as deployment:
+        with retrying_only_outages(), open_deployment(connect=open_connection) as deployment:
             asked = read_form(context["params"], pipeline)
             prepared = prepare(
                 deployment,
                 pipeline,
                 as_of=asked.as_of or deployment.settings.as_of or datetime.now(UTC),
-                run=_run_of(context),
-                actor=_actor_of(context),
+                run=run_of(context),
+                actor=actor_of(context),
                 slots=min(conf.getint("core", "parallelism"), context["dag"].max_active_tasks),
                 selection=asked.selection,
                 confirmed=asked.confirmed,
@@ -67,13 +75,27 @@ class PlanOperator(BaseOperator):
             # What an earlier run could not tell: its task failed, or had published too much for one call.
             carried = tell(context, deployment, pipeline, [each.name for each in pipeline.assets])
             well = not prepared.lanes and verdict(deployment, pipeline, prepared.plan_id, names=prepared.names).ok
+            settled = [each for each in pipeline.assets if not self._asks(deployment, pipeline, each, prepared.busy)]
+            swapped = reconcile(deployment, pipeline)
         if carried:
             self.log.info("Told Airflow of %d partitions that were published before", carried)
+        for warning in swapped:
+            self.log.error(warning)
         self._say(prepared)
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
+        idle += [step for each in settled if each.validation for step in steps_of(each.name)]
         self._skip([*idle, VERDICT] if well else idle)
         context["ti"].xcom_push(PLAN, prepared.plan_id)
         return [[prepared.plan_id, lane] for lane in range(prepared.lanes)]
+
+    @staticmethod
+    def _asks(deployment: "Deployment", pipeline: Pipeline, asset: Asset, busy: Collection[str]) -> bool:
+        """Whether a candidate may have to be validated in this run."""
+        from tidemark.models.aliases import registry_url
+        from tidemark.models.validating import is_due
+
+        registered = registry_url() is not None
+        return asset.name in busy or is_due(deployment, pipeline, asset, registered=registered)
 
     def _say(self, prepared: "Prepared") -> None:
         for warning in prepared.plan.observed.warnings:
@@ -116,9 +138,9 @@ class BatchOperator(BaseOperator):
 
         plan_id, lane = self.lane
         pipeline = pipeline_of(context)
-        with _retrying_only_outages(), open_deployment() as deployment:
+        with retrying_only_outages(), open_deployment() as deployment:
             report = run_batch(
-                deployment, pipeline, plan_id, lane, self.asset, run=_run_of(context), actor=_actor_of(context)
+                deployment, pipeline, plan_id, lane, self.asset, run=run_of(context), actor=actor_of(context)
             )
             tell(context, deployment, pipeline, [self.asset], report.partitions)
         context["partitions"] = _span(report.partitions)  # type: ignore[typeddict-unknown-key]
@@ -165,8 +187,8 @@ class VerdictOperator(BaseOperator):
             send_no_plan(context, pipeline)
             self.log.error("there is no plan: the log of the task %r says why; nothing was changed", PLAN)
             raise _Told(1)
-        with _retrying_only_outages(), open_deployment() as deployment:
-            judged = verdict(deployment, pipeline, plan_id, run=_run_of(context))
+        with retrying_only_outages(), open_deployment() as deployment:
+            judged = verdict(deployment, pipeline, plan_id, run=run_of(context))
         for line in judged.table().splitlines():
             self.log.info(line)
         if judged.ok:
@@ -184,7 +206,7 @@ def pipeline_of(context: Context) -> Pipeline:
 
 
 @contextmanager
-def _retrying_only_outages() -> Iterator[None]:
+def retrying_only_outages() -> Iterator[None]:
     """Let Airflow retry an outage; whatever else is wrong, another try would not mend."""
     try:
         yield
@@ -194,11 +216,12 @@ def _retrying_only_outages() -> Iterator[None]:
         raise AirflowFailException(f"{type(problem).__name__}: {problem}") from problem
 
 
-def _run_of(context: Context) -> str:
+def run_of(context: Context) -> str:
+    """Return the name of a run, for the record."""
     return f"airflow {context['dag'].dag_id} {context['run_id']}"
 
 
-def _actor_of(context: Context) -> str:
+def actor_of(context: Context) -> str:
     """Return who started the run: a person, or what else it was."""
     run = context["dag_run"]
     return run.triggering_user_name or _STARTED_BY.get(run.run_type, str(run.run_type))

@@ -1,0 +1,224 @@
+"""A model from its training to the champion and back, through the real scheduler, MLflow server and REST API."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+from conftest import Deployment, Run, wait_for
+
+from demo.client import ApiError, Client
+from demo.services import ROOT
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+
+# Two weeks, of which the second is held out; the deployment's clock stands at the morning after them.
+DAYS = [str(date(2011, 3, 7) + timedelta(day)) for day in range(14)]
+
+READER = """
+    import polars as pl
+
+    from tidemark import Daily, asset, in_force, pipeline, ref, source
+
+    visits = source("visits", files="visits/{partition}.csv", partitions=Daily(), schema={"hour": int, "guests": int})
+
+    @asset(partitions=Daily(), inputs={"model": ref("guests_model", in_force())})
+    def staff(visits: pl.DataFrame, model: "BaseEstimator | None") -> pl.DataFrame:
+        if model is None:
+            return visits.select("hour", needed=pl.lit(1.0))
+        return visits.select("hour", needed=pl.Series(model.predict(visits.select("hour").to_pandas())))
+
+    product = pipeline("staffing", [visits, staff])
+    """
+
+MODEL = """
+    import polars as pl
+
+    from tidemark import Partition, Validation, Weekly, at_most, model, pipeline, ref, trailing
+
+    def held_out(model: "BaseEstimator", visits: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+        rows = visits.filter(pl.col("partition") >= partition.key)
+        return rows.select("hour", actual="guests", predicted=pl.Series(model.predict(rows.select("hour").to_pandas())))
+
+    def scores(rows: pl.DataFrame) -> dict[str, float]:
+        return {"off_by": rows.select((pl.col("actual") - pl.col("predicted")).abs().mean()).item()}
+
+    @model(
+        partitions=Weekly(start="2011-03-14"),
+        inputs={"visits": ref("visits", trailing(days=14))},
+        validation=Validation(predictions=held_out, metrics=scores, limits={"off_by": at_most(50)}, business="off_by"),
+    )
+    def guests_model(visits: pl.DataFrame, partition: Partition) -> "BaseEstimator":
+        from sklearn.linear_model import LinearRegression
+
+        seen = visits.filter(pl.col("partition") < partition.key)
+        return LinearRegression().fit(seen.select("hour").to_pandas(), seen["guests"].to_numpy())
+
+    product = pipeline("guests", [guests_model])
+    """
+
+APPROVE = "guests_model.approve"
+
+
+def deliver(deployment: Deployment, day: str, per_hour: int) -> None:
+    rows = [f"{hour},{5 + per_hour * hour}" for hour in range(8, 18)]
+    deployment.deliver(f"visits/{day}.csv", "hour,guests\n" + "\n".join(rows) + "\n")
+
+
+def correct(deployment: Deployment, per_hour: int) -> None:
+    """Deliver a day that is learned from anew, and let the reader's pipeline take it in."""
+    deliver(deployment, DAYS[0], per_hour)
+    assert deployment.trigger("staffing").state == "success"
+
+
+def waiting(deployment: Deployment) -> str:
+    """Start the model's DAG, and return the run once it waits for a person."""
+    run = deployment.client.trigger("guests")
+
+    def is_waiting() -> bool:
+        states = {each["task_id"]: each["state"] for each in deployment.client.tasks("guests", run)}
+        assert "failed" not in states.values(), states
+        return states[APPROVE] == "awaiting_input"
+
+    wait_for(is_waiting, "the question", lambda: str(deployment.client.tasks("guests", run)))
+    return run
+
+
+def ended(deployment: Deployment, run: str) -> Run:
+    return deployment._ended("guests", run)
+
+
+def alias(deployment: Deployment, name: str = "champion", version: str | None = None) -> str | None:
+    """Which version an alias of the registry names; with a version it is moved there first, as anybody can."""
+    url = f"{deployment.services.urls['mlflow']}/api/2.0/mlflow/registered-models/alias"
+    if version is not None:
+        body = json.dumps({"name": "guests_model", "alias": name, "version": version}).encode()
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request).close()
+    try:
+        with urllib.request.urlopen(f"{url}?name=guests_model&alias={name}") as answer:
+            return str(json.load(answer)["model_version"]["version"])
+    except urllib.error.HTTPError:
+        return None
+
+
+@pytest.fixture(scope="module")
+def shop(deployment: Deployment) -> Deployment:
+    """The reader's pipeline has run, and the model's is there."""
+    for day in DAYS:
+        deliver(deployment, day, 2)
+    deployment.push("staffing", READER)
+    deployment.push("guests", MODEL)
+    (deployment.dags / "operations.py").write_text((ROOT / "dags" / "operations.py").read_text())
+    wait_for(lambda: "rollback_model" in deployment.client.dags(), "the form")
+    assert deployment.trigger("staffing").state == "success"
+    return deployment
+
+
+@pytest.fixture(scope="module")
+def operator(shop: Deployment) -> Iterator[Client]:
+    with shop.services.client("operator") as client:
+        yield client
+
+
+def test_a_candidate_waits_for_an_approver_who_makes_it_the_champion(shop: Deployment, operator: Client) -> None:
+    """The question shows the comparison; nobody else can answer it; exactly the days from the start on run again."""
+    before = {day: shop.tidemark("read", "staff", day) for day in DAYS}
+    run = waiting(shop)
+    asked = shop.client.question("guests", run, APPROVE)
+    assert asked is not None
+    assert [each["id"] for each in asked["assigned_users"]] == ["operator"]
+    for said in ("off_by", "**Champion** none", "`visits`", "2011-03-07 .. 2011-03-20", "Run in MLflow", "calibration"):
+        assert said in asked["body"], asked["body"]
+    with shop.services.client("scientist") as scientist, pytest.raises(ApiError, match="403"):
+        scientist.answer("guests", run, APPROVE, "Approve", why="mine", **{"from": None})
+    operator.answer("guests", run, APPROVE, "Approve", why="good enough", **{"from": DAYS[10]})
+    done = ended(shop, run)
+    assert (done.state, done.states["guests_model.promote"]) == ("success", "success")
+    (reign,) = shop.tidemark("model", "show", "guests_model")
+    assert (reign["by"], reign["why"], reign["begins"][:10]) == ("operator", "good enough", DAYS[10])
+    assert alias(shop) == alias(shop, "candidate") == "1"
+
+    run_again = shop.trigger("staffing")
+    assert run_again.labels("staff") == [f"{DAYS[10]} … {DAYS[13]} (4)"]
+    after = {day: shop.tidemark("read", "staff", day) for day in DAYS}
+    assert {day for day in DAYS if after[day] != before[day]} == set(DAYS[10:])
+    assert shop.trigger("guests").started == {"plan"}, "nobody is asked twice, and nothing else starts"
+
+
+def test_a_rejection_needs_a_reason_and_changes_nothing(shop: Deployment, operator: Client) -> None:
+    """An answer without one does not count: the task asks again, and the next answer does."""
+    correct(shop, 3)
+    run = waiting(shop)
+    operator.answer("guests", run, APPROVE, "Reject", why="", **{"from": None})
+
+    def asks_again() -> bool:
+        asked = shop.client.question("guests", run, APPROVE)
+        states = {each["task_id"]: each["state"] for each in shop.client.tasks("guests", run)}
+        return states[APPROVE] == "awaiting_input" and asked is not None and not asked["response_received"]
+
+    wait_for(asks_again, "the question once more")
+    operator.answer("guests", run, APPROVE, "Reject", why="too steep", **{"from": None})
+    done = ended(shop, run)
+    assert (done.state, done.states["guests_model.promote"]) == ("success", "skipped")
+    newest, champion = shop.tidemark("model", "list", "guests_model")[:2]
+    assert (newest["state"], newest["decisions"][-1]["why"]) == ("rejected", "too steep")
+    assert champion["state"] == "champion"
+    assert alias(shop) == "1"
+    assert shop.trigger("staffing").started == {"plan"}
+
+
+def test_an_approval_that_came_too_late_is_refused(shop: Deployment, operator: Client) -> None:
+    """Between the question and the answer what it was trained from was corrected: the champion stays."""
+    correct(shop, 4)
+    run = waiting(shop)
+    correct(shop, 5)
+    operator.answer("guests", run, APPROVE, "Approve", why="fine", **{"from": None})
+    done = ended(shop, run)
+    assert (done.state, done.states["guests_model.promote"]) == ("failed", "failed")
+    assert "is stale" in done.log("guests_model.promote")
+    assert alias(shop) == "1"
+
+
+def test_an_answer_at_once_counts_or_is_asked_for_again(shop: Deployment, operator: Client) -> None:
+    """Airflow fails a task that is answered as it goes to wait: whoever answers so fast is asked again."""
+    run = shop.client.trigger("guests")
+
+    def answered() -> bool:
+        asked = shop.client.question("guests", run, APPROVE)
+        if asked is not None and not asked["response_received"]:
+            operator.answer("guests", run, APPROVE, "Approve", why="at once", **{"from": DAYS[12]})
+        return str(shop.client.run("guests", run)["state"]) in ("success", "failed")
+
+    wait_for(answered, "the end of the run", lambda: str(shop.client.tasks("guests", run)))
+    assert ended(shop, run).state == "success"
+    reigns = shop.tidemark("model", "show", "guests_model")
+    assert [each["why"] for each in reigns] == ["good enough", "at once"]
+    assert alias(shop) not in ("1", None)
+
+
+def test_an_alias_that_somebody_else_moves_is_put_back_and_told(shop: Deployment) -> None:
+    """What is champion is the ledger's to say, and the audit log has what was found."""
+    right = alias(shop)
+    assert alias(shop, version="1") == "1"
+    run = shop.trigger("staffing")
+    assert "was moved from version" in run.log("plan")
+    assert alias(shop) == right
+    assert "was moved" not in shop.trigger("staffing").log("plan")
+
+
+def test_a_rollback_in_the_form_brings_back_the_same_bytes(shop: Deployment, operator: Client) -> None:
+    assert shop.trigger("staffing").state == "success"
+    kept = {day: shop.tidemark("history", "staff", day) for day in DAYS[12:]}
+    asked = {"model": "guests_model", "why": "too many people"}
+    assert operator.wait_run("rollback_model", operator.trigger("rollback_model", asked))["state"] == "success"
+    run = shop.trigger("staffing")
+    assert run.state == "success"
+    for day, entries in kept.items():
+        versions = [each["version"] for each in entries if each.get("version")]
+        now = shop.tidemark("history", "staff", day)
+        assert versions, entries
+        assert len({each.get("version") for each in now}) == len(set(versions)), "nothing new was computed"
+    assert alias(shop) == "1"
+    assert [each["why"] for each in shop.tidemark("model", "show", "guests_model")] == ["good enough"]
