@@ -49,6 +49,14 @@ def test_the_index_of_ten_values_is_the_one_computed_by_hand() -> None:
     assert (found["rows"], found["missing"]) == (10, 0)
 
 
+def test_half_a_row_stands_for_none_on_either_side() -> None:
+    """Of 300 sevens none was an eight: 50 of 80 are now. The quantiles are fewer than the rows, and 300 counts."""
+    found = compared(frame(*[7] * 300), frame(*[7] * 30, *[8] * 50))
+    wanted = (30 / 80 - 1) * math.log(30 / 80) + (50 / 80 - 0.5 / 300) * math.log(50 / 80 / (0.5 / 300))
+    assert found["psi"] == pytest.approx(wanted, abs=1e-6)
+    assert found["noise"] == 0
+
+
 def test_what_is_as_it_was_has_not_drifted() -> None:
     found = compared(frame(*range(100)), frame(*range(100)))
     assert (found["psi"], found["ks"], found["p_value"]) == (0, 0, 1)
