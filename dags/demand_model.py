@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from demand_rows import FEATURES, RATIOS, watched, weekly_rows
 from tidemark import Partition, Validation, Weekly, at_most, model, pipeline, ref, trailing
+from tidemark.drift import training_profile
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -29,43 +31,6 @@ WEEKS = Weekly(tz="Europe/London", start="2011-01-24")
 HELD_OUT_WEEKS = 2
 # Twelve weeks to learn from and two held out; a row's features are of the day before its week.
 DAYS = 7 * (12 + HELD_OUT_WEEKS) + 1
-RATIOS = ["price_ratio", "mean_ratio", "units_per_day", "open_days"]
-FEATURES = [*RATIOS, "trend", "return_rate", "days_since_last_sale"]
-
-
-def weekly_rows(product_features: pl.DataFrame, product_days: pl.DataFrame) -> pl.DataFrame:
-    """Return a row for each product and week: its features on the Sunday before, and what was sold in the week.
-
-    Columns: ``week`` (its Monday), ``stock_code``, the features (prices relative to the usual one of that Sunday),
-    ``units`` (sold in the week), ``units_before`` (in the seven days before it) and ``price_gbp`` (paid in the week). A
-    week in which a product was not sold has no price, and so no row.
-    """
-    days = product_days.with_columns(day=pl.col("partition").str.to_date()).with_columns(
-        week=pl.col("day").dt.truncate("1w")
-    )
-    sold = days.group_by("week", "stock_code").agg(
-        units=pl.col("units_sold").sum(),
-        price_gbp=(pl.col("mean_price_gbp") * pl.col("units_sold")).sum() / pl.col("units_sold").sum(),
-    )
-    # A calendar would know it beforehand; what has no effect on which price is best need not be known.
-    opened = days.group_by("week").agg(open_days=pl.col("day").n_unique())
-    before = sold.select(pl.col("week").dt.offset_by("1w"), "stock_code", units_before="units")
-    known = product_features.with_columns(week=pl.col("partition").str.to_date().dt.offset_by("1d")).filter(
-        pl.col("week").dt.weekday() == 1
-    )
-    return (
-        known.join(sold.filter(pl.col("units") > 0), on=["week", "stock_code"])
-        .join(before, on=["week", "stock_code"], how="left")
-        .join(opened, on="week")
-        .with_columns(
-            price_ratio=pl.col("price_gbp") / pl.col("usual_price_gbp"),
-            # The usual units were sold at the mean price: without it the model takes dear weeks for unpopular products.
-            mean_ratio=pl.col("mean_price_gbp") / pl.col("usual_price_gbp"),
-        )
-        .filter(pl.all_horizontal(pl.col(RATIOS).is_finite() & (pl.col(RATIOS) > 0)))
-        .select("week", "stock_code", *FEATURES, "units", pl.col("units_before").fill_null(0), "price_gbp")
-        .sort("week", "stock_code")
-    )
 
 
 def weeks_of(rows: pl.DataFrame, partition: Partition) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -151,7 +116,13 @@ def demand_model(
     logarithms = FunctionTransformer(np.log, feature_names_out="one-to-one")
     columns = ColumnTransformer([("log", logarithms, RATIOS), ("scaled", StandardScaler(), FEATURES[len(RATIOS) :])])
     made = make_pipeline(columns, PoissonRegressor(alpha=alpha, max_iter=1000))
-    return made.fit(learned.select(FEATURES).to_pandas(), learned["units"].to_numpy())
+    made.fit(learned.select(FEATURES).to_pandas(), learned["units"].to_numpy())
+    # Of all products that it could have been asked about, sold in the week or not: it is asked about all of them.
+    sunday = pl.col("partition").str.to_date()
+    asked = product_features.filter(sunday.dt.offset_by("1d").is_in(learned["week"].unique().to_list()))
+    known = watched(made, asked)
+    made.training_profile_ = training_profile(known, known.columns)  # a champion brings along what to compare with
+    return made
 
 
 dag = pipeline(

@@ -18,7 +18,7 @@ LIBRARY = PLUGINS / "tidemark"
 # From the ground up: what is in a file or folder of these names may import its own floor and lower ones.
 FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
-    {"partitions"},
+    {"partitions", "drift"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "validation", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
