@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg2
 import pytest
 
 import tidemark.deployment
 from demo.client import Client
 from demo.services import ROOT, Services
+from tests.postgres import programs
 from tidemark.catalog import Catalog, load_catalog
 from tidemark.deployment import open_deployment
 
@@ -160,7 +162,20 @@ def wait_for(look: Callable[[], T], what: str, otherwise: Callable[[], str] = st
 
 
 @pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def airflow_database(request: pytest.FixtureRequest) -> str | None:
+    """Airflow's database on PostgreSQL, as in production; None where there is none: it is an SQLite file then."""
+    if programs() is None:
+        return None
+    server = request.getfixturevalue("postgres_servers")
+    connection = psycopg2.connect(f"{server}postgres")
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE airflow_for_all")
+    connection.close()
+    return f"{server}airflow_for_all".replace("postgresql://", "postgresql+psycopg2://")
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory, airflow_database: str | None) -> Iterator[Deployment]:
     """A running deployment, as of 2011-03-21 06:00 UTC; TIDEMARK_TEST_SERVICES names a folder that is kept."""
     kept = os.environ.get("TIDEMARK_TEST_SERVICES")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("deployment")
@@ -182,6 +197,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         folder / "services",
         dags=dags,
         settings=given,
+        database_url=airflow_database,
         usual_ports={},
         report=lambda name, state: print(f"{name}: {state}"),
     )
