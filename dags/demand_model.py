@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from demand_rows import FEATURES, RATIOS, watched, weekly_rows
-from tidemark import Partition, Validation, Weekly, at_most, model, pipeline, ref, trailing
+from tidemark import Partition, Search, Validation, Weekly, at_most, model, pipeline, ref, trailing
 from tidemark.drift import training_profile
 
 if TYPE_CHECKING:
@@ -65,6 +65,33 @@ def held_out(
     )
 
 
+def fitted(rows: pl.DataFrame, alpha: float) -> "BaseEstimator":
+    """Return a regression that has learned from some rows; ``alpha`` is how much it holds coefficients back."""
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import PoissonRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    logarithms = FunctionTransformer(np.log, feature_names_out="one-to-one")
+    columns = ColumnTransformer([("log", logarithms, RATIOS), ("scaled", StandardScaler(), FEATURES[len(RATIOS) :])])
+    made = make_pipeline(columns, PoissonRegressor(alpha=alpha, max_iter=1000))
+    return made.fit(rows.select(FEATURES).to_pandas(), rows["units"].to_numpy())
+
+
+def learned_deviance(
+    product_features: pl.DataFrame, product_days: pl.DataFrame, partition: Partition, alpha: float
+) -> float:
+    """Return the mean Poisson deviance on the last week that is learned from, of what the weeks before it taught."""
+    from sklearn.metrics import mean_poisson_deviance
+
+    learned, _ = weeks_of(weekly_rows(product_features, product_days), partition)
+    last = pl.col("week") == learned["week"].max()
+    rest, tried = learned.filter(~last), learned.filter(last)
+    predicted = fitted(rest, alpha).predict(tried.select(FEATURES).to_pandas())
+    return float(mean_poisson_deviance(tried["units"], predicted))
+
+
 def scores(rows: pl.DataFrame) -> dict[str, float]:
     """Return how far off the predictions are: the mean Poisson deviance, less is better, and that of the revenue.
 
@@ -89,6 +116,7 @@ def scores(rows: pl.DataFrame) -> dict[str, float]:
         "product_features": ref("product_features", trailing(days=DAYS)),
         "product_days": ref("product_days", trailing(days=DAYS)),
     },
+    search=Search(objective=learned_deviance, space={"alpha": {"low": 0.0001, "high": 0.1, "log": True}}, trials=4),
     validation=Validation(
         predictions=held_out,
         metrics=scores,
@@ -106,17 +134,8 @@ def demand_model(
     product_features: pl.DataFrame, product_days: pl.DataFrame, partition: Partition, alpha: float = 0.001
 ) -> "BaseEstimator":
     """Units sold in a week: a Poisson regression, in whose logarithm price ratio and usual units are linear."""
-    import numpy as np
-    from sklearn.compose import ColumnTransformer
-    from sklearn.linear_model import PoissonRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
-
     learned, _ = weeks_of(weekly_rows(product_features, product_days), partition)
-    logarithms = FunctionTransformer(np.log, feature_names_out="one-to-one")
-    columns = ColumnTransformer([("log", logarithms, RATIOS), ("scaled", StandardScaler(), FEATURES[len(RATIOS) :])])
-    made = make_pipeline(columns, PoissonRegressor(alpha=alpha, max_iter=1000))
-    made.fit(learned.select(FEATURES).to_pandas(), learned["units"].to_numpy())
+    made = fitted(learned, alpha)
     # Of all products that it could have been asked about, sold in the week or not: it is asked about all of them.
     sunday = pl.col("partition").str.to_date()
     asked = product_features.filter(sunday.dt.offset_by("1d").is_in(learned["week"].unique().to_list()))

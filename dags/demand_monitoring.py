@@ -15,8 +15,9 @@ compared, and the week's table has the baseline alone.
 
 **Owner:** pricing. **What to do:**
 
-- *`retrain` is true*: look at `features`, and at `demand_drift` of the day. If the shop has changed, train and decide
-  about the candidate; if its data is broken, mend that first: a model learns what is wrong too.
+- *`retrain` is true*: a run of `demand_model` was started, which trains its newest week and asks the approver. Look at
+  `features`, and at `demand_drift` of the day. If the shop has changed, decide about the candidate; if its data is
+  broken, mend that first: a model learns what is wrong too.
 - *The champion is worse than the baseline for several weeks*: train, or take it back with
   `tidemark model rollback demand_model --why "..."`.
 """
@@ -119,7 +120,7 @@ def demand_model_performance(
 
     rows = weekly_rows(product_features, product_days).filter(pl.col("week") == partition.date)
     units, price = rows["units"].to_numpy(), rows["price_gbp"].to_numpy()
-    # As demand_model_scores has it: no unit at all would be infinitely far off.
+    # As in demand_model: no unit at all would be infinitely far off.
     baseline = rows["units_before"].cast(pl.Float64).clip(lower_bound=0.5).to_numpy()
     said = None if demand_model is None or rows.is_empty() else demand_model.predict(rows.select(FEATURES).to_pandas())
     measured = {
@@ -175,4 +176,5 @@ dag = pipeline(
     schedule="30 6 * * *",
     timezone="Europe/London",
     owner="pricing",
+    retrains={"demand_model": "demand_retrain"},
 )

@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
     {"partitions", "drift"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "validation", "assets", "definitions", "pipelines"},
+    {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},

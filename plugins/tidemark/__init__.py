@@ -1,7 +1,7 @@
 """Tidemark: Airflow DAGs that remember what they computed. This is all that a scientist's file imports."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from tidemark.definitions import asset, model, ref, source
 from tidemark.errors import DefinitionError, TidemarkError
 from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
+from tidemark.search import Search
 from tidemark.validation import Validation, at_least, at_most
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "Hourly",
     "Monthly",
     "Partition",
+    "Search",
     "Static",
     "TidemarkError",
     "Unpartitioned",
@@ -56,6 +58,7 @@ def pipeline(
     on_arrival: bool = False,
     owner: str | None = None,
     tags: Sequence[str] = (),
+    retrains: Mapping[str, str] | None = None,
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -68,6 +71,8 @@ def pipeline(
         on_arrival: a settled delivery starts a run.
         owner: who is asked about members that name no owner of their own.
         tags: words to find the DAG by.
+        retrains: by the name of a model, the asset of this pipeline that asks for a training of it: a table with one
+            row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -89,6 +94,7 @@ def pipeline(
         tags=tags,
         doc=caller.get("__doc__") or "",
         file=Path(file) if file else None,
+        retrains=retrains,
     )
     _check(made)
     if _airflow_imports():

@@ -15,10 +15,11 @@ from typing import Any
 
 from tidemark.calendars import Calendar, Due
 from tidemark.errors import UsageError, close, listed
-from tidemark.fingerprint import Fingerprint, fingerprint
+from tidemark.fingerprint import Fingerprint, fingerprint, together
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, Hourly, TimeGrain
+from tidemark.search import Search
 from tidemark.validation import Validation
 
 
@@ -164,6 +165,7 @@ class Asset:
         doc: the function's docstring.
         is_model: a result is a candidate, which a person may make the champion.
         validation: how a candidate is judged before a person is asked; None: it is not.
+        search: how hyper-parameters are found; None: there are none to be found.
 
     """
 
@@ -183,11 +185,13 @@ class Asset:
     doc: str = ""
     is_model: bool = False
     validation: Validation | None = None
+    search: Search | None = None
 
     @cached_property
     def code(self) -> Fingerprint:
         """The code version, with its components."""
-        return fingerprint(self.function, resources=self.files)
+        own = fingerprint(self.function, resources=self.files)
+        return own if self.search is None else together(own, fingerprint(self.search.objective))
 
     @property
     def chained(self) -> bool:
@@ -215,6 +219,7 @@ class Pipeline:
         owner: who is asked about it.
         tags: words to find the DAG by.
         file: the definition's file, or None.
+        retrains: by the name of a model, the asset of this pipeline that asks for a training of it.
 
     """
 
@@ -228,6 +233,7 @@ class Pipeline:
     owner: str | None = None
     tags: tuple[str, ...] = ()
     file: Path | None = None
+    retrains: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def members(self) -> tuple[Source | Asset, ...]:

@@ -22,6 +22,7 @@ from tidemark.hashing import canonical
 from tidemark.mappings import InForce, Previous, Same
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.partitions import Grain, Partition, TimeGrain, Unpartitioned
+from tidemark.search import PARAMETER, Search
 from tidemark.validation import Validation
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -180,6 +181,7 @@ def model(
     partitions: Grain,
     inputs: Mapping[str, PartitionMapping | Ref] | None = None,
     params: Mapping[str, object] | None = None,
+    search: Search | None = None,
     validation: Validation | None = None,
     owner: str | None = None,
     files: Sequence[str | Path] = (),
@@ -192,6 +194,7 @@ def model(
         partitions: the grain of training, such as ``Weekly()``.
         inputs: mapping of each parameter that does not read the same partition, or a :func:`ref`.
         params: values for parameters that are no inputs, in place of their defaults.
+        search: how hyper-parameters are found: those parameters of the function that are in its space.
         validation: how each candidate is judged before a person is asked to approve it; without it nobody is asked.
         owner: who is asked about it.
         files: files that the function reads, relative to its own file.
@@ -202,18 +205,34 @@ def model(
     """
 
     def declare(function: F) -> F:
-        asset(partitions=partitions, inputs=inputs, params=params, owner=owner, files=files)(function)
+        given = {**dict.fromkeys(search.space if search else ()), **(params or {})}
+        asset(partitions=partitions, inputs=inputs, params=given, owner=owner, files=files)(function)
         definition = function.__tidemark__  # type: ignore[attr-defined]
         if not isinstance(definition.grain, TimeGrain):
             raise DefinitionError(f"{definition.where}: a model is trained by time: write partitions=Weekly() or such")
         if validation is not None:
             validation.check(definition.where, offered_by(definition))
-        function.__tidemark__ = replace(  # type: ignore[attr-defined]
-            definition, is_model=True, validation=validation
-        )
+        definition = replace(definition, is_model=True, validation=validation)
+        if search is not None:
+            search.check(definition.where, offered_by(definition) | definition.parameters.keys())
+            definition = with_search(definition, search)
+        function.__tidemark__ = definition  # type: ignore[attr-defined]
         return function
 
     return declare
+
+
+def with_search(definition: Asset, search: Search) -> Asset:
+    """Return a model whose hyper-parameters are found in another way: that is in its action key.
+
+    Raises:
+        DefinitionError: the model has a parameter of the name under which a search is known.
+
+    """
+    if definition.search is None and PARAMETER in definition.parameters:
+        raise DefinitionError(f"{definition.where}: parameter {PARAMETER!r} means the search itself: rename it")
+    values = {name: value for name, value in definition.parameters.items() if name not in search.space}
+    return replace(definition, search=search, parameters={**values, PARAMETER: search.as_parameter()})
 
 
 def offered_by(definition: Asset) -> set[str]:

@@ -27,6 +27,7 @@ def pipeline(
     tags: Sequence[str] = (),
     doc: str = "",
     file: Path | None = None,
+    retrains: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
@@ -57,7 +58,14 @@ def pipeline(
         owner=owner,
         tags=tuple(tags),
         file=file,
+        retrains=dict(retrains or {}),
     )
+    names = [each.name for each in ordered]
+    for model, asking in made.retrains.items():
+        if asking not in names:
+            raise DefinitionError(
+                f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
+            )
     return made if owner is None else _owned(made, owner)
 
 

@@ -13,8 +13,17 @@ from croniter import croniter  # type: ignore[import-untyped]
 from tidemark.airflow.approving import add_steps
 from tidemark.airflow.doorbell import Doorbell
 from tidemark.airflow.form import form_of
-from tidemark.airflow.operators import PLAN, VERDICT, BatchOperator, PlanOperator, VerdictOperator
+from tidemark.airflow.operators import (
+    PLAN,
+    VERDICT,
+    BatchOperator,
+    PlanOperator,
+    VerdictOperator,
+    retrain_step_of,
+)
 from tidemark.airflow.outlets import airflow_asset, mark_told
+from tidemark.airflow.retraining import RetrainOperator
+from tidemark.airflow.searching import add_search
 from tidemark.assets import Asset as Definition
 from tidemark.assets import Pipeline
 from tidemark.catalog import check_alone
@@ -99,10 +108,19 @@ def _add_tasks(pipeline: Pipeline) -> None:
         plan >> tasks[each.name] >> verdict
         if each.validation is not None:
             tasks[each.name] >> add_steps(each)
+    for model, asking in pipeline.retrains.items():
+        tasks[asking] >> RetrainOperator(
+            task_id=retrain_step_of(model),
+            model=model,
+            asset=asking,
+            trigger_rule=TriggerRule.ALL_DONE,
+            doc_md=f"Starts a training of `{model}` if `{asking}` asks for one: once for each episode of drift.",
+        )
     for each in pipeline.assets:
+        first = add_search(each, plan, tasks[each.name]) if each.search is not None else tasks[each.name]
         for read in each.inputs:
             if read.upstream in tasks and read.upstream != each.name:
-                tasks[read.upstream] >> tasks[each.name]
+                tasks[read.upstream] >> first
 
 
 def _schedule(pipeline: Pipeline) -> Any:

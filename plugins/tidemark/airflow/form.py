@@ -3,15 +3,18 @@
 Invariant: an untouched form asks for nothing special, so that a scheduled run and a triggered one do the same.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Param
 
-from tidemark.assets import Pipeline
+from tidemark.assets import Asset, Pipeline
 from tidemark.config import parse_instant
+from tidemark.definitions import with_search
+from tidemark.errors import UsageError, listed
+from tidemark.search import Search, problem_of
 from tidemark.selection import read_selection
 from tidemark.survey import Selection
 
@@ -34,9 +37,10 @@ class Asked:
 
 def form_of(pipeline: Pipeline) -> dict[str, Param]:
     """Return the form's fields; Airflow refuses a run whose answers do not fit them."""
+    searched = [_search_fields(each.name, each.search) for each in pipeline.assets if each.search]
     assets = "|".join(each.name for each in pipeline.assets)
     sources = "|".join(each.name for each in pipeline.sources)
-    return {
+    return {name: field for fields in searched for name, field in fields} | {
         "as_of": Param(
             None,
             type=["null", "string"],
@@ -74,6 +78,58 @@ def form_of(pipeline: Pipeline) -> dict[str, Param]:
             "until somebody says here that it is meant.",
         ),
     }
+
+
+def _search_fields(model: str, search: Search) -> Iterator[tuple[str, Param]]:
+    yield (
+        f"{model}_trials",
+        Param(
+            search.trials,
+            type="integer",
+            minimum=1,
+            maximum=1000,
+            title=f"Trials of {model}",
+            description="How many hyper-parameters are tried, each by a task of its own. What a run trains in another "
+            "way than the file says is a candidate until the next run: write it into the file to keep it.",
+        ),
+    )
+    yield (
+        f"{model}_space",
+        Param(
+            {name: dict(each) for name, each in search.space.items()},
+            type="object",
+            title=f"Search space of {model}",
+            description='Such as `{"alpha": {"low": 0.001, "high": 1.0, "log": true}}`, or `{"depth": {"choices": '
+            "[2, 3]}}`.",
+        ),
+    )
+
+
+def asked_pipeline(answers: Mapping[str, Any], pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline as a filled-in form wants its searches; the pipeline itself if the form was left as it was.
+
+    Raises:
+        UsageError: a space is none, or has other hyper-parameters than the definition's.
+
+    """
+    assets = tuple(_asked_model(answers, each) for each in pipeline.assets)
+    return pipeline if assets == pipeline.assets else replace(pipeline, assets=assets)
+
+
+def _asked_model(answers: Mapping[str, Any], asset: Asset) -> Asset:
+    search = asset.search
+    if search is None:
+        return asset
+    trials = answers.get(f"{asset.name}_trials", search.trials)
+    space = answers.get(f"{asset.name}_space", search.space)
+    if trials == search.trials and space == search.space:
+        return asset
+    problem = problem_of(trials, space)
+    if problem is None and space.keys() != search.space.keys():
+        problem = f"it has to name {listed(search.space)}, and names {listed(space)}"
+    if problem is not None:
+        raise UsageError(f"Search space of {asset.name}: {problem}")
+    return with_search(asset, replace(search, trials=trials, space=space))
 
 
 def read_form(answers: Mapping[str, Any], pipeline: Pipeline) -> Asked:

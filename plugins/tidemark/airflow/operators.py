@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
-from tidemark.airflow.form import read_form
+from tidemark.airflow.form import asked_pipeline, read_form
 from tidemark.airflow.outlets import tell
 from tidemark.assets import Asset, Pipeline
-from tidemark.errors import Unavailable
+from tidemark.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from tidemark.deployment import Deployment
@@ -33,6 +33,16 @@ PLAN, VERDICT = "plan", "verdict"
 def steps_of(model: str) -> tuple[str, str, str]:
     """Return the ids of the tasks that follow a model's own: no asset can have such a name."""
     return f"{model}.validate", f"{model}.approve", f"{model}.promote"
+
+
+def search_steps_of(model: str) -> tuple[str, str]:
+    """Return the ids of the tasks that come before a model's own where it has hyper-parameters to be found."""
+    return f"{model}.search", f"{model}.trial"
+
+
+def retrain_step_of(model: str) -> str:
+    """Return the id of the task that starts a training of a model."""
+    return f"{model}.retrain"
 
 
 # Neighbours with one reason are one line of a plan's log.
@@ -84,6 +94,9 @@ class PlanOperator(BaseOperator):
         self._say(prepared)
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
         idle += [step for each in settled if each.validation for step in steps_of(each.name)]
+        idle += [retrain_step_of(name) for name, asks in pipeline.retrains.items() if asks not in prepared.busy]
+        searching = [each.name for each in pipeline.assets if each.search and each.name not in prepared.busy]
+        idle += [step for name in searching for step in search_steps_of(name)]
         self._skip([*idle, VERDICT] if well else idle)
         context["ti"].xcom_push(PLAN, prepared.plan_id)
         return [[prepared.plan_id, lane] for lane in range(prepared.lanes)]
@@ -201,8 +214,16 @@ class VerdictOperator(BaseOperator):
 
 
 def pipeline_of(context: Context) -> Pipeline:
-    """Return the pipeline whose DAG a task belongs to."""
-    return cast("Pipeline", context["dag"].pipeline)  # type: ignore[attr-defined]
+    """Return the pipeline whose DAG a task belongs to, as the run's form wants it.
+
+    Raises:
+        AirflowFailException: the form cannot be understood.
+
+    """
+    try:
+        return asked_pipeline(context["params"], cast("Pipeline", context["dag"].pipeline))  # type: ignore[attr-defined]
+    except UsageError as problem:
+        raise AirflowFailException(str(problem)) from problem
 
 
 @contextmanager

@@ -46,7 +46,7 @@ from tidemark.fingerprint.modules import Name, StaleError, Statement, Whole, rec
 from tidemark.fingerprint.texts import capture
 from tidemark.hashing import digest
 
-__all__ = ["Component", "Fingerprint", "capture", "fingerprint"]
+__all__ = ["Component", "Fingerprint", "capture", "fingerprint", "together"]
 
 # What a fingerprint means: to be raised when the same code gets another one, or tidemark treats it in another way.
 SCHEME = 2
@@ -113,6 +113,15 @@ def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = 
             "it was edited after it was imported, or an import hook rewrites it. Load it again (importlib.reload, or "
             "restart the process), so that what is recorded is what runs"
         ) from None
+
+
+def together(*parts: Fingerprint) -> Fingerprint:
+    """Return the code version of several functions that make one result."""
+    components = {(each.label, each.digest): each for part in parts for each in part.components}
+    distributions = sorted({each for part in parts for each in part.distributions})
+    return Fingerprint(
+        digest(SCHEME, [each.digest for each in parts]), tuple(components.values()), tuple(distributions)
+    )
 
 
 def _fingerprint(function: Callable[..., object], resources: Sequence[Path]) -> Fingerprint:

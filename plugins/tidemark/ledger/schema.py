@@ -331,6 +331,18 @@ validation = sa.Table(
     sa.Index("ix_validation_candidate", "candidate_id", "id"),
 )
 
+trial = sa.Table(
+    "trial",
+    metadata,
+    sa.Column("key", Digest, primary_key=True),  # over all that it follows from
+    _ref("asset_id", "asset"),
+    sa.Column("parameters", Json, nullable=False),
+    sa.Column("value", sa.Float, nullable=False),  # less is better
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
 registration = sa.Table(
     "registration",
     metadata,

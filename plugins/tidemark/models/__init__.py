@@ -2,7 +2,7 @@
 
 ``known`` is what the ledger says of a model. A run lets ``validating`` hold a candidate against the champion,
 ``tracking`` register it with MLflow, and ``presenting`` put it into words. ``deciding`` is what people do about it
-then, and ``aliases`` makes the registry follow.
+then, and ``aliases`` makes the registry follow. ``retraining`` finds out whether drift asks for a training.
 """
 
 from tidemark.models.deciding import Promoted, RolledBack, promote, reject, rollback

@@ -8,7 +8,7 @@ pickled: the model is logged as a skops archive, of types that :data:`tidemark.f
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,7 @@ from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import page_of
 from tidemark.models.validating import Challenge, Scored
 from tidemark.places import redact
+from tidemark.running.searching import Tried, best_of, tried
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -144,7 +145,23 @@ def _tracked(
         _log_model(scored)
         if (drawn := picture(challenge)) is not None:
             mlflow.log_figure(drawn, "calibration.png")
+        if is_candidate and challenge.asset.search is not None:
+            _log_trials(tried(deployment, challenge.asset, challenge.judged))
         return str(run.info.run_id)
+
+
+def _log_trials(trials: Sequence[Tried]) -> None:
+    """Log the trials of hyper-parameters as runs below the model's; the parameters of the best are the model's, too."""
+    import mlflow
+
+    known = [each for each in trials if each.trial is not None]
+    for each in known:
+        assert each.trial is not None
+        with mlflow.start_run(run_name=f"trial {each.number}", nested=True):
+            mlflow.log_params(each.parameters)
+            mlflow.log_metrics({"objective": each.trial.value, "seconds": each.trial.seconds})
+    if (chosen := best_of(known)) is not None:
+        mlflow.log_params(chosen)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

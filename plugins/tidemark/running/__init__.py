@@ -9,6 +9,7 @@ Invariants:
 * A partition that fails keeps its last good head and stops no other.
 
 ``results`` are the words for what comes out, ``batch`` is what the parts share, ``keeper`` holds leases, ``watch``
-notices what others change, ``compute`` reads and calls, ``checks`` gates, ``finish`` brings one partition to its
-result, ``publish`` commits, ``worker`` orders the work of one asset's batch, ``run`` works off a plan.
+notices what others change, ``compute`` reads and calls, ``searching`` finds hyper-parameters, ``checks`` gates,
+``finish`` brings one partition to its result, ``publish`` commits, ``worker`` orders the work of one asset's batch,
+``run`` works off a plan.
 """

@@ -8,6 +8,8 @@ from tidemark.ledger import records
 from tidemark.ledger.records import Stored
 from tidemark.mappings import Window
 from tidemark.running.batch import Batch
+from tidemark.running.searching import best
+from tidemark.search import PARAMETER
 from tidemark.survey import Judgement, Read
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ class Computation:
 
         asset = self._batch.asset
         arguments = {**asset.parameters, **self.arguments(judged)}
+        if asset.search is not None:
+            arguments |= best(self._batch, judged, arguments)
+            del arguments[PARAMETER]
         with decimal.localcontext():  # what a function sets there is not the next one's business
             value = asset.function(**arguments)
         returns = asset.function.__annotations__.get("return")

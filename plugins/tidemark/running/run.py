@@ -1,19 +1,26 @@
 """Working off a plan: all of it in this process, or one asset's lane of it in a worker."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from tidemark.assets import Pipeline
 from tidemark.changes import settle, survey_since
 from tidemark.deployment import Deployment
+from tidemark.errors import Unavailable
 from tidemark.facts import Names, register
 from tidemark.ledger import plans
 from tidemark.observe import Progress, observe
 from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, selection_left, store_plan
-from tidemark.running.batch import above
+from tidemark.running import searching
+from tidemark.running.batch import Batch, above
+from tidemark.running.compute import Computation
 from tidemark.running.results import BatchReport, Result
+from tidemark.running.searching import Proposal
 from tidemark.running.worker import Worker
-from tidemark.survey import EVERYTHING, Selection
+from tidemark.survey import EVERYTHING, Selection, State
+
+log = logging.getLogger(__name__)
 
 # What became of an item by this plan once and for all; what waits, or had nothing to do, is looked at again.
 SETTLED = frozenset({Result.COMPUTED, Result.RESTORED, Result.FAILED, Result.BLOCKED})
@@ -163,3 +170,53 @@ def run_plan(
         sweep = worker.sweep
     settle(deployment, survey, names, prepared.plan_id, lambda each: each.seq in own)
     return reports
+
+
+def run_trial(
+    deployment: Deployment, pipeline: Pipeline, plan_id: int, number: int, model: str, *, run: str, actor: str
+) -> tuple[Proposal, int]:
+    """Run one trial of hyper-parameters for all partitions of a model that a stored plan will train.
+
+    Args:
+        deployment: where.
+        pipeline: the model's pipeline.
+        plan_id: the plan.
+        number: of the trial, from 1.
+        model: the model.
+        run: name of the run.
+        actor: who started it.
+
+    Returns:
+        Its hyper-parameters, and for how many partitions it ran. What fails is left to who trains, who says why.
+
+    Raises:
+        Unavailable: the store or the ledger cannot be used.
+
+    """
+    names, asset = register(deployment, pipeline), pipeline.asset(model)
+    with deployment.ledger.read() as connection:
+        stored = plans.read(connection, plan_id)
+        items = plans.items(connection, plan_id, asset_id=names.assets[model])
+        forced = plans.items(connection, plan_id, forced=True)
+    survey, sweep = survey_since(deployment, pipeline, names, stored, selection_left(stored, forced))
+    for _ in sweep.judge_all(above(pipeline, asset)):
+        pass
+    batch = Batch(deployment, pipeline, names, survey, asset, plan_id, run, actor, holder="")
+    computation, ran = Computation(batch), 0
+    assert asset.search is not None
+    proposal = searching.proposals(asset.search)[number - 1]
+    for item in items:
+        judged = survey.judge(asset, asset.grain.ordinal(item.partition))
+        if judged.state is not State.STALE or searching.tried(deployment, asset, judged)[number - 1].trial is not None:
+            continue
+        arguments = {**asset.parameters, **computation.arguments(judged)}
+        try:
+            searching.run(batch, judged, arguments, proposal)
+            ran += 1
+        except Unavailable:
+            raise
+        except Exception as problem:  # whatever the objective raises: who trains tries once more, and says why
+            log.warning(
+                "%s %s: trial %d failed: %s: %s", model, item.partition, number, type(problem).__name__, problem
+            )
+    return proposal, ran

@@ -1,4 +1,4 @@
-"""Models: how candidates were judged, and what the model registry knows of them."""
+"""Models: what trials came to, how candidates were judged, and what the model registry knows of them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +35,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_validation")),
     )
     op.create_index("ix_validation_candidate", "validation", ["candidate_id", "id"], unique=False)
+    op.create_table(
+        "trial",
+        sa.Column("key", Digest, nullable=False),
+        sa.Column("asset_id", Identity, nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_trial_asset_id_asset")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_trial")),
+    )
     op.create_table(
         "registration",
         sa.Column("asset_id", Identity, nullable=False),

@@ -1,0 +1,138 @@
+"""Searching for hyper-parameters: trials are proposed by Optuna, remembered by the ledger, and the best one wins.
+
+Invariant: what is proposed follows from the definition alone, and what a trial comes to from its key. So it does not
+matter which process runs a trial: workers may run them beside each other, and who trains runs what is missing.
+"""
+
+import inspect
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tidemark.assets import Asset
+from tidemark.deployment import Deployment
+from tidemark.errors import OutputError, Unavailable
+from tidemark.fingerprint import fingerprint
+from tidemark.hashing import digest
+from tidemark.ledger import trials
+from tidemark.ledger.trials import Trial
+from tidemark.running.batch import Batch
+from tidemark.search import PARAMETER, Range, Search
+from tidemark.survey import Judgement
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Proposal = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that was proposed: its number, its hyper-parameters, and what it came to if that is known."""
+
+    number: int
+    parameters: Proposal
+    trial: Trial | None
+
+
+def proposals(search: Search) -> list[Proposal]:
+    """Return the hyper-parameters of each trial; the same for the same search, and more trials begin like fewer."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=search.seed))
+    space = {name: _distribution(each) for name, each in sorted(search.space.items())}
+    return [dict(study.ask(space).params) for _ in range(search.trials)]
+
+
+def _distribution(given: Range) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if "choices" in given:
+        return CategoricalDistribution(tuple(given["choices"]))
+    low, high, log = given["low"], given["high"], given.get("log", False)
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(low, high, log=log)
+
+
+def tried(deployment: Deployment, asset: Asset, judged: Judgement) -> list[Tried]:
+    """Return the trials of one partition of a model, in their order, with what is known of them."""
+    assert asset.search is not None
+    proposed = proposals(asset.search)
+    keys = [_key(asset, judged, each) for each in proposed]
+    with deployment.ledger.read() as connection:
+        known = trials.read(connection, keys)
+    return [
+        Tried(number, each, known.get(key)) for number, (each, key) in enumerate(zip(proposed, keys, strict=True), 1)
+    ]
+
+
+def best(batch: Batch, judged: Judgement, arguments: Mapping[str, object]) -> Proposal:
+    """Return the hyper-parameters of the best trial of one partition, running those that nobody has run.
+
+    Args:
+        batch: the model's batch.
+        judged: which partition, and what it reads.
+        arguments: what it reads, by parameter, with the model's parameters.
+
+    Raises:
+        OutputError: no trial came to a number.
+
+    """
+    found, problems = list[Tried](), dict[str, str]()
+    for each in tried(batch.deployment, batch.asset, judged):
+        try:
+            found.append(replace(each, trial=each.trial or run(batch, judged, arguments, each.parameters)))
+        except Unavailable:
+            raise
+        except Exception as problem:  # whatever the objective raises
+            problems.setdefault(f"{type(problem).__name__}: {problem}", _named(each.parameters))
+    chosen = best_of(found)
+    if chosen is None:
+        said = "; ".join(f"{problem} ({which})" for problem, which in problems.items())
+        raise OutputError(f"{batch.asset.where}: no trial came to a number: {said}")
+    return chosen
+
+
+def best_of(found: Iterable[Tried]) -> Proposal | None:
+    """Return the hyper-parameters of the trial with the least value, the first of equal ones; None: none has one."""
+    valued = [(each.trial.value, each.number, each.parameters) for each in found if each.trial is not None]
+    return min(valued, key=lambda each: each[:2])[2] if valued else None
+
+
+def run(batch: Batch, judged: Judgement, arguments: Mapping[str, object], proposal: Proposal) -> Trial:
+    """Run a trial and write down what it came to.
+
+    Raises:
+        ValueError: it came to no number.
+        Exception: whatever the objective raises.
+
+    """
+    search = batch.asset.search
+    assert search is not None
+    given = {**arguments, **proposal}
+    started = time.perf_counter()
+    value = float(search.objective(**{name: given[name] for name in inspect.signature(search.objective).parameters}))
+    seconds = time.perf_counter() - started
+    if not math.isfinite(value):
+        raise ValueError(f"the objective returned {value}")
+    key = _key(batch.asset, judged, proposal)
+    with batch.deployment.ledger.write() as connection:
+        trials.write(connection, batch.asset_id, key, proposal, value=value, seconds=seconds, run=batch.run)
+    return Trial(proposal, value, seconds)
+
+
+def _key(asset: Asset, judged: Judgement, proposal: Proposal) -> bytes:
+    """Return a digest over all that a trial follows from: how many there are is not part of it."""
+    assert asset.search is not None
+    others = {name: value for name, value in asset.parameters.items() if name != PARAMETER}
+    code = fingerprint(asset.search.objective, resources=asset.files).digest
+    reads = [[read.input.parameter, read.digest] for read in judged.reads]
+    return digest("trial", asset.name, judged.key, code, others, reads, proposal)
+
+
+def _named(proposal: Proposal) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in proposal.items())
