@@ -116,7 +116,8 @@ def scores(rows: pl.DataFrame) -> dict[str, float]:
         "product_features": ref("product_features", trailing(days=DAYS)),
         "product_days": ref("product_days", trailing(days=DAYS)),
     },
-    search=Search(objective=learned_deviance, space={"alpha": {"low": 0.0001, "high": 0.1, "log": True}}, trials=4),
+    # More than that would hold the elasticity back by over a tenth.
+    search=Search(objective=learned_deviance, space={"alpha": {"low": 0.0001, "high": 0.02, "log": True}}, trials=4),
     validation=Validation(
         predictions=held_out,
         metrics=scores,

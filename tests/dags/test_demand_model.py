@@ -75,10 +75,46 @@ def test_it_is_recovered_from_other_weeks_too(features: pl.DataFrame, sold: pl.D
 def test_the_candidate_beats_the_baseline_in_every_held_out_week(
     trained: Any, features: pl.DataFrame, sold: pl.DataFrame
 ) -> None:
-    scores = weekly.demand_model_scores(trained, features, sold, partition())
-    assert scores["week"].to_list() == [MONDAY - timedelta(7), MONDAY]
-    assert (scores["candidate_deviance"] < scores["baseline_deviance"]).all()
-    assert (scores["products"] == 80).all()
+    rows = weekly.held_out(trained, features, sold, partition())
+    weeks = {week: part for (week,), part in rows.group_by("week")}
+    assert sorted(weeks) == [MONDAY - timedelta(7), MONDAY]
+    for part in weeks.values():
+        assert part.height == 80
+        assert weekly.scores(part)["share_of_baseline"] < 1
+
+
+def test_scores_are_those_that_scikit_learn_and_arithmetic_give(
+    trained: Any, features: pl.DataFrame, sold: pl.DataFrame
+) -> None:
+    from sklearn.metrics import mean_poisson_deviance
+
+    rows = weekly.held_out(trained, features, sold, partition())
+    said, came = rows["predicted"].to_numpy(), rows["units"].to_numpy()
+    scores, price = weekly.scores(rows), rows["price_gbp"].to_numpy()
+    assert scores["poisson_deviance"] == pytest.approx(2 * np.mean(said - came + came * np.log(came / said)))
+    baseline = mean_poisson_deviance(came, np.maximum(rows["units_before"].to_numpy(), 0.5))
+    assert scores["share_of_baseline"] == pytest.approx(scores["poisson_deviance"] / baseline)
+    assert scores["revenue_error"] == pytest.approx(np.sum(np.abs(said - came) * price) / np.sum(came * price))
+
+
+def test_the_search_looks_at_nothing_that_is_held_out(features: pl.DataFrame, sold: pl.DataFrame) -> None:
+    """A trial is scored on the last week that is learned from."""
+    held_out = pl.col("partition").str.to_date() >= MONDAY - timedelta(7)
+    other = sold.with_columns(units_sold=pl.when(held_out).then(pl.col("units_sold") * 9).otherwise("units_sold"))
+    values = [weekly.learned_deviance(features, sold, partition(), alpha) for alpha in (0.001, 0.02)]
+    assert weekly.learned_deviance(features, other, partition(), 0.001) == values[0] != values[1]
+
+
+@pytest.mark.parametrize("alpha", [0.0001, 0.02])
+def test_the_elasticity_is_recovered_wherever_the_search_may_end(
+    features: pl.DataFrame, sold: pl.DataFrame, alpha: float
+) -> None:
+    """Holding coefficients back moves them towards nothing."""
+    search = weekly.demand_model.__tidemark__.search  # type: ignore[attr-defined]
+    assert search.space["alpha"]["low"] <= alpha <= search.space["alpha"]["high"]
+    assert elasticity(weekly.demand_model(features, sold, partition(), alpha)) == pytest.approx(
+        shop.ELASTICITY, rel=0.1
+    )
 
 
 def test_what_is_held_out_is_not_learned_from(features: pl.DataFrame, sold: pl.DataFrame, trained: Any) -> None:

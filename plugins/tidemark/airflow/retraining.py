@@ -1,4 +1,4 @@
-"""Starting the training that drift asks for: one run of the model's DAG for each episode, however many days it lasts."""
+"""Starting the training that drift asks for: one run of the model's DAG an episode, however many days that lasts."""
 
 from typing import Any
 

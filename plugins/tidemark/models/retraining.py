@@ -53,7 +53,8 @@ def requested(deployment: Deployment, model: str, asset: str) -> Request | None:
 
     def rows(first: str) -> pl.DataFrame:
         wanted = [each for each in parts if each.partition >= first]
-        found: pl.DataFrame = load(wanted, pl.DataFrame, windowed=True, name=asset)
+        found = load(wanted, pl.DataFrame, windowed=True, name=asset)
+        assert isinstance(found, pl.DataFrame)
         lacking = [each for each in COLUMNS if each not in found.columns]
         if lacking:
             raise UsageError(f"{asset} cannot ask for trainings of {model}: it has no column {lacking[0]!r}")
