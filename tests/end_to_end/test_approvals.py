@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from conftest import Deployment, Run, wait_for
+from conftest import PATIENCE, Deployment, Run, wait_for
 
 from demo.client import FINISHED, ApiError, Client
 from demo.services import ROOT
@@ -36,7 +36,7 @@ READER = """
 MODEL = """
     import polars as pl
 
-    from tidemark import Partition, Validation, Weekly, at_most, model, pipeline, ref, trailing
+    from tidemark import Partition, Search, Validation, Weekly, at_most, model, pipeline, ref, trailing
 
     def held_out(model: "BaseEstimator", visits: pl.DataFrame, partition: Partition) -> pl.DataFrame:
         rows = visits.filter(pl.col("partition") >= partition.key)
@@ -45,16 +45,20 @@ MODEL = """
     def scores(rows: pl.DataFrame) -> dict[str, float]:
         return {"off_by": rows.select((pl.col("actual") - pl.col("predicted")).abs().mean()).item()}
 
+    def learned(visits: pl.DataFrame, partition: Partition, alpha: float) -> float:
+        return alpha
+
     @model(
         partitions=Weekly(start="2011-03-14"),
         inputs={"visits": ref("visits", trailing(days=14))},
+        search=Search(learned, space={"alpha": {"low": 0.01, "high": 1.0, "log": True}}, trials=2),
         validation=Validation(predictions=held_out, metrics=scores, limits={"off_by": at_most(50)}, business="off_by"),
     )
-    def guests_model(visits: pl.DataFrame, partition: Partition) -> "BaseEstimator":
-        from sklearn.linear_model import LinearRegression
+    def guests_model(visits: pl.DataFrame, partition: Partition, alpha: float) -> "BaseEstimator":
+        from sklearn.linear_model import Ridge
 
         seen = visits.filter(pl.col("partition") < partition.key)
-        return LinearRegression().fit(seen.select("hour").to_pandas(), seen["guests"].to_numpy())
+        return Ridge(alpha=alpha).fit(seen.select("hour").to_pandas(), seen["guests"].to_numpy())
 
     product = pipeline("guests", [guests_model])
     """
@@ -116,6 +120,20 @@ def alias(deployment: Deployment, name: str = "champion", version: str | None = 
         return None
 
 
+def tracked(deployment: Deployment) -> dict[str, str | None]:
+    """The runs of the tracking server by name, each with the name of the run that it is nested in."""
+    url = f"{deployment.services.urls['mlflow']}/api/2.0/mlflow/runs/search"
+    body = json.dumps({"experiment_ids": ["1"], "max_results": 100}).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as answer:
+        runs = json.load(answer)["runs"]
+    names = {each["info"]["run_id"]: each["info"]["run_name"] for each in runs}
+    above = {}
+    for each in runs:
+        tags = {tag["key"]: tag["value"] for tag in each["data"]["tags"]}
+        above[each["info"]["run_name"]] = names.get(tags.get("mlflow.parentRunId"))
+    return above
+
+
 @pytest.fixture(scope="module")
 def shop(deployment: Deployment) -> Deployment:
     """The reader's pipeline has run, and the model's is there."""
@@ -148,6 +166,12 @@ def test_a_candidate_waits_for_an_approver_who_makes_it_the_champion(shop: Deplo
         scientist.answer("guests", run, APPROVE, "Approve", why="mine", **{"from": None})
     done = answered(shop, operator, run, "Approve", "good enough", DAYS[10])
     assert (done.state, done.states["guests_model.promote"]) == ("success", "success")
+    trials = [each for each in done.tasks if each["task_id"] == "guests_model.trial"]
+    assert [each["state"] for each in trials] == ["success", "success"]
+    assert all(each["rendered_map_index"].startswith("alpha=0.") for each in trials)
+    runs = tracked(shop)
+    (parent,) = (name for name in runs if name == "guests_model 2011-03-14")
+    assert sorted(name for name, above in runs.items() if above == parent) == ["trial 1", "trial 2"]
     (reign,) = shop.tidemark("model", "show", "guests_model")
     assert (reign["by"], reign["why"], reign["begins"][:10]) == ("operator", "good enough", DAYS[10])
     assert alias(shop) == alias(shop, "candidate") == "1"
@@ -229,3 +253,38 @@ def test_a_rollback_in_the_form_brings_back_the_same_bytes(shop: Deployment, ope
         assert len({each.get("version") for each in now}) == len(set(versions)), "nothing new was computed"
     assert alias(shop) == "1"
     assert [each["why"] for each in shop.tidemark("model", "show", "guests_model")] == ["good enough"]
+
+
+WATCH = """
+    import polars as pl
+
+    from tidemark import Daily, Partition, asset, pipeline, ref
+
+    @asset(partitions=Daily(), inputs={"visits": ref("visits")})
+    def alarm(visits: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+        drifting = partition.key >= "2011-03-18"
+        return pl.DataFrame({
+            "retrain": [partition.key == "2011-03-19"],
+            "since": pl.Series(["2011-03-18" if drifting else None], dtype=pl.String),
+            "champion": ["abc"],
+            "features": ["guests"],
+        })
+
+    product = pipeline("watching", [alarm], retrains={"guests_model": "alarm"})
+    """
+
+
+def test_drift_starts_one_training_and_not_one_a_day(shop: Deployment) -> None:
+    """A run of the model's DAG that is named after the episode; a later day of it starts none."""
+    shop.push("watching", WATCH)
+    run = shop.trigger("watching")
+    assert (run.state, run.states["guests_model.retrain"]) == ("success", "success")
+    (started,) = (each for each in shop.client.runs("guests") if each["dag_run_id"].startswith("drift"))
+    assert started["dag_run_id"] == "drift_2011-03-18_from_abc"
+    assert started["conf"] == {"force": ["guests_model:2011-03-14"]}
+    assert shop.client.wait_run("guests", started["dag_run_id"], PATIENCE)["state"] == "success"
+    deliver(shop, DAYS[13], 7)
+    assert shop.trigger("staffing").state == "success"
+    run = shop.trigger("watching")
+    assert (run.state, run.states["guests_model.retrain"]) == ("success", "skipped")
+    assert len([each for each in shop.client.runs("guests") if each["dag_run_id"].startswith("drift")]) == 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tidemark.approvers import changes
 from tidemark.assets import Pipeline
@@ -13,7 +12,10 @@ from tidemark.ledger.records import inputs_of
 from tidemark.models.aliases import registry_url
 from tidemark.models.known import named
 from tidemark.models.tracking import Registered, register
-from tidemark.models.validating import Challenge, challenge
+from tidemark.models.validating import Challenge, Report, challenge
+
+MOST_FEATURES = 10
+"""Features that are shown with their drift, the farthest first."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
         yield f"The predictions {gate['outcome']} the gate `{gate['suite']}` ({made.report['rows']} rows)."
         yield from (f"- {each}" for each in gate["failures"])
         yield ""
+    yield from _drift(made.report)
     yield from _origins(deployment, made)
     if registered is not None:
         yield f"[Run in MLflow, version {registered.registration.version}]({registered.page})"
@@ -91,7 +94,7 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
             yield f"![Predicted and actual, by tenths of the predictions]({registered.picture})"
 
 
-def metrics_table(report: dict[str, Any]) -> Iterator[str]:
+def metrics_table(report: Report) -> Iterator[str]:
     """Yield the lines of a Markdown table of all metrics, the business one first."""
     business = report["business"]
     yield "| metric | candidate | champion | bound |"
@@ -99,6 +102,18 @@ def metrics_table(report: dict[str, Any]) -> Iterator[str]:
     for name, each in sorted(report["metrics"].items(), key=lambda item: item[0] != business):
         shown = f"**{name}** (business)" if name == business else name
         yield f"| {shown} | {_number(each['candidate'])} | {_number(each['champion'])} | {_number(each['bound'])} |"
+    yield ""
+
+
+def _drift(report: Report) -> Iterator[str]:
+    """Yield the features whose training data differs most from that of the champion."""
+    drifted = sorted(report["drift"], key=lambda each: -each["psi"])[:MOST_FEATURES]
+    if not drifted:
+        return
+    yield "| feature | PSI against the champion's training data | Kolmogorov-Smirnov |"
+    yield "| --- | ---: | ---: |"
+    for each in drifted:
+        yield f"| {each['feature']} | {each['psi']:.2f} | {each['ks']:.2f} |"
     yield ""
 
 

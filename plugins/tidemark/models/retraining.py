@@ -1,5 +1,6 @@
 """Whether drift asks for a training: an asset says so, and the newest episode of it counts."""
 
+import re
 from dataclasses import dataclass
 
 from tidemark.deployment import Deployment
@@ -34,8 +35,8 @@ class Request:
 
     @property
     def name(self) -> str:
-        """Its name: the same for all days of an episode, so that one episode is one training."""
-        return f"drift since {self.since} from {self.champion}"
+        """Its name: the same for all days of an episode, of what Airflow takes in the name of a run."""
+        return re.sub(r"[^A-Za-z0-9_.:-]", "-", f"drift_{self.since}_from_{self.champion}")
 
 
 def requested(deployment: Deployment, model: str, asset: str) -> Request | None:
@@ -67,4 +68,4 @@ def requested(deployment: Deployment, model: str, asset: str) -> Request | None:
         known = Model(connection, deployment, model)
         trained = known.made[known.newest].partition if known.newest is not None else None
         pipeline = registry.assets(connection)[model].pipeline
-    return Request(pipeline, trained, newest["since"], newest["champion"] or "no champion", newest["features"])
+    return Request(pipeline, trained, newest["since"], newest["champion"] or "none", newest["features"])

@@ -204,6 +204,7 @@ def _compared(
         "rows": scored.predictions.height if scored else 0,
         "problems": problems,
         "note": note,
+        "drift": _drifted(scored, rival) if scored and rival else [],
     }
     return Challenge(batch.asset, candidate, champion, judged, not problems, report, scored, rival)
 
@@ -238,6 +239,25 @@ def _scored(batch: Batch, validation: Validation, made: Made, arguments: Mapping
     except BaseException as problem:  # whatever a scientist's function raises; a panic of polars is no Exception
         raise OutputError(f"{named(asset.name, made)}: {in_a_line(problem)}") from problem
     return Scored(model, predictions, metrics)
+
+
+PROFILE = "training_profile_"
+"""The attribute of a fitted model in which it may bring along a profile of its training data: see tidemark.drift."""
+
+
+def _drifted(scored: Scored, rival: Scored) -> list[Report]:
+    """Return how far the candidate's training data is from the champion's, by the profiles that both bring along."""
+    import polars as pl
+
+    from tidemark.drift import drift
+
+    before, now = (getattr(each.model, PROFILE, {}) for each in (rival, scored))
+    tables = [
+        drift({name: before[name]}, pl.DataFrame({name: pl.Series(now[name]["quantiles"], dtype=pl.Float64)}))
+        for name in before
+        if name in now
+    ]
+    return [{key: row[key] for key in ("feature", "psi", "ks")} for table in tables for row in table.to_dicts()]
 
 
 def _read_by(validation: Validation) -> set[str]:
