@@ -1,6 +1,7 @@
 """A model from its training to the champion and back, through the real scheduler, MLflow server and REST API."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -142,8 +143,12 @@ def test_a_candidate_waits_for_an_approver_who_makes_it_the_champion(shop: Deplo
     asked = shop.client.question("guests", run, APPROVE)
     assert asked is not None
     assert [each["id"] for each in asked["assigned_users"]] == ["operator"]
-    for said in ("off_by", "**Champion** none", "`visits`", "2011-03-07 .. 2011-03-20", "Run in MLflow", "calibration"):
+    for said in ("at most 50", "**Champion** none", "`visits`", "2011-03-07 .. 2011-03-20", "Run in MLflow", "calibration"):
         assert said in asked["body"], asked["body"]
+    picture = re.search(r"!\[.*\]\((http.*)\)", asked["body"])
+    assert picture is not None, asked["body"]
+    with urllib.request.urlopen(picture[1]) as shown:  # as an approver's browser asks for it: without signing in
+        assert shown.headers["Content-Type"] == "image/png"
     with shop.services.client("scientist") as scientist, pytest.raises(ApiError, match="403"):
         scientist.answer("guests", run, APPROVE, "Approve", why="mine", **{"from": None})
     done = answered(shop, operator, run, "Approve", "good enough", DAYS[10])

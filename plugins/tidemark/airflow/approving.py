@@ -35,7 +35,7 @@ def add_steps(model: Asset) -> BaseOperator:
         subject="{{ " + told + "['subject'] }}",
         body="{{ " + told + "['page'] }}",
         response_timeout=model.validation.decide_within,
-        doc_md="Waits for an approver: see 'Required Actions'. Rejecting needs a reason.",
+        doc_md="Waits for an approver: see 'Required Actions'. Either answer needs a reason.",
     )
     promote = PromoteOperator(
         task_id=promote_id,
@@ -95,13 +95,13 @@ class ApproveOperator(ApprovalOperator):
 
     def __init__(self, *, model: str, **options: Any) -> None:
         form = {
-            "why": Param("", type="string", title="Why", description="Kept in the audit log; rejecting needs one."),
+            "why": Param("", type="string", title="Why", description="Kept in the audit log. The buttons wait for it."),
             _FROM: Param(
                 None,
                 type=["null", "string"],
                 format="date",
                 title="In force from",
-                description="The first day that is made with it. Empty: after all that is live.",
+                description="The first day to be made with it. Left empty: the first after all days that are live.",
             ),
         }
         options = {"retries": 20, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 0.0, **options}
