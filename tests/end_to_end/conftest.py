@@ -67,7 +67,7 @@ class Deployment:
         """Start a run by hand and wait until it has ended."""
         run = self.client.trigger(dag, params)
         self._seen.setdefault(dag, set()).add(run)
-        return self._ended(dag, run)
+        return self.ended(dag, run)
 
     def next_run(self, dag: str) -> "Run":
         """Wait for a run that something else starts, and until it has ended."""
@@ -77,7 +77,7 @@ class Deployment:
             f"another run of {dag}",
         )
         seen.add(new)
-        return self._ended(dag, new)
+        return self.ended(dag, new)
 
     def unseen_runs(self, dag: str) -> int:
         """How many runs there are that no test asked for or waited for."""
@@ -93,7 +93,8 @@ class Deployment:
             with open_deployment() as opened:
                 yield opened, load_catalog(self.dags)
 
-    def _ended(self, dag: str, run: str) -> "Run":
+    def ended(self, dag: str, run: str) -> "Run":
+        """Wait until a run has ended, and return it."""
         ended = self.client.wait_run(dag, run, PATIENCE)
         return Run(self.client, dag, run, str(ended["state"]), str(ended["run_type"]), self.client.tasks(dag, run))
 
@@ -161,24 +162,26 @@ def wait_for(look: Callable[[], T], what: str, otherwise: Callable[[], str] = st
     return found
 
 
-@pytest.fixture(scope="session")
-def airflow_database(request: pytest.FixtureRequest) -> str | None:
-    """Airflow's database on PostgreSQL, as in production; None where there is none: it is an SQLite file then."""
+def new_database(request: pytest.FixtureRequest, name: str) -> str | None:
+    """Make a database for an Airflow on PostgreSQL, as in production; None where there is none: SQLite has to do."""
     if programs() is None:
         return None
     server = request.getfixturevalue("postgres_servers")
     connection = psycopg2.connect(f"{server}postgres")
     connection.autocommit = True
-    connection.cursor().execute("CREATE DATABASE airflow_for_all")
+    connection.cursor().execute(f"CREATE DATABASE {name}")
     connection.close()
-    return f"{server}airflow_for_all".replace("postgresql://", "postgresql+psycopg2://")
+    return f"{server}{name}".replace("postgresql://", "postgresql+psycopg2://")
 
 
 @pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory, airflow_database: str | None) -> Iterator[Deployment]:
-    """A running deployment, as of 2011-03-21 06:00 UTC; TIDEMARK_TEST_SERVICES names a folder that is kept."""
-    kept = os.environ.get("TIDEMARK_TEST_SERVICES")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("deployment")
+def airflow_database(request: pytest.FixtureRequest) -> str | None:
+    """The database of the Airflow that all tests share; None: an SQLite file."""
+    return new_database(request, "airflow_for_all")
+
+
+def services_in(folder: Path, database_url: str | None, **settings: str) -> Services:
+    """Services as of 2011-03-21 06:00 UTC, with all that they need in a folder: `dags` and `landing` are in it."""
     dags, landing = folder / "dags", folder / "landing"
     for each in (dags, landing):
         each.mkdir(parents=True, exist_ok=True)
@@ -193,13 +196,21 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, airflow_database: str |
         "TIDEMARK_APPROVERS": "operator",
         "TIDEMARK_FOUR_EYES": "off",
     }
-    services = Services(
+    return Services(
         folder / "services",
         dags=dags,
-        settings=given,
-        database_url=airflow_database,
+        settings=given | settings,
+        database_url=database_url,
         usual_ports={},
         report=lambda name, state: print(f"{name}: {state}"),
     )
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory, airflow_database: str | None) -> Iterator[Deployment]:
+    """A running deployment; TIDEMARK_TEST_SERVICES names a folder that is kept."""
+    kept = os.environ.get("TIDEMARK_TEST_SERVICES")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("deployment")
+    services = services_in(folder, airflow_database)
     with services, services.client() as client:
-        yield Deployment(services, client, dags, landing)
+        yield Deployment(services, client, folder / "dags", folder / "landing")

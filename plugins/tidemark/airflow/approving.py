@@ -35,7 +35,7 @@ def add_steps(model: Asset) -> BaseOperator:
         subject="{{ " + told + "['subject'] }}",
         body="{{ " + told + "['page'] }}",
         response_timeout=model.validation.decide_within,
-        doc_md="Waits for an approver: see 'Required Actions'. Rejecting needs a reason.",
+        doc_md="Waits for an approver: see 'Required Actions'. Either answer needs a reason.",
     )
     promote = PromoteOperator(
         task_id=promote_id,
@@ -95,13 +95,13 @@ class ApproveOperator(ApprovalOperator):
 
     def __init__(self, *, model: str, **options: Any) -> None:
         form = {
-            "why": Param("", type="string", title="Why", description="Kept in the audit log; rejecting needs one."),
+            "why": Param("", type="string", title="Why", description="Kept in the audit log. The buttons wait for it."),
             _FROM: Param(
                 None,
                 type=["null", "string"],
                 format="date",
                 title="In force from",
-                description="The first day that is made with it. Empty: after all that is live.",
+                description="The first day to be made with it. Left empty: the first after all days that are live.",
             ),
         }
         options = {"retries": 20, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 0.0, **options}
@@ -124,7 +124,7 @@ class ApproveOperator(ApprovalOperator):
         from tidemark.approvers import check_approver
         from tidemark.config import settings
         from tidemark.deployment import open_deployment
-        from tidemark.errors import TidemarkError
+        from tidemark.errors import TidemarkError, UsageError
 
         if "error" in event:
             raise AirflowFailException(
@@ -135,6 +135,8 @@ class ApproveOperator(ApprovalOperator):
         actor = answered_by(event)
         try:
             check_approver(settings(), actor)
+            if not why:
+                raise UsageError("it says no why")
             if choice == self.REJECT:
                 version = context["ti"].xcom_pull(task_ids=steps_of(self.model)[0])["version"]
                 with open_deployment() as deployment:
@@ -170,7 +172,7 @@ class PromoteOperator(BaseOperator):
                 self.model,
                 version,
                 first=date.fromisoformat(given[_FROM]) if given.get(_FROM) else None,
-                why=given.get("why") or "approved in the Airflow UI",
+                why=given["why"],
                 actor=answered_by(answer),
             )
             for warning in reconcile(deployment, pipeline):

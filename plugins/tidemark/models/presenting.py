@@ -1,6 +1,6 @@
 """What a run does with a candidate: validate it, register it, and put it into words for those who decide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tidemark.approvers import changes
@@ -13,6 +13,7 @@ from tidemark.models.aliases import registry_url
 from tidemark.models.known import named
 from tidemark.models.tracking import Registered, register
 from tidemark.models.validating import Challenge, Report, challenge
+from tidemark.validation import Limit
 
 MOST_FEATURES = 10
 """Features that are shown with their drift, the farthest first."""
@@ -76,13 +77,15 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
     against = named(made.asset.name, champion) if champion else "none: it would be the first"
     yield f"**Champion** {against}"
     yield ""
-    yield from metrics_table(made.report)
-    for said in (made.report["note"], *made.report["problems"]):
-        if said:
-            yield f"- {said}"
+    assert made.asset.validation is not None
+    yield from metrics_table(made.report, made.asset.validation.limits)
+    said = [each for each in (made.report["note"], *made.report["problems"]) if each]
+    if said:
+        yield from (f"- {each}" for each in said)
+        yield ""  # or what follows would be more of the last point
     gate = made.report["gate"]
     if gate is not None:
-        yield f"The predictions {gate['outcome']} the gate `{gate['suite']}` ({made.report['rows']} rows)."
+        yield f"The gate `{gate['suite']}` {gate['outcome']} the predictions ({made.report['rows']} rows)."
         yield from (f"- {each}" for each in gate["failures"])
         yield ""
     yield from _drift(made.report)
@@ -94,14 +97,17 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
             yield f"![Predicted and actual, by tenths of the predictions]({registered.picture})"
 
 
-def metrics_table(report: Report) -> Iterator[str]:
-    """Yield the lines of a Markdown table of all metrics, the business one first."""
+def metrics_table(report: Report, limits: Mapping[str, Limit]) -> Iterator[str]:
+    """Yield the lines of a Markdown table of all metrics, the business one first, and what each has to keep."""
     business = report["business"]
     yield "| metric | candidate | champion | bound |"
     yield "| --- | ---: | ---: | ---: |"
     for name, each in sorted(report["metrics"].items(), key=lambda item: item[0] != business):
         shown = f"**{name}** (business)" if name == business else name
-        yield f"| {shown} | {_number(each['candidate'])} | {_number(each['champion'])} | {_number(each['bound'])} |"
+        bound = _number(each["bound"])
+        if bound and name in limits:
+            bound = f"at {'most' if limits[name].less_is_better else 'least'} {bound}"
+        yield f"| {shown} | {_number(each['candidate'])} | {_number(each['champion'])} | {bound} |"
     yield ""
 
 
@@ -134,8 +140,10 @@ def _origins(deployment: Deployment, made: Challenge) -> Iterator[str]:
         span = f"{keys[0]} .. {keys[-1]} ({len(keys)})" if keys else "nothing"
         yield f"| `{names[read.asset_id]}` | {span} | {short(read.digest)} |"
     yield ""
-    since = "since the champion" if made.champion else "in all"
-    yield f"Code that changed {since}: {'none' if not edits else ''}"
+    if edits:
+        yield "Its code has changed since the champion:" if made.champion else "All of its code is new:"
+    else:
+        yield "None of its code has changed."
     yield ""
     for label, commit in edits:
         yield f"- `{label}`: {commit or 'nobody knows who wrote it'}"

@@ -301,7 +301,7 @@ def picture(challenge: Challenge) -> Any:
         ends += [float(means.min()), float(means.max())]
     low, high = max(min(ends), 1e-3), max(ends)
     axes.plot([low, high], [low, high], color="#999999", linewidth=1, linestyle="--", label="as predicted")
-    if min(ends) > 0:
+    if min(ends) > 0 and high > 10 * low:  # within one power of ten its axis has hardly a number that one can read
         axes.set(xscale="log", yscale="log")
     axes.set_xlabel("mean predicted, by tenths of the predictions")
     axes.set_ylabel("mean actual")
