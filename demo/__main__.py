@@ -136,6 +136,9 @@ class Demo:
             "TIDEMARK_AS_OF": days.as_of.isoformat(),
             "TIDEMARK_MAIL_TO": "on-call@localhost",
             "TIDEMARK_SETTLE_SECONDS": "1",
+            "TIDEMARK_APPROVERS": "operator,admin",
+            # Nobody who tries the demo can be told from who wrote the model.
+            "TIDEMARK_FOUR_EYES": "off",
         }
 
     def _write_files(self, variables: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from products import shop
 from demo.mail import MailSink, text
 from demo.services import _free_port
 from tidemark.airflow.factory import build_dag
-from tidemark.airflow.mail import MOST, send_failure, send_no_plan
+from tidemark.airflow.mail import MOST, send_failure, send_invalid, send_no_plan, send_swapped
 from tidemark.verdict import Trouble, Verdict
 
 
@@ -84,6 +84,23 @@ def test_a_plan_that_could_not_be_made_is_told_too(sink: MailSink, context: Any)
     """Nothing ran, and nobody would notice."""
     send_no_plan(context, shop())
     assert "What was live before is still served." in text(sink.wait(1)[0])
+
+
+def test_a_candidate_that_did_not_pass_is_told_with_all_that_is_wrong(sink: MailSink, context: Any) -> None:
+    send_invalid(context, shop(), "forecast 1f3a5c7e9b0d", ["off_by is 7, and may be at most 5", "the gate said <no>"])
+    (mail,) = sink.wait(1)
+    assert mail["Subject"] == "forecast 1f3a5c7e9b0d did not pass"
+    said = text(mail)
+    assert "off_by is 7, and may be at most 5" in said
+    assert "the gate said <no>" in said
+    assert "The champion stays, and nothing was registered." in said
+
+
+def test_a_champion_that_was_swapped_is_told(sink: MailSink, context: Any) -> None:
+    send_swapped(context, shop(), ["forecast: the alias was moved from version 1 to 2"])
+    (mail,) = sink.wait(1)
+    assert mail["Subject"] == "shop: a champion was swapped in the registry"
+    assert "the alias was moved from version 1 to 2" in text(mail)
 
 
 def test_a_mail_that_cannot_be_sent_changes_nothing(

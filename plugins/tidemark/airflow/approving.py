@@ -61,6 +61,7 @@ class ValidateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Return what the approver is shown."""
+        from tidemark.airflow.mail import send_invalid
         from tidemark.deployment import open_deployment
         from tidemark.models.aliases import registry_url
         from tidemark.models.presenting import present
@@ -78,7 +79,9 @@ class ValidateOperator(BaseOperator):
         for line in made.page.splitlines():
             self.log.info(line)
         if not made.passed:
-            said = "; ".join(made.challenge.report["problems"])
+            problems = made.challenge.report["problems"]
+            send_invalid(context, pipeline, f"{self.model} {made.version[:12]}", problems)
+            said = "; ".join(problems)
             raise AirflowFailException(f"{self.model} {made.version[:12]} did not pass: {said}; the champion stays")
         trained = made.challenge.candidate.partition
         subject = f"{self.model} {made.version[:12]}, trained for {trained}: make it the champion?"

@@ -48,6 +48,19 @@ def send_no_plan(context: Context, pipeline: Pipeline) -> None:
     _send(context, pipeline, f"{pipeline.name}: no plan", lines)
 
 
+def send_invalid(context: Context, pipeline: Pipeline, candidate: str, problems: Sequence[str]) -> None:
+    """Say that a candidate did not pass its validation."""
+    lines = [f"{candidate} did not pass its validation:", *(f"  {each}" for each in problems), ""]
+    lines += ["The champion stays, and nothing was registered. 'tidemark model compare' shows all metrics.", ""]
+    _send(context, pipeline, f"{candidate} did not pass", lines)
+
+
+def send_swapped(context: Context, pipeline: Pipeline, swaps: Sequence[str]) -> None:
+    """Say that somebody else has moved what the model registry calls champion."""
+    lines = [*swaps, "", "It was put right. The audit log has what was found.", ""]
+    _send(context, pipeline, f"{pipeline.name}: a champion was swapped in the registry", lines)
+
+
 def counted(troubles: Sequence[Trouble]) -> str:
     """Return how many troubles of each kind there are, in words."""
     kinds = [each.what for each in troubles]

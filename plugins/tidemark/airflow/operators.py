@@ -64,6 +64,7 @@ class PlanOperator(BaseOperator):
     def execute(self, context: Context) -> list[list[int]]:
         """Make and store the plan."""
         from tidemark.airflow.landing import open_connection
+        from tidemark.airflow.mail import send_swapped
         from tidemark.deployment import open_deployment
         from tidemark.models.aliases import reconcile
         from tidemark.running.run import prepare
@@ -91,6 +92,8 @@ class PlanOperator(BaseOperator):
             self.log.info("Told Airflow of %d partitions that were published before", carried)
         for warning in swapped:
             self.log.error(warning)
+        if swapped:
+            send_swapped(context, pipeline, swapped)
         self._say(prepared)
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
         idle += [step for each in settled if each.validation for step in steps_of(each.name)]

@@ -412,7 +412,8 @@ def comparison_table(model: str, data: Mapping[str, Any]) -> Any:
     said = [*([data["note"]] if data["note"] else []), *data["problems"]]
     if gate is not None:
         said.append(f"the predictions {gate['outcome']} the gate {gate['suite']!r}: {data['rows']} rows")
-    return Group(table, *map(Text, said))
+    came_out = "passed" if data["passed"] else "did not pass"
+    return Group(Text(f"{what}: {came_out}"), table, *map(Text, said))
 
 
 def difference_text(data: Mapping[str, Any]) -> Any:
