@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dags import demand_model as weekly
 from tidemark import Partition
 from tidemark.catalog import load_catalog
 from tidemark.config import settings
@@ -38,6 +37,10 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "dags"))  # pipeline files find what they share there, as Airflow has it
+
+import demand_model as weekly  # noqa: E402
+
 WEEK = timedelta(7)
 FORECASTS = {
     "candidate": "candidate",
