@@ -80,7 +80,7 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
             yield f"- {said}"
     gate = made.report["gate"]
     if gate is not None:
-        yield f"The predictions {gate['outcome']} the gate `{gate['suite']}` ({made.report['rows']} rows)."
+        yield f"The gate `{gate['suite']}` {gate['outcome']} the predictions ({made.report['rows']} rows)."
         yield from (f"- {each}" for each in gate["failures"])
         yield ""
     yield from _origins(deployment, made)
