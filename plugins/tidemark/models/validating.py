@@ -262,7 +262,8 @@ def _metrics(validation: Validation, scored: Scored | None, rival: Scored | None
     if scored is None:
         return {}
     found: Report = {}
-    for name in dict.fromkeys([*scored.metrics, *validation.limits]):
+    wanted = [validation.business] if validation.business is not None else []
+    for name in dict.fromkeys([*scored.metrics, *validation.limits, *wanted]):
         value = scored.metrics.get(name)
         other = rival.metrics.get(name) if rival else None
         other = other if other is not None and math.isfinite(other) else None
