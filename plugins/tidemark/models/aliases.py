@@ -10,7 +10,7 @@ import logging
 import os
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tidemark.assets import Pipeline, model_of
 from tidemark.deployment import Deployment
@@ -39,11 +39,19 @@ def registry_url() -> str | None:
     url = os.environ.get("MLFLOW_TRACKING_URI")
     if not url:
         return None
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_server(url):
         raise UsageError(
             f"MLFLOW_TRACKING_URI={redact(url)!r} is no server: give an address such as http://mlflow:5000"
         )
     return url.rstrip("/")
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        return False
 
 
 def page_of(url: str) -> str:
@@ -112,11 +120,12 @@ def _client(url: str) -> AbstractContextManager["httpx.Client"]:
     import httpx
 
     parts = urlsplit(url)
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or parts.username
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password or ""
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return httpx.Client(
-        base_url=f"{url}/api/2.0/mlflow/registered-models",
+        # httpx logs the address of each request, and hides no password in it.
+        base_url=f"{page_of(url)}/api/2.0/mlflow/registered-models",
         timeout=PATIENCE,
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {token}"} if token and not user else None,
@@ -126,13 +135,18 @@ def _client(url: str) -> AbstractContextManager["httpx.Client"]:
 def _alias(client: "httpx.Client", name: str) -> str | None:
     """Return which version has the alias; None: none has."""
     answer = _asked(client, "GET", params={"name": name, "alias": ALIAS})
-    return str(answer["model_version"]["version"]) if answer is not None else None
+    if answer is None:
+        return None
+    try:
+        return str(answer["model_version"]["version"])
+    except (KeyError, TypeError) as problem:
+        raise Unavailable(f"what answers is no MLflow: 200 with {', '.join(answer) or 'nothing'}") from problem
 
 
 def _move(client: "httpx.Client", name: str, version: str | None) -> bool:
     """Give the alias to a version, or to none; returns whether there is that version."""
     if version is None:
-        _asked(client, "DELETE", params={"name": name, "alias": ALIAS})
+        _asked(client, "DELETE", json={"name": name, "alias": ALIAS})  # MLflow reads no parameters of this one
         return True
     return _asked(client, "POST", json={"name": name, "alias": ALIAS, "version": version}) is not None
 
@@ -152,9 +166,14 @@ def _asked(client: "httpx.Client", method: str, **options: Any) -> dict[str, Any
 
     try:
         answer = client.request(method, "/alias", **options)
-        found: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as problem:
+    except httpx.HTTPError as problem:
         raise Unavailable(f"MLflow cannot be asked: {type(problem).__name__} {redact(str(problem))}") from problem
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Unavailable(f"what answers is no MLflow, or refuses: {answer.status_code} {answer.reason_phrase}")
     if answer.is_success:
         return found
     if found.get("error_code") in _NOT_THERE:
