@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -27,7 +28,7 @@ from tidemark.ledger.schema import code_version
 from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import page_of
 from tidemark.models.validating import Challenge, Scored
-from tidemark.places import redact
+from tidemark.places import scrub, secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,13 +103,30 @@ def _asking(url: str) -> Iterator["MlflowClient"]:
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
-    mlflow.set_tracking_uri(url)
-    mlflow.set_registry_uri(url)
+    # It prints the address of each run, and has it in its errors: there is no password in the one that it is given.
+    address = page_of(url)
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
     try:
-        yield mlflow.MlflowClient()
+        with _signed_in(url):
+            yield mlflow.MlflowClient()
     except (MlflowException, RequestException, OSError) as problem:
-        said = redact(" ".join(str(problem).split()))[:500]
+        said = scrub(" ".join(str(problem).split()), secrets(url))[:500]
         raise Unavailable(f"MLflow cannot be told of the model: {said}. The next run tries again") from problem
+
+
+@contextmanager
+def _signed_in(url: str) -> Iterator[None]:
+    """Let MLflow find who asks where it looks for that, unless the environment says it by itself."""
+    parts = urlsplit(url)
+    given = {"MLFLOW_TRACKING_USERNAME": parts.username, "MLFLOW_TRACKING_PASSWORD": parts.password}
+    ours = {name: unquote(value) for name, value in given.items() if value and name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _found(client: "MlflowClient", name: str, version: str) -> Registration | None:
