@@ -26,14 +26,13 @@ from tidemark.ledger import registry, validations
 from tidemark.ledger.records import Made, inputs_of
 from tidemark.ledger.schema import code_version
 from tidemark.ledger.validations import Registration
-from tidemark.models.aliases import page_of
+from tidemark.models.aliases import CANDIDATE_ALIAS, page_of
 from tidemark.models.validating import Challenge, Scored
 from tidemark.places import scrub, secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CANDIDATE_ALIAS = "candidate"
 VERSION_TAG = "tidemark.version"
 
 # What a process needs that serves a fitted estimator and has nothing of ours.
