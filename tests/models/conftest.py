@@ -7,22 +7,21 @@ import pytest
 
 from tests.servers import MlflowServer
 
-NAME = "demand"
-
 
 class Registry:
-    """What the server says, asked with MLflow's own client."""
+    """What the server says of one model, asked with MLflow's own client."""
 
-    def __init__(self, server: MlflowServer) -> None:
+    def __init__(self, server: MlflowServer, name: str = "demand") -> None:
         from mlflow import MlflowClient
 
         self.server = server
+        self.name = name
         self.url = server.url
         self.client = MlflowClient(tracking_uri=server.url, registry_uri=server.url)
 
     def versions(self) -> list[Any]:
         """Every registered version, the oldest first."""
-        found = self.client.search_model_versions(f"name = '{NAME}'")
+        found = self.client.search_model_versions(f"name = '{self.name}'")
         return sorted(found, key=lambda each: int(each.version))
 
     def content(self) -> list[str]:
@@ -31,19 +30,19 @@ class Registry:
 
     def alias(self, name: str = "champion") -> str | None:
         """Which version has an alias."""
-        aliases: dict[str, str] = self.client.get_registered_model(NAME).aliases if self.versions() else {}
+        aliases: dict[str, str] = self.client.get_registered_model(self.name).aliases if self.versions() else {}
         return str(aliases[name]) if name in aliases else None
 
     def runs(self) -> list[Any]:
         """Every run of the model's experiment, the newest first."""
-        experiment = self.client.get_experiment_by_name(NAME)
+        experiment = self.client.get_experiment_by_name(self.name)
         return list(self.client.search_runs([experiment.experiment_id])) if experiment is not None else []
 
     def forget_everything(self) -> None:
         """Start anew: nothing is registered, and no experiment has the model's name."""
-        for each in self.client.search_registered_models():
-            self.client.delete_registered_model(each.name)
-        experiment = self.client.get_experiment_by_name(NAME)
+        if self.client.search_registered_models(f"name = '{self.name}'"):
+            self.client.delete_registered_model(self.name)
+        experiment = self.client.get_experiment_by_name(self.name)
         if experiment is not None:
             # What is deleted keeps its name.
             self.client.rename_experiment(experiment.experiment_id, f"before {experiment.experiment_id}")

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
+import sqlalchemy as sa
+
 from tests.scenario import Shop
 from tidemark import models
+from tidemark.ledger.schema import audit_log
+from tidemark.models.aliases import reconcile
 from tidemark.models.presenting import Presented, present
 from tidemark.models.validating import is_due
 
@@ -90,16 +94,22 @@ def learn_anew(shop: Shop, base: float) -> None:
     shop.run()
 
 
+def name_of(shop: Shop) -> str:
+    """The shop's only model."""
+    (name,) = (each.name for each in shop.pipelines["shop"].assets if each.is_model)
+    return name
+
+
 def due(shop: Shop, *, registered: bool = False) -> bool:
     with shop.deployment() as deployment:
         pipeline = shop.pipelines["shop"]
-        return is_due(deployment, pipeline, pipeline.asset("demand"), registered=registered)
+        return is_due(deployment, pipeline, pipeline.asset(name_of(shop)), registered=registered)
 
 
 def presented(shop: Shop) -> Presented:
     """Validate the candidate, as every run does that has one."""
     with shop.deployment() as deployment:
-        made = present(deployment, shop.pipelines["shop"], "demand", run="run", actor="tester")
+        made = present(deployment, shop.pipelines["shop"], name_of(shop), run="run", actor="tester")
     assert made is not None, "no candidate awaits a decision"
     return made
 
@@ -107,20 +117,37 @@ def presented(shop: Shop) -> Presented:
 def promoted(shop: Shop) -> models.Promoted:
     with shop.deployment() as deployment:
         return models.promote(
-            deployment, shop.pipelines["shop"], "demand", None, first=None, why="good enough", actor="ann"
+            deployment, shop.pipelines["shop"], name_of(shop), None, first=None, why="good enough", actor="ann"
         )
+
+
+def rolled_back(shop: Shop) -> models.RolledBack:
+    with shop.deployment() as deployment:
+        return models.rollback(deployment, name_of(shop), None, why="not good enough", actor="ann")
+
+
+def reconciled(shop: Shop) -> list[str]:
+    """Let the registry follow, as every plan does."""
+    with shop.deployment() as deployment:
+        return reconcile(deployment, shop.pipelines["shop"])
+
+
+def audit(shop: Shop, act: str) -> list[dict[str, Any]]:
+    """The details of every entry of the audit log about an act."""
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        return [dict(each.detail) for each in connection.execute(sa.select(audit_log)) if each.act == act]
 
 
 def states(shop: Shop) -> dict[str, str]:
     """What each version is, by the week that it was trained for."""
     with shop.deployment() as deployment:
-        return {each.made.partition: each.state for each in models.versions(deployment, "demand")}
+        return {each.made.partition: each.state for each in models.versions(deployment, name_of(shop))}
 
 
 def champion(shop: Shop) -> str | None:
     """Return the version that is in force last."""
     with shop.deployment() as deployment:
-        reigns = models.reigns(deployment, "demand")
+        reigns = models.reigns(deployment, name_of(shop))
     return reigns[-1].version.hex() if reigns else None
 
 

@@ -24,6 +24,7 @@ from tests.models.selling import (
     presented,
     problems,
     promoted,
+    rolled_back,
     states,
 )
 from tests.scenario import Shop, on_both_ledgers
@@ -40,11 +41,6 @@ def validations(shop: Shop) -> int:
     """How many validations the ledger has."""
     with shop.deployment() as deployment, deployment.ledger.read() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(validation)).scalar_one())
-
-
-def roll_back(shop: Shop) -> None:
-    with shop.deployment() as deployment:
-        models.rollback(deployment, "demand", None, why="so", actor="ann")
 
 
 def edit_metric(shop: Shop, expression: str) -> None:
@@ -361,7 +357,7 @@ def test_another_champion_is_another_judgement(shop: Shop) -> None:
     with pytest.raises(Refused, match=HELD + rf"was not yet held against demand [0-9a-f]{{12}} \(trained for {WEEK_1}"):
         promoted(shop)
     assert presented(shop).challenge.champion is not None
-    roll_back(shop)
+    rolled_back(shop)
     assert due(shop)
     with pytest.raises(Refused, match="was not yet held against how it is to be judged"):
         promoted(shop)
