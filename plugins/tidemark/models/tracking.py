@@ -274,19 +274,19 @@ def installed() -> bytes:
 def picture(challenge: Challenge) -> Any:
     """Draw how what was predicted compares with what came: a figure of matplotlib.
 
-    None where the table of predictions has no columns ``predicted`` and ``actual``.
+    None where the table of predictions has no columns ``predicted`` and ``actual`` of numbers.
     """
     import numpy as np
 
     scored, rival = challenge.scored, challenge.rival
-    if scored is None or not {"predicted", "actual"} <= set(scored.predictions.columns):
+    if scored is None or not _has_numbers(scored):
         return None
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
     axes = figure.subplots()
     shown = [(scored, f"candidate {short(challenge.candidate.data_version)}", "#0072b2", "o")]
-    if rival is not None and challenge.champion is not None:
+    if rival is not None and _has_numbers(rival) and challenge.champion is not None:
         shown.append((rival, f"champion {short(challenge.champion.data_version)}", "#d55e00", "s"))
     ends: list[float] = []
     for each, label, colour, marker in shown:
@@ -308,3 +308,10 @@ def picture(challenge: Challenge) -> Any:
     axes.set_title(f"{challenge.asset.name}: held-out time, {scored.predictions.height} rows")
     axes.legend(frameon=False)
     return figure
+
+
+def _has_numbers(scored: Scored) -> bool:
+    import polars as pl
+
+    types = [scored.predictions.schema.get(name, pl.String()) for name in ("predicted", "actual")]
+    return all(each.is_numeric() or each == pl.Boolean for each in types)
