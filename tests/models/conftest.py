@@ -1,10 +1,15 @@
 """An empty model registry on a real MLflow server, for the tests of this folder."""
 
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.scenario import Shop, new_shop
 from tests.servers import MlflowServer
 
 
@@ -65,3 +70,19 @@ def registry(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch, no_re
     found.forget_everything()
     yield found
     mlflow_server.start()
+
+
+@contextmanager
+def standing_shop(folder: Path, registry: str | None = None) -> Iterator[Shop]:
+    """A shop for several tests, and the environment in which it and a registry are the only ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [each for each in os.environ if each.startswith(("TIDEMARK_", "MLFLOW_"))]:
+            patch.delenv(name)
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        if registry is not None:
+            patch.setenv("MLFLOW_TRACKING_URI", registry)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setattr(sys, "path", sys.path.copy())
+        shop = new_shop(folder / "shop")
+        yield shop
+        shop.forget_modules()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.conftest import Registry
+from tests.models.conftest import Registry, standing_shop
 from tests.models.selling import (
     audit,
     begin,
@@ -32,6 +32,12 @@ from tidemark.ledger import validations
 
 SECRET = "s3cr:t/w@rd"
 WRITTEN = "s3cr%3At%2Fw%40rd"
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client asks only once where the test is not about how long it tries."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def settle(shop: Shop) -> None:
@@ -83,6 +89,7 @@ def test_a_server_that_is_down_stops_only_the_registration(
     assert not due(shop, registered=True)
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.slow
 def test_a_server_that_goes_down_before_the_version_is_made_leaves_none(
     shop: Shop, registry: Registry, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +155,7 @@ def test_what_was_registered_but_not_written_down_is_found_again(shop: Shop, reg
 
 @pytest.mark.slow
 def test_promotions_and_rollbacks_need_no_registry_and_it_follows_later(
-    shop: Shop, registry: Registry, caplog: pytest.LogCaptureFixture
+    shop: Shop, registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an incident in the audit log: nobody has swapped anything."""
     settle(shop)
@@ -166,17 +173,18 @@ def test_promotions_and_rollbacks_need_no_registry_and_it_follows_later(
     assert registry.alias() == "1"
     assert reconciled(shop) == []
     assert registry.alias() == "2"
-    registry.server.stop()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     rolled_back(shop)
     rolled_back(shop)
     assert reconciled(shop) == []
-    registry.server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.url)
     assert registry.alias() == "2"
     assert reconciled(shop) == []
     assert registry.alias() is None
     assert audit(shop, "champion swapped") == []
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_champion_that_was_promoted_while_the_server_was_down_is_registered_by_the_next_run(
     shop: Shop, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +265,8 @@ WRONG = {
 }
 
 
-@pytest.fixture
-def told(shop: Shop) -> Shop:
-    """A shop whose champion the ledger believes to be version 1 of some registry."""
+def tell(shop: Shop) -> None:
+    """Let a shop's ledger believe that its champion is version 1 of some registry."""
     begin(shop)
     made = presented(shop)
     promoted(shop)
@@ -267,7 +274,14 @@ def told(shop: Shop) -> Shop:
         number = assets.assets(connection)["demand"].id
         validations.write_registration(connection, number, bytes.fromhex(made.version), "1", "run")
         validations.write_told(connection, number, "1")
-    return shop
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One such shop for all tests that change nothing in it."""
+    with standing_shop(tmp_path_factory.mktemp("told")) as shop:
+        tell(shop)
+        yield shop
 
 
 @pytest.mark.parametrize(("status", "body", "said"), WRONG.values(), ids=WRONG.keys())
@@ -299,28 +313,29 @@ def test_a_registration_with_a_server_that_is_none_is_an_outage(
     assert due(shop, registered=True)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_password_is_sent_as_it_is_meant_and_shown_nowhere(
-    told: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither where the server answers nor where it refuses; in a URL its characters are percent-encoded."""
     from base64 import b64encode
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     said = []
-    learn_anew(told, 101)
+    tell(shop)
+    learn_anew(shop, 101)
     with answering(401, b"You are not authenticated.") as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{WRITTEN}@127.0.0.1:{server.server_address[1]}")
-        said += reconciled(told)
+        said += reconciled(shop)
         with pytest.raises(Unavailable) as refused:
-            presented(told)
+            presented(shop)
         said.append(str(refused.value))
         wanted = "Basic " + b64encode(f"ann:{SECRET}".encode()).decode()
         assert set(server.asked) == {wanted}  # type: ignore[attr-defined]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{WRITTEN}@127.0.0.1:{free_port()}")
-    said += reconciled(told)
+    said += reconciled(shop)
     with pytest.raises(Unavailable) as down:
-        presented(told)
+        presented(shop)
     said.append(str(down.value))
     everything = "\n".join([*said, caplog.text, *capfd.readouterr()])
     assert "MLflow cannot be" in everything

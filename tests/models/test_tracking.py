@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.models.conftest import Registry
+from tests.models.conftest import Registry, standing_shop
 from tests.models.selling import SALES, WEEK_1, begin, presented, promoted, reconciled
-from tests.scenario import ROOT, Shop, new_shop
+from tests.scenario import ROOT, Shop
 from tests.servers import MlflowServer, free_port
 from tests.test_approvers import Repository
 from tidemark.ledger import registry as assets
@@ -82,27 +82,21 @@ def story(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory)
     from tidemark.config import git_commit
 
     inferred: list[str] = []
-    shop = new_shop(tmp_path_factory.mktemp("kept") / "shop")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [each for each in os.environ if each.startswith(("TIDEMARK_", "MLFLOW_"))]:
-            patch.delenv(name)
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        patch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.setattr(sys, "path", sys.path.copy())
+    text = SALES.replace("def demand(", f"def {NAME}(")
+    folder = tmp_path_factory.mktemp("kept")
+    with standing_shop(folder, mlflow_server.url) as shop, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow.models, "infer_pip_requirements", lambda *_, **__: inferred.append("asked for") or [])
         patch.setattr(requirements_utils, "_capture_imported_modules", lambda *_, **__: inferred.append("run") or [])
-        shop.define(SALES.replace("def demand(", f"def {NAME}("))
+        shop.define(text)
         Repository(shop.dags).commit("ada")
         git_commit.cache_clear()
-        begin(shop, SALES.replace("def demand(", f"def {NAME}("))
+        begin(shop, text)
         registry = Registry(mlflow_server, NAME)
         first, again = presented(shop), presented(shop)
         assert registry.alias() is None, "a candidate is no champion"
         promoted(shop)
         assert reconciled(shop) == []
         yield Story(shop, registry, first, again, inferred)
-        shop.forget_modules()
         git_commit.cache_clear()
 
 
