@@ -161,6 +161,10 @@ class PromoteOperator(BaseOperator):
 
         validate_id, approve_id, _ = steps_of(self.model)
         answer = context["ti"].xcom_pull(task_ids=approve_id)
+        if not answer:  # somebody has marked the task as done by hand
+            raise AirflowFailException(
+                f"nobody has answered: clear {approve_id} to ask again, or use 'tidemark model promote {self.model}'"
+            )
         version = context["ti"].xcom_pull(task_ids=validate_id)["version"]
         given, pipeline = answer["params_input"] or {}, pipeline_of(context)
         with retrying_only_outages(), open_deployment() as deployment:
