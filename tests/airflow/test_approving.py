@@ -9,12 +9,14 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from tests.cli.conftest import enter
 from tests.scenario import Shop
+from tests.servers import free_port
 from tests.test_models import FORECAST, SHOP, WEEK_1, days
 from tidemark import Validation, Weekly, models
 from tidemark.airflow.approving import ApproveOperator, PromoteOperator, ValidateOperator
 from tidemark.airflow.factory import build_dag
 from tidemark.airflow.operators import steps_of
 from tidemark.definitions import model
+from tidemark.errors import Unavailable
 from tidemark.ledger import decisions
 from tidemark.pipelines import pipeline
 
@@ -38,6 +40,7 @@ class Told:
 
     def __init__(self) -> None:
         self.id = "0"
+        self.try_number = 1
         self.returned: dict[str, Any] = {}
 
     def xcom_pull(self, task_ids: str) -> Any:
@@ -191,6 +194,25 @@ def test_nobody_is_asked_twice(candidate: Candidate) -> None:
     candidate.validated()
     with pytest.raises(AirflowSkipException, match="no candidate awaits a decision that nobody was asked for yet"):
         candidate.validated()
+
+
+def test_a_try_that_died_before_it_asked_is_made_up_for(candidate: Candidate) -> None:
+    """All that the ledger knows by then is that the candidate was judged."""
+    first = candidate.validated()
+    candidate.ti.try_number = 2
+    again = candidate.validated()
+    assert (again["version"], again["subject"]) == (first["version"], first["subject"])
+
+
+def test_nobody_is_asked_while_the_registry_is_down(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow tries that again, and so does the next run."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="MLflow cannot be told of the model"):
+            candidate.validated()
+    assert VALIDATE not in candidate.ti.returned
+    assert candidate.state == models.CANDIDATE
 
 
 def test_nobody_is_asked_about_what_did_not_pass(candidate: Candidate) -> None:
