@@ -120,7 +120,7 @@ def demand_model_performance(
 
     rows = weekly_rows(product_features, product_days).filter(pl.col("week") == partition.date)
     units, price = rows["units"].to_numpy(), rows["price_gbp"].to_numpy()
-    # As in demand_model: no unit at all would be infinitely far off.
+    # As held_out of demand_model has it: no unit at all would be infinitely far off.
     baseline = rows["units_before"].cast(pl.Float64).clip(lower_bound=0.5).to_numpy()
     said = None if demand_model is None or rows.is_empty() else demand_model.predict(rows.select(FEATURES).to_pandas())
     measured = {

@@ -1,11 +1,13 @@
-"""Real servers for tests, on free ports of 127.0.0.1: S3 (moto), SFTP (paramiko) and FTP (pyftpdlib).
+"""Real servers for tests, on free ports of 127.0.0.1: S3 (moto), SFTP (paramiko), FTP (pyftpdlib) and MLflow.
 
 Each is a context manager, for tests that need one of their own, and there are fixtures for the rest; conftest.py names
-them: ``s3`` is the URL of a new bucket, with the environment set for it; ``sftp`` and ``ftp`` serve a new folder.
+them: ``s3`` is the URL of a new bucket, with the environment set for it; ``sftp`` and ``ftp`` serve a new folder;
+``mlflow_server`` is one server for all tests, which can be stopped and started.
 """
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -331,3 +333,56 @@ def ftp(tmp_path: Path) -> Iterator[FileServer]:
     root.mkdir()
     with ftp_server(root) as server:
         yield server
+
+
+class MlflowServer:
+    """An MLflow server over a folder, on one port, that can be down for a while.
+
+    Attributes:
+        url: its address, up or down.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, if it does not run, and wait until it answers."""
+        if self._process is not None:
+            return
+        files, log = self._folder / "files", self._folder / "log"
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(files)]
+        # Of its background jobs none is needed here, and each kind is a process that takes seconds to start.
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)  # a server of its own would take that for its store
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                return
+            assert self._process.poll() is None, f"MLflow ended: {log.read_text()}"
+            time.sleep(0.1)
+        raise AssertionError(f"MLflow did not start within a minute: {log.read_text()}")
+
+    def stop(self) -> None:
+        """End it with its workers at once, as a power cut would; who asks is refused then."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One MLflow server for all tests of this process; who stops it starts it again."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.stop()

@@ -39,6 +39,13 @@ class Limit:
         return min(bounds) if self.less_is_better else max(bounds)
 
 
+def _bounds(limit: Limit) -> bool:
+    given = [each for each in (limit.value, limit.worse_by) if each is not None]
+    if not given or not all(isinstance(each, int | float) and math.isfinite(each) for each in given):
+        return False
+    return limit.worse_by is None or limit.worse_by >= 0
+
+
 def at_most(value: float | None, *, worse_by: float | None = None) -> Limit:
     """Say that less of a metric is better: at most a value, and at most a share more than the champion's."""
     return Limit(value, worse_by, less_is_better=True)
@@ -91,8 +98,7 @@ class Validation:
                 f"{where}: {called}() reads {unknown!r}, which the model does not: name what it reads as the model does"
             )
         for name, limit in self.limits.items():
-            given = [each for each in (limit.value, limit.worse_by) if each is not None]
-            if not given or not all(math.isfinite(each) for each in given) or (limit.worse_by or 0) < 0:
+            if not isinstance(limit, Limit) or not _bounds(limit):
                 raise DefinitionError(
                     f"{where}: the limit of {name!r} bounds nothing: write at_most(1.0), or at_most(None, "
                     "worse_by=0.05) for at most 5 % worse than the champion"

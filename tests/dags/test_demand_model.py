@@ -144,6 +144,41 @@ def test_too_few_weeks_are_an_error_that_says_so(features: pl.DataFrame, sold: p
         weekly.demand_model(features.filter(recent), sold, partition())
 
 
+def test_one_product_alone_can_be_learned_from(features: pl.DataFrame, sold: pl.DataFrame) -> None:
+    """It has little to say, and says it in numbers: whether that is enough is for the validation to say."""
+    only = pl.col("stock_code") == features["stock_code"][0]
+    made = weekly.demand_model(features.filter(only), sold.filter(only), partition())
+    rows = weekly.held_out(made, features.filter(only), sold.filter(only), partition())
+    assert rows.height == 2
+    assert all(np.isfinite(each) for each in weekly.scores(rows).values())
+
+
+def test_a_feature_that_is_the_same_everywhere_has_no_effect(features: pl.DataFrame, sold: pl.DataFrame) -> None:
+    flat = features.with_columns(return_rate=pl.lit(0.25))
+    made = weekly.demand_model(flat, sold, partition())
+    assert made[-1].coef_[weekly.FEATURES.index("return_rate")] == 0
+    assert weekly.scores(weekly.held_out(made, flat, sold, partition()))["share_of_baseline"] < 1
+
+
+@pytest.mark.parametrize(("value", "said"), [(float("nan"), "NaN"), (float("inf"), "infinity")])
+def test_features_that_are_no_numbers_are_an_error_that_says_so(
+    features: pl.DataFrame, sold: pl.DataFrame, value: float, said: str
+) -> None:
+    """Where there are no ratios of them: of those a row that has none is no row."""
+    spoilt = features.with_columns(trend=pl.lit(value))
+    with pytest.raises(ValueError, match=f"Input X contains {said}"):
+        weekly.demand_model(spoilt, sold, partition())
+    none = features.with_columns(usual_price_gbp=pl.lit(value))
+    with pytest.raises(ValueError, match=r"^0 rows of 0 weeks to learn from, 0 of 0 held-out ones"):
+        weekly.demand_model(none, sold, partition())
+
+
+def test_predictions_that_are_no_numbers_are_no_score(features: pl.DataFrame, sold: pl.DataFrame, trained: Any) -> None:
+    rows = weekly.held_out(trained, features, sold, partition())
+    with pytest.raises(ValueError, match="contains NaN"):
+        weekly.scores(rows.with_columns(predicted=pl.lit(float("nan"))))
+
+
 def test_a_row_is_a_week_of_a_product_with_what_was_known_the_day_before(
     features: pl.DataFrame, sold: pl.DataFrame
 ) -> None:

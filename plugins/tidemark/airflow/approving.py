@@ -50,7 +50,7 @@ class ValidateOperator(BaseOperator):
     """Validates the candidate of a model, gates its predictions, and registers it if it passes: one process for all.
 
     Skipped if no candidate awaits a decision, or if it was asked for before; a run that computes the model by force
-    asks again.
+    asks again, and so does who tries again: the try before may have died when all was written down but the question.
     """
 
     ui_color = "#e6dff5"
@@ -70,8 +70,9 @@ class ValidateOperator(BaseOperator):
         pipeline = pipeline_of(context)
         asset = pipeline.asset(self.model)
         forced = any(name == self.model for name, _ in read_form(context["params"], pipeline).selection.force)
+        again = context["ti"].try_number > 1
         with retrying_only_outages(), open_deployment() as deployment:
-            if not forced and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
+            if not (forced or again) and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
                 raise AirflowSkipException("no candidate awaits a decision that nobody was asked for yet")
             made = present(deployment, pipeline, self.model, run=run_of(context), actor=actor_of(context))
         if made is None:
@@ -166,6 +167,10 @@ class PromoteOperator(BaseOperator):
 
         validate_id, approve_id, _ = steps_of(self.model)
         answer = context["ti"].xcom_pull(task_ids=approve_id)
+        if not answer:  # somebody has marked the task as done by hand
+            raise AirflowFailException(
+                f"nobody has answered: clear {approve_id} to ask again, or use 'tidemark model promote {self.model}'"
+            )
         version = context["ti"].xcom_pull(task_ids=validate_id)["version"]
         given, pipeline = answer["params_input"] or {}, pipeline_of(context)
         with retrying_only_outages(), open_deployment() as deployment:

@@ -68,6 +68,8 @@ def run(options: argparse.Namespace) -> Answer:
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
         failed = _present(deployment, pipeline, run=name, actor=actor)
+    for each in failed if not options.json else ():  # which has it as the problem
+        shown.warn(each)
     return Answer(
         judged.to_json(),
         shown.verdict_text(judged, given.landing_url, selected=bool(selection.first or selection.last)),

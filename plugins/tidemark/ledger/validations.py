@@ -60,6 +60,12 @@ def newest(connection: sa.Connection, candidate: int) -> Validated | None:
     return next((Validated(*each) for each in row), None)
 
 
+def candidates(connection: sa.Connection, asset_id: int) -> list[int]:
+    """Return every materialization of a model that was ever validated."""
+    query = sa.select(validation.c.candidate_id).where(validation.c.asset_id == asset_id).distinct()
+    return [int(row[0]) for row in connection.execute(query)]
+
+
 def write(
     connection: sa.Connection,
     asset_id: int,

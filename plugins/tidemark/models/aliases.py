@@ -10,7 +10,7 @@ import logging
 import os
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tidemark.assets import Pipeline, model_of
 from tidemark.deployment import Deployment
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALIAS = "champion"
+CANDIDATE_ALIAS = "candidate"
 PATIENCE = 5.0
 """Seconds that the registry has for an answer."""
 
@@ -39,11 +40,19 @@ def registry_url() -> str | None:
     url = os.environ.get("MLFLOW_TRACKING_URI")
     if not url:
         return None
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_server(url):
         raise UsageError(
             f"MLFLOW_TRACKING_URI={redact(url)!r} is no server: give an address such as http://mlflow:5000"
         )
     return url.rstrip("/")
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        return False
 
 
 def page_of(url: str) -> str:
@@ -86,7 +95,8 @@ def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> st
     wanted = known[content].version if content in known else None
     if not known and told is None:
         return None  # the registry was never told of it
-    is_now = _alias(client, name)
+    there = _aliases(client, name)
+    is_now = there.get(ALIAS)
     swapped = None
     if is_now not in (told, wanted):
         swapped = (
@@ -94,11 +104,16 @@ def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> st
             f"somebody else: champion is {f'version {wanted}' if wanted else 'none that it knows'}, as the ledger says"
         )
     if is_now != wanted and not _move(client, name, wanted):
-        # The version was deleted there: it is registered anew when the model's pipeline runs.
+        # Others may be gone with it: whatever the registry still has is found there when it is registered again.
         with deployment.ledger.write() as connection:
-            validations.forget_registration(connection, model.id, known[content].version if content in known else "")
+            for each in known.values():
+                validations.forget_registration(connection, model.id, each.version)
             validations.write_told(connection, model.id, is_now)
         return f"{name}: version {wanted} was deleted in the registry; the next run of its pipeline registers it again"
+    waiting = known.get(model.candidate.data_version or b"") if model.candidate else None
+    if waiting is not None and there.get(CANDIDATE_ALIAS) != waiting.version:
+        with deployment.ledger.write() as connection:
+            validations.forget_registration(connection, model.id, waiting.version)
     if told != wanted or swapped:
         with deployment.ledger.write() as connection:
             validations.write_told(connection, model.id, wanted)
@@ -112,36 +127,44 @@ def _client(url: str) -> AbstractContextManager["httpx.Client"]:
     import httpx
 
     parts = urlsplit(url)
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or parts.username
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password or ""
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return httpx.Client(
-        base_url=f"{url}/api/2.0/mlflow/registered-models",
+        # httpx logs the address of each request, and hides no password in it.
+        base_url=f"{page_of(url)}/api/2.0/mlflow/registered-models",
         timeout=PATIENCE,
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {token}"} if token and not user else None,
     )
 
 
-def _alias(client: "httpx.Client", name: str) -> str | None:
-    """Return which version has the alias; None: none has."""
-    answer = _asked(client, "GET", params={"name": name, "alias": ALIAS})
-    return str(answer["model_version"]["version"]) if answer is not None else None
+def _aliases(client: "httpx.Client", name: str) -> dict[str, str]:
+    """Return which version has each alias of a model; none where there is no such model."""
+    answer = _asked(client, "GET", "/get", params={"name": name})
+    if answer is None:
+        return {}
+    try:
+        return {each["alias"]: str(each["version"]) for each in answer["registered_model"].get("aliases", ())}
+    except (AttributeError, KeyError, TypeError) as problem:
+        raise Unavailable(f"what answers is no MLflow: 200 with {', '.join(answer) or 'nothing'}") from problem
 
 
 def _move(client: "httpx.Client", name: str, version: str | None) -> bool:
     """Give the alias to a version, or to none; returns whether there is that version."""
     if version is None:
-        _asked(client, "DELETE", params={"name": name, "alias": ALIAS})
+        _asked(
+            client, "DELETE", "/alias", json={"name": name, "alias": ALIAS}
+        )  # MLflow reads no parameters of this one
         return True
-    return _asked(client, "POST", json={"name": name, "alias": ALIAS, "version": version}) is not None
+    return _asked(client, "POST", "/alias", json={"name": name, "alias": ALIAS, "version": version}) is not None
 
 
 # What MLflow answers where there is no such model, version or alias: it says INVALID_PARAMETER_VALUE of an alias.
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def _asked(client: "httpx.Client", method: str, **options: Any) -> dict[str, Any] | None:
+def _asked(client: "httpx.Client", method: str, path: str, **options: Any) -> dict[str, Any] | None:
     """Return what the registry answers; None: what was asked for is not there.
 
     Raises:
@@ -151,10 +174,15 @@ def _asked(client: "httpx.Client", method: str, **options: Any) -> dict[str, Any
     import httpx
 
     try:
-        answer = client.request(method, "/alias", **options)
-        found: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as problem:
+        answer = client.request(method, path, **options)
+    except httpx.HTTPError as problem:
         raise Unavailable(f"MLflow cannot be asked: {type(problem).__name__} {redact(str(problem))}") from problem
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Unavailable(f"what answers is no MLflow, or refuses: {answer.status_code} {answer.reason_phrase}")
     if answer.is_success:
         return found
     if found.get("error_code") in _NOT_THERE:

@@ -86,6 +86,8 @@ class Model:
         self.decisions = decisions.read(connection, self.id)
         self.standing = [each for each in self.decisions if each.stands]
         wanted = {head.materialization for head in live.values()} | {each.candidate for each in self.decisions}
+        # Those that people were asked about: one that was trained anew for the same partition is live no more.
+        wanted.update(validations.candidates(connection, self.id))
         self.made = records.made(connection, wanted)
         self.validated = validations.newest(connection, self.newest) if self.newest is not None else None
         self.missing = {head.materialization: head.missing for head in live.values()}
@@ -119,7 +121,7 @@ class Model:
         return made if made is not None and self.state(made) in (CANDIDATE, INVALID) else None
 
     def versions(self) -> Iterator[Version]:
-        """Yield all versions that are live or have been decided about, the newest training first."""
+        """Yield all versions that are live, were validated or decided about, the newest training first."""
         by_age = sorted(self.made.values(), key=lambda each: (each.partition, each.id), reverse=True)
         for made in by_age:
             yield Version(made, self.state(made), self.decided(made), self.missing.get(made.id, FINAL))
@@ -193,7 +195,7 @@ def registered_model(known: Mapping[str, Registered], name: str) -> Registered:
 
 
 def versions(deployment: Deployment, name: str) -> list[Version]:
-    """Return all versions of a model that are live or have been decided about, the newest training first.
+    """Return all versions of a model that are live, were validated or decided about, the newest training first.
 
     Raises:
         UsageError: the ledger knows no such model.

@@ -9,10 +9,11 @@ from tidemark.deployment import Deployment
 from tidemark.explain import short
 from tidemark.ledger import registry, validations
 from tidemark.ledger.records import inputs_of
+from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import registry_url
 from tidemark.models.known import named
 from tidemark.models.tracking import Registered, register
-from tidemark.models.validating import Challenge, Report, challenge
+from tidemark.models.validating import Challenge, Report, challenge, champion_alone
 from tidemark.validation import Limit
 
 MOST_FEATURES = 10
@@ -49,6 +50,8 @@ class Presented:
 def present(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Presented | None:
     """Validate the candidate of a model and register it if it passes; None: none awaits a decision.
 
+    With it, or without one, the champion is registered that the registry has not, or has lost.
+
     Raises:
         Refused: the candidate would be trained otherwise by now.
         Unavailable: the ledger, the store or the registry cannot be used; the next run tries again.
@@ -56,18 +59,35 @@ def present(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, 
     """
     url = registry_url()
     made = challenge(deployment, pipeline, name, run=run, actor=actor)
+    if url is not None and (made is None or not made.passed):
+        _register_champion(url, deployment, pipeline, name, run=run, actor=actor)
     if made is None:
         return None
     registered = None
     if made.passed and url is not None:
-        with deployment.ledger.read() as connection:
-            number = registry.assets(connection)[name].id
-            known = validations.registrations(connection, number)
+        number, known = _known(deployment, name)
         champion = made.champion
         if champion is not None and champion.data_version not in known and made.rival is not None:
             register(url, deployment, number, champion, made)
         registered = register(url, deployment, number, made.candidate, made)
     return Presented(made, registered, "\n".join(_page(deployment, made, registered)))
+
+
+def _register_champion(
+    url: str, deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str
+) -> None:
+    made = champion_alone(deployment, pipeline, name, run=run, actor=actor)
+    if made is not None:
+        number, known = _known(deployment, name)
+        if made.candidate.data_version not in known:
+            register(url, deployment, number, made.candidate, made, as_candidate=False)
+
+
+def _known(deployment: Deployment, name: str) -> tuple[int, dict[bytes, Registration]]:
+    """Return a model's number, and what the registry calls each content of it."""
+    with deployment.ledger.read() as connection:
+        number = registry.assets(connection)[name].id
+        return number, validations.registrations(connection, number)
 
 
 def _page(deployment: Deployment, made: Challenge, registered: Registered | None) -> Iterator[str]:

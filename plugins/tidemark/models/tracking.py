@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -25,15 +26,14 @@ from tidemark.ledger import registry, validations
 from tidemark.ledger.records import Made, inputs_of
 from tidemark.ledger.schema import code_version
 from tidemark.ledger.validations import Registration
-from tidemark.models.aliases import page_of
+from tidemark.models.aliases import CANDIDATE_ALIAS, page_of
 from tidemark.models.validating import Challenge, Scored
-from tidemark.places import redact
+from tidemark.places import scrub, secrets
 from tidemark.running.searching import Tried, best_of, tried
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CANDIDATE_ALIAS = "candidate"
 VERSION_TAG = "tidemark.version"
 
 # What a process needs that serves a fitted estimator and has nothing of ours.
@@ -58,8 +58,16 @@ class Registered:
     picture: str | None
 
 
-def register(url: str, deployment: Deployment, asset_id: int, made: Made, challenge: Challenge) -> Registered:
-    """Register a version that passed its validation, if the registry does not have it; it is the candidate there.
+def register(
+    url: str,
+    deployment: Deployment,
+    asset_id: int,
+    made: Made,
+    challenge: Challenge,
+    *,
+    as_candidate: bool = True,
+) -> Registered:
+    """Register a version, if the registry does not have it; one that was judged is the candidate there.
 
     Args:
         url: the MLflow server.
@@ -67,6 +75,7 @@ def register(url: str, deployment: Deployment, asset_id: int, made: Made, challe
         asset_id: the model.
         made: the candidate, or the champion that the registry has lost.
         challenge: how the two came out.
+        as_candidate: whether what was judged is the candidate, and not the champion that nobody challenges.
 
     Raises:
         Unavailable: the server cannot be reached, or refuses: nothing is registered then.
@@ -81,7 +90,7 @@ def register(url: str, deployment: Deployment, asset_id: int, made: Made, challe
         if found is None:
             run_id = _tracked(client, deployment, challenge, made, scored, is_candidate=is_candidate)
             found = _version(client, deployment, name, made, scored, run_id)
-        if is_candidate:
+        if is_candidate and as_candidate:
             client.set_registered_model_alias(name, CANDIDATE_ALIAS, found.version)
         experiment = client.get_run(found.run_id).info.experiment_id
         pictures = [each.path for each in client.list_artifacts(found.run_id) if each.path.endswith(".png")]
@@ -103,13 +112,30 @@ def _asking(url: str) -> Iterator["MlflowClient"]:
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
-    mlflow.set_tracking_uri(url)
-    mlflow.set_registry_uri(url)
+    # It prints the address of each run, and has it in its errors: there is no password in the one that it is given.
+    address = page_of(url)
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
     try:
-        yield mlflow.MlflowClient()
+        with _signed_in(url):
+            yield mlflow.MlflowClient()
     except (MlflowException, RequestException, OSError) as problem:
-        said = redact(" ".join(str(problem).split()))[:500]
+        said = scrub(" ".join(str(problem).split()), secrets(url))[:500]
         raise Unavailable(f"MLflow cannot be told of the model: {said}. The next run tries again") from problem
+
+
+@contextmanager
+def _signed_in(url: str) -> Iterator[None]:
+    """Let MLflow find who asks where it looks for that, unless the environment says it by itself."""
+    parts = urlsplit(url)
+    given = {"MLFLOW_TRACKING_USERNAME": parts.username, "MLFLOW_TRACKING_PASSWORD": parts.password}
+    ours = {name: unquote(value) for name, value in given.items() if value and name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _found(client: "MlflowClient", name: str, version: str) -> Registration | None:
@@ -274,19 +300,19 @@ def installed() -> bytes:
 def picture(challenge: Challenge) -> Any:
     """Draw how what was predicted compares with what came: a figure of matplotlib.
 
-    None where the table of predictions has no columns ``predicted`` and ``actual``.
+    None where the table of predictions has no columns ``predicted`` and ``actual`` of numbers.
     """
     import numpy as np
 
     scored, rival = challenge.scored, challenge.rival
-    if scored is None or not {"predicted", "actual"} <= set(scored.predictions.columns):
+    if scored is None or not _has_numbers(scored):
         return None
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
     axes = figure.subplots()
     shown = [(scored, f"candidate {short(challenge.candidate.data_version)}", "#0072b2", "o")]
-    if rival is not None and challenge.champion is not None:
+    if rival is not None and _has_numbers(rival) and challenge.champion is not None:
         shown.append((rival, f"champion {short(challenge.champion.data_version)}", "#d55e00", "s"))
     ends: list[float] = []
     for each, label, colour, marker in shown:
@@ -308,3 +334,10 @@ def picture(challenge: Challenge) -> Any:
     axes.set_title(f"{challenge.asset.name}: held-out time, {scored.predictions.height} rows")
     axes.legend(frameon=False)
     return figure
+
+
+def _has_numbers(scored: Scored) -> bool:
+    import polars as pl
+
+    types = [scored.predictions.schema.get(name, pl.String()) for name in ("predicted", "actual")]
+    return all(each.is_numeric() or each == pl.Boolean for each in types)

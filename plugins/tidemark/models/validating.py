@@ -32,6 +32,8 @@ from tidemark.validation import Validation
 if TYPE_CHECKING:
     import polars as pl
 
+log = logging.getLogger(__name__)
+
 Report = dict[str, Any]
 
 
@@ -121,6 +123,8 @@ def is_up_to_date(
 def is_due(deployment: Deployment, pipeline: Pipeline, asset: Asset, *, registered: bool) -> bool:
     """Whether the candidate of a model has to be validated, or has passed and is yet to be registered.
 
+    Without a candidate that passes, whether the champion is yet to be registered, or is so again.
+
     Args:
         deployment: where.
         pipeline: the model's pipeline.
@@ -133,13 +137,14 @@ def is_due(deployment: Deployment, pipeline: Pipeline, asset: Asset, *, register
     register(deployment, pipeline)
     with deployment.ledger.read() as connection:
         model = Model(connection, deployment, asset.name)
-        candidate, said = model.candidate, model.validated
-        if candidate is None or candidate.data_version is None:
-            return False
-        if said is None or not is_up_to_date(said, deployment, pipeline, asset, model.champion):
-            return True
+        candidate, said, champion = model.candidate, model.validated, model.champion
         known = validations.registrations(connection, model.id)
-        return registered and said.passed and candidate.data_version not in known
+        lost = registered and champion is not None and champion.data_version not in known
+        if candidate is None:
+            return lost
+        if said is None or not is_up_to_date(said, deployment, pipeline, asset, champion):
+            return True
+        return registered and candidate.data_version not in known if said.passed else lost
 
 
 def challenge(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Challenge | None:
@@ -173,6 +178,35 @@ def challenge(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str
             run=run,
             actor=actor,
         )
+    return made
+
+
+def champion_alone(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Challenge | None:
+    """Ask the champion about the time that was held out from it, for a registry that does not have it.
+
+    Returns:
+        It as if it were a candidate; None: there is none, or it cannot be asked any more.
+
+    Raises:
+        Unavailable: the ledger or the store cannot be used.
+
+    """
+    asset, names = pipeline.asset(name), register(deployment, pipeline)
+    assert asset.validation is not None
+    with deployment.ledger.read() as connection:
+        champion = Model(connection, deployment, name).champion
+        if champion is None:
+            return None
+        try:
+            survey, judged = current(connection, deployment, pipeline, names, asset, champion)
+        except Refused as problem:
+            log.warning("the registry gets the next champion: %s", problem)
+            return None
+    batch = Batch(deployment, pipeline, names, survey, asset, plan_id=0, run=run, actor=actor, holder="")
+    made = _compared(batch, asset.validation, champion, None, judged)
+    if made.scored is None:
+        log.warning("the registry gets the next champion: %s", "; ".join(made.report["problems"]))
+        return None
     return made
 
 
@@ -282,7 +316,8 @@ def _metrics(validation: Validation, scored: Scored | None, rival: Scored | None
     if scored is None:
         return {}
     found: Report = {}
-    for name in dict.fromkeys([*scored.metrics, *validation.limits]):
+    wanted = [validation.business] if validation.business is not None else []
+    for name in dict.fromkeys([*scored.metrics, *validation.limits, *wanted]):
         value = scored.metrics.get(name)
         other = rival.metrics.get(name) if rival else None
         other = other if other is not None and math.isfinite(other) else None
