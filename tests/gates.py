@@ -75,11 +75,24 @@ def price_list() -> pa.Table:
     return pa.table({"stock_code": codes, "currency": names, "price": [round(2 * rate, 2) for rate in rates]})
 
 
+def demand_predictions() -> pa.Table:
+    """Two weeks of five products, of which each sells more than the one before."""
+    weeks = [date(2011, 5, 16), date(2011, 5, 23)]
+    return pa.table(
+        {
+            "week": [week for week in weeks for _ in range(5)],
+            "stock_code": [f"{22000 + n}" for _ in weeks for n in range(5)],
+            "predicted": [0.5 + 3 * n for _ in weeks for n in range(5)],
+        }
+    )
+
+
 GOOD: dict[str, Callable[[], pa.Table]] = {
     "orders": orders,
     "order_lines": order_lines,
     "fx_rates": fx_rates,
     "price_list": price_list,
+    "demand_predictions": demand_predictions,
 }
 
 
@@ -106,6 +119,22 @@ Spoil = Callable[[pa.Table], pa.Table]
 Defect = tuple[str, str, Spoil, str]
 # Suite, what is wrong, how it is made of a good table, and what the worst failure must name.
 BLOCKED: list[Defect] = [
+    ("demand_predictions", "fewer than none", lambda t: with_cell(t, "predicted", 3, -0.5), "-0.5 in row 4"),
+    ("demand_predictions", "no number", lambda t: with_cell(t, "predicted", 3, float("nan")), "NaN in row 4"),
+    (
+        "demand_predictions",
+        "infinitely many",
+        lambda t: with_cell(t, "predicted", 3, float("inf")),
+        "Infinity in row 4",
+    ),
+    ("demand_predictions", "nothing predicted", lambda t: with_cell(t, "predicted", 3, None), "nothing in row 4"),
+    ("demand_predictions", "a product twice a week", lambda t: with_cell(t, "stock_code", 1, "22000"), "stock_code"),
+    (
+        "demand_predictions",
+        "the same for all",
+        lambda t: t.set_column(2, "predicted", pa.array([4.0] * len(t))),
+        "demand_predictions.predicted",
+    ),
     ("orders", "a missing column", lambda t: t.drop_columns(["UnitPrice"]), "UnitPrice is missing"),
     ("orders", "no row", lambda t: t.slice(0, 0), "observed 0"),
     ("orders", "text for numbers", lambda t: as_text(t, "Quantity"), "orders.Quantity"),

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from tests.scenario import Shop
 from tidemark.airflow.form import asked_pipeline, form_of
-from tidemark.errors import DefinitionError, UsageError
-from tidemark.ledger.schema import materialization
+from tidemark.errors import DefinitionError, Unavailable, UsageError
+from tidemark.ledger.schema import materialization, trial
 from tidemark.ledger.trials import Trial
 from tidemark.running.run import prepare, run_plan, run_trial
 from tidemark.running.searching import Tried, best_of, proposals
@@ -241,3 +241,49 @@ def test_the_number_and_the_space_are_fields_of_the_form(shop: Shop, tmp_path: A
     for space, said in (({"weight": 1}, "1 is no range"), ({"size": {"low": 0, "high": 1}}, "has to name weight")):
         with pytest.raises(UsageError, match=said):
             asked_pipeline({**answers, "forecast_space": space}, pipeline)
+
+
+def test_what_a_trial_does_to_its_inputs_is_nobody_elses_business(shop: Shop, tmp_path: Any) -> None:
+    """Who trains reads them anew, so that it does not matter which process ran the trials."""
+    spoiling = MODEL.replace("return abs", "orders.extend(orders.clone())\n        return abs")
+    begin(shop, tmp_path, text=spoiling)
+    pipeline = shop.pipelines["forecasts"]
+    shop.run("forecasts")
+    (alone,) = shop.heads("forecast").values()
+    assert alone.startswith("7 orders weigh")
+    values = journal(tmp_path)
+    assert len(values) == 3
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        found = [value for (value,) in connection.execute(sa.select(trial.c.value))]
+    assert all(14 <= value < 15 for value in found), "each trial has seen seven orders, and doubled them"
+    assert pipeline.asset("forecast").search is not None
+
+
+def test_a_trial_without_room_is_tried_again_and_not_passed_over(shop: Shop, tmp_path: Any) -> None:
+    """The next best would be taken for the best, for good."""
+    broken = MODEL.replace("return abs", "if weight > 0.6:\n            raise MemoryError()\n        return abs")
+    begin(shop, tmp_path, text=broken)
+    with pytest.raises(Unavailable, match="had to stop: MemoryError"):
+        shop.run("forecasts")
+    assert shop.heads("forecast") == {}
+    define(shop, tmp_path, 3)
+    shop.run("forecasts")
+    assert len(shop.heads("forecast")) == 1
+
+
+def test_hyper_parameters_that_are_proposed_twice_are_tried_once(shop: Shop, tmp_path: Any) -> None:
+    few = MODEL.replace('{"low": 0.0, "high": 1.0}', '{"choices": [0.2, 0.9]}')
+    begin(shop, tmp_path, trials=6, text=few)
+    shop.run("forecasts")
+    assert len(journal(tmp_path)) == 2
+
+
+def test_a_browser_that_writes_whole_numbers_asks_for_nothing(shop: Shop, tmp_path: Any) -> None:
+    """1.0 comes back as 1, and a tuple as a list; the range stays one of numbers with a fraction."""
+    define(shop, tmp_path, 3, MODEL.replace('{"low": 0.0, "high": 1.0}', '{"low": 1.0, "high": 10.0}'))
+    pipeline = shop.pipelines["forecasts"]
+    answers = {"forecast_trials": 3, "forecast_space": {"weight": {"low": 1, "high": 10}}}
+    assert asked_pipeline(answers, pipeline) is pipeline
+    more = asked_pipeline({**answers, "forecast_trials": 4}, pipeline).asset("forecast").search
+    assert more is not None
+    assert proposals(more)[:3] == proposals(Search(objective, {"weight": {"low": 1.0, "high": 10.0}}, trials=3))

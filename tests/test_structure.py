@@ -39,6 +39,7 @@ HEAVY = {
     "great_expectations",
     "matplotlib",
     "mlflow",
+    "optuna",
     "pandas",
     "polars",
     "pyarrow",

@@ -1,16 +1,20 @@
 """Who may decide about models: the people that the settings name, and for a promotion nobody who wrote what changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from tidemark.assets import Asset
 from tidemark.causes import code_of
 from tidemark.commits import Commit, last_commit
 from tidemark.config import Settings
 from tidemark.errors import Refused, listed
 from tidemark.explain import edited
-from tidemark.ledger.records import Made
+from tidemark.fingerprint import Component
+from tidemark.ledger import validations
+from tidemark.ledger.records import Made, inputs_of
+from tidemark.ledger.validations import Validated
 
 
 def check_approver(given: Settings, actor: str) -> None:
@@ -26,12 +30,15 @@ def check_approver(given: Settings, actor: str) -> None:
         raise Refused(f"{actor} may not decide about models: TIDEMARK_APPROVERS names {listed(given.approvers)}")
 
 
-def check_four_eyes(connection: sa.Connection, given: Settings, made: Made, champion: Made | None, actor: str) -> None:
+def check_four_eyes(
+    connection: sa.Connection, given: Settings, asset: Asset, made: Made, champion: Made | None, actor: str
+) -> None:
     """Refuse a promotion by who wrote code that makes the candidate another one than the champion.
 
     Args:
         connection: a transaction.
         given: the settings; they can switch this off.
+        asset: the model's definition.
         made: the candidate.
         champion: the champion; None: there is none, so that all of the candidate's code is new.
         actor: who promotes.
@@ -43,7 +50,7 @@ def check_four_eyes(connection: sa.Connection, given: Settings, made: Made, cham
     if not given.four_eyes:
         return
     otherwise = "TIDEMARK_FOUR_EYES=off lets authors approve"
-    for label, commit in changes(connection, made, champion):
+    for label, commit in changes(connection, asset, made, champion):
         if commit is None or commit.id is None or commit.email is None:
             raise Refused(
                 f"four eyes: nobody knows who wrote {label}, which is in no commit that can be seen here: "
@@ -58,13 +65,60 @@ def check_four_eyes(connection: sa.Connection, given: Settings, made: Made, cham
             raise Refused(f"four eyes: {actor} wrote {label} ({commit}): somebody else has to approve it; {otherwise}")
 
 
-def changes(connection: sa.Connection, made: Made, champion: Made | None) -> Iterator[tuple[str, Commit | None]]:
-    """Yield what of first-party code is another in a candidate than in the champion, and its newest commit."""
-    if made.code_version is None or (champion is not None and champion.code_version == made.code_version):
-        return
-    now = code_of(connection, made.code_version)
-    old = champion.code_version if champion is not None else None
-    for each in edited(code_of(connection, old).components if old is not None else (), now.components):
+def changes(
+    connection: sa.Connection, asset: Asset, made: Made, champion: Made | None
+) -> Iterator[tuple[str, Commit | None]]:
+    """Yield what makes a candidate another one than the champion, or lets it pass in another way, and who wrote that.
+
+    That is first-party code that trains or judges, the suite of the predictions, and what the definition itself says:
+    parameters, mappings, the space of a search, limits.
+
+    Args:
+        connection: a transaction.
+        asset: the model's definition.
+        made: the candidate.
+        champion: the champion; None: there is none, so that all of the code is new.
+
+    """
+    if made.code_version is not None and (champion is None or champion.code_version != made.code_version):
+        now = code_of(connection, made.code_version)
+        old = champion.code_version if champion is not None else None
+        yield from _edits(code_of(connection, old).components if old is not None else (), now.components, now.revision)
+    judged = validations.newest(connection, made.id)
+    before = validations.newest(connection, champion.id) if champion is not None else None
+    if judged is not None:
+        yield from _edits(_components(before), _components(judged), None)
+    if champion is not None and _is_said_otherwise(connection, made, champion, judged, before):
+        yield f"what {asset.name} is defined to be", _last_of(asset)
+
+
+def _edits(
+    before: Sequence[Component], now: Sequence[Component], revision: str | None
+) -> Iterator[tuple[str, Commit | None]]:
+    for each in edited(before, now):
         if each.file is not None:
             line = each.line if each.what != "removed" else None
-            yield each.label, last_commit(Path(each.file), line, revision=now.revision)
+            yield each.label, last_commit(Path(each.file), line, revision=revision)
+
+
+def _components(judged: Validated | None) -> list[Component]:
+    kept = judged.report.get("code", ()) if judged is not None else ()
+    return [Component(label, file, line, bytes.fromhex(said)) for label, file, line, said in kept]
+
+
+def _is_said_otherwise(
+    connection: sa.Connection, made: Made, champion: Made, judged: Validated | None, before: Validated | None
+) -> bool:
+    """Whether the definition itself trains or judges in another way than the champion was."""
+    inputs = inputs_of(connection, [made.id, champion.id])
+    mappings = [
+        [(read.parameter, read.asset_id, read.mapping) for read in inputs.get(each.id, ())] for each in (made, champion)
+    ]
+    ways = [each.digest if each is not None else None for each in (judged, before)]
+    return made.parameters != champion.parameters or mappings[0] != mappings[1] or ways[0] != ways[1]
+
+
+def _last_of(asset: Asset) -> Commit | None:
+    """Return the newest commit of a definition's statement, with its decorators."""
+    own = [each for each in asset.code.components if each.label.rpartition(".")[2] == asset.name and each.file]
+    return last_commit(Path(own[0].file), own[0].line) if own and own[0].file else None

@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from tidemark.errors import DefinitionError
-from tidemark.fingerprint import fingerprint
+from tidemark.fingerprint import Fingerprint, fingerprint, together
 from tidemark.hashing import digest
 
 
@@ -67,6 +67,7 @@ class Validation:
         limits: what the metrics have to keep; those that are not named are only shown.
         business: the metric that the business understands; it is shown first.
         gate: the suite in ``expectations/`` that the table of predictions must pass, or None.
+        pii: columns of the predictions with personal data: masked in what the gate says, and never an example.
         decide_within: how long an approver has; a weekly model's next candidate comes after a week.
 
     """
@@ -76,6 +77,7 @@ class Validation:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     business: str | None = None
     gate: str | None = None
+    pii: frozenset[str] | Sequence[str] = frozenset()
     decide_within: timedelta = timedelta(days=6)
 
     def check(self, where: str, offered: set[str]) -> None:
@@ -105,8 +107,12 @@ class Validation:
                 )
 
     @cached_property
+    def code(self) -> Fingerprint:
+        """The code version of what judges."""
+        return together(fingerprint(self.predictions), fingerprint(self.metrics))
+
+    @cached_property
     def digest(self) -> bytes:
         """What it is made of: its code, its limits and the name of its gate."""
         limits = {name: [each.value, each.worse_by, each.less_is_better] for name, each in self.limits.items()}
-        codes = [fingerprint(self.predictions).digest, fingerprint(self.metrics).digest]
-        return digest("validation", codes, limits, self.business, self.gate)
+        return digest("validation", self.code.digest, limits, self.business, self.gate)

@@ -60,7 +60,7 @@ class Candidate:
         return self.dag.get_task(task_id)
 
     def context(self, **params: Any) -> Any:
-        run = SimpleNamespace(triggering_user_name="tester", run_type="manual")
+        run = SimpleNamespace(triggering_user_name="tester", run_type="manual", start_date=datetime.now(UTC))
         given = {**self.dag.params.dump(), **params}
         context = {"ti": self.ti, "task_instance": self.ti, "task": self.task(APPROVE), "dag": self.dag}
         return {**context, "run_id": "one", "dag_run": run, "params": given}
@@ -89,13 +89,19 @@ class Candidate:
         return [(each.outcome, each.actor, each.why) for each in version.decisions]
 
 
-def answer(choice: str = "Approve", who: str | None = "ann", why: str = "fine", begins: str | None = None) -> Any:
+def answer(
+    choice: str = "Approve",
+    who: str | None = "ann",
+    why: str = "fine",
+    begins: str | None = None,
+    number: str | None = None,
+) -> Any:
     """An answer as Airflow hands it to the task."""
     return {
         "chosen_options": [choice],
         "params_input": {"why": why, "from": begins},
         "responded_at": datetime(2025, 1, 6, 9, tzinfo=UTC),
-        "responded_by_user": {"id": f"number of {who}", "name": who} if who else None,
+        "responded_by_user": {"id": number or who, "name": who} if who else None,
     }
 
 
@@ -247,7 +253,7 @@ def test_those_are_asked_whom_the_settings_of_the_worker_name(
 def test_an_approvers_yes_makes_the_candidate_the_champion(candidate: Candidate) -> None:
     """Under the name with which he signs in, whatever his number is, from the day that he says."""
     version = candidate.validated()["version"]
-    candidate.answered(answer(who="bob", why="better", begins="2025-01-03"))
+    candidate.answered(answer(who="bob", number="7", why="better", begins="2025-01-03"))
     assert candidate.state == models.CANDIDATE, "it is the next task that promotes"
     done = candidate.promoted()
     assert done == {
@@ -325,7 +331,7 @@ def test_an_answer_of_nobody_counts_for_nothing(candidate: Candidate) -> None:
 def test_who_is_no_approver_any_more_does_not_promote(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> None:
     """The promotion asks again, and is final: another try would not mend it."""
     candidate.validated()
-    candidate.answered(answer(who="bob"))
+    candidate.answered(answer(who="bob", number="7"))
     monkeypatch.setenv("TIDEMARK_APPROVERS", "ann")
     with pytest.raises(AirflowFailException, match="bob may not decide about models: TIDEMARK_APPROVERS names ann"):
         candidate.promoted()
@@ -356,3 +362,32 @@ def test_a_yes_that_came_too_late_is_refused(candidate: Candidate) -> None:
     with pytest.raises(AirflowFailException, match="is stale: "):
         candidate.promoted()
     assert candidate.state == models.CANDIDATE
+
+
+def test_a_namesake_of_an_approver_is_none(candidate: Candidate) -> None:
+    """Airflow's number of who answered has to be the one that the settings give the name."""
+    candidate.validated()
+    with pytest.raises(AirflowException, match=r"this answer of ann \(number 7\) does not count"):
+        candidate.answered(answer(number="7"))
+    assert candidate.decided() == []
+
+
+def test_a_no_to_what_is_decided_already_ends_and_does_not_ask_again(candidate: Candidate) -> None:
+    candidate.validated()
+    with candidate.shop.deployment() as deployment:
+        models.reject(deployment, "forecast", None, why="by command", actor="ann")
+    with pytest.raises(AirflowFailException, match="was rejected by ann: by command"):
+        candidate.answered(answer("Reject"))
+
+
+def test_a_second_try_of_a_promotion_that_stands_is_no_failure(candidate: Candidate) -> None:
+    """As after a worker that died with the promotion written down."""
+    candidate.validated()
+    candidate.answered(answer())
+    candidate.promoted()
+    candidate.ti.try_number = 2
+    candidate.promoted()
+    assert candidate.decided() == [(decisions.PROMOTED, "ann", "fine")]
+    candidate.ti.try_number = 1
+    with pytest.raises(AirflowFailException, match="is the champion already"):
+        candidate.promoted()

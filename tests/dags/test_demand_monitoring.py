@@ -24,6 +24,7 @@ from tests.scenario import ROOT, Shop
 from tidemark import Partition, models
 from tidemark.drift import drift, over, training_profile
 from tidemark.frames.estimators import dumped, loaded
+from tidemark.models.presenting import present
 from tidemark.reading import read
 
 # The champion is trained in the week of this Monday; from the next one on it is watched.
@@ -397,6 +398,16 @@ def product_shop(shop: Shop) -> Shop:
     return shop
 
 
+def promote(shop: Shop, first: date) -> None:
+    """Judge the newest candidate, as each run does, and make it the champion from a day on."""
+    pipeline = shop.pipelines["demand_model"]
+    with shop.deployment() as deployment:
+        made = present(deployment, pipeline, "demand_model", run="run", actor="ann")
+        assert made is not None
+        assert made.passed, made.page
+        models.promote(deployment, pipeline, "demand_model", None, first=first, why="so", actor="ann")
+
+
 @pytest.mark.slow
 def test_the_story_of_a_champion_that_is_watched_and_asks_for_its_successor_once(product_shop: Shop) -> None:
     shop = product_shop
@@ -404,10 +415,7 @@ def test_the_story_of_a_champion_that_is_watched_and_asks_for_its_successor_once
     for name in ("price_list", "demand_model", "demand_monitoring"):
         shop.run(name)
     assert set(map(len, shop.heads("demand_drift").values())) == {0}
-    with shop.deployment() as deployment:
-        models.promote(
-            deployment, shop.pipelines["demand_model"], "demand_model", None, first=STORY, why="so", actor="ann"
-        )
+    promote(shop, STORY)
 
     shop.now(f"{CHANGE + timedelta(14)}T07:00")
     for name in ("price_list", "demand_monitoring"):
@@ -445,10 +453,7 @@ def test_the_story_of_a_champion_that_is_watched_and_asks_for_its_successor_once
     # The successor has learned from a shop as it was: with it a new episode begins.
     shop.run("demand_model")
     begins = CHANGE + timedelta(10)
-    with shop.deployment() as deployment:
-        models.promote(
-            deployment, shop.pipelines["demand_model"], "demand_model", None, first=begins, why="so", actor="ann"
-        )
+    promote(shop, begins)
     shop.run("demand_monitoring")
     assert set(shop.ran["demand_drift"]) == {str(begins + timedelta(each)) for each in range(4)}
     again = {day: row for day, (row,) in shop.heads("demand_retrain").items() if day >= str(begins)}

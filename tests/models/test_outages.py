@@ -30,7 +30,7 @@ from tests.servers import free_port, silent_server
 from tidemark.errors import Unavailable, UsageError
 from tidemark.ledger import registry as assets
 from tidemark.ledger import validations
-from tidemark.models import aliases
+from tidemark.models import aliases, tracking
 from tidemark.models.presenting import present
 
 SECRET = "s3cr:t/w@rd"
@@ -510,3 +510,80 @@ def test_a_branch_tells_the_registry_nothing(shop: Shop, registry: Registry) -> 
     shop.environment = "trial"
     assert reconciled(shop) == []
     assert registry.alias() is None
+
+
+def test_a_branch_registers_and_asks_for_nothing(shop: Shop, registry: Registry) -> None:
+    """Its models are those of prod."""
+    settle(shop)
+    shop.environment = "trial"
+    next_week(shop)
+    assert not due(shop, registered=True)
+    assert presented(shop).registered is None
+    assert len(registry.versions()) == 1
+    assert registry.alias("candidate") == "1"
+
+
+def test_a_promotion_between_two_looks_is_no_incident(
+    shop: Shop, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of the ledger before it is not held against what the registry says after it."""
+    settle(shop)
+    next_week(shop)
+    presented(shop)
+    asked = aliases._aliases
+
+    def promoted_meanwhile(client: Any, name: str) -> dict[str, str]:
+        monkeypatch.setattr(aliases, "_aliases", asked)
+        promoted(shop)
+        assert reconciled(shop) == []
+        return asked(client, name)
+
+    monkeypatch.setattr(aliases, "_aliases", promoted_meanwhile)
+    assert reconciled(shop) == []
+    assert registry.alias() == "2"
+    assert audit(shop, "champion swapped") == []
+
+
+def test_two_runs_that_register_the_same_at_once_leave_one_version(shop: Shop, registry: Registry) -> None:
+    """The later one takes its own back."""
+    begin(shop)
+    together = threading.Barrier(2)
+    found = tracking._found
+
+    def found_together(*arguments: Any) -> Any:
+        answer = found(*arguments)
+        if answer is None:
+            together.wait(60)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "_found", found_together)
+        runs = [threading.Thread(target=presented, args=(shop.twin(),)) for _ in range(2)]
+        for each in runs:
+            each.start()
+        for each in runs:
+            each.join()
+    assert len(registry.versions()) == 1
+    assert registry.alias("candidate") == "1"
+
+
+def test_an_experiment_that_was_deleted_is_restored(shop: Shop, registry: Registry) -> None:
+    settle(shop)
+    experiment = registry.client.get_experiment_by_name("demand")
+    assert experiment is not None
+    registry.client.delete_experiment(experiment.experiment_id)
+    next_week(shop)
+    assert presented(shop).registered is not None
+    assert len(registry.versions()) == 2
+
+
+def test_a_candidates_alias_that_was_moved_is_put_back_and_nobody_is_asked_twice(
+    shop: Shop, registry: Registry
+) -> None:
+    settle(shop)
+    next_week(shop)
+    presented(shop)
+    registry.client.set_registered_model_alias("demand", "candidate", "1")
+    assert reconciled(shop) == []
+    assert registry.alias("candidate") == "2"
+    assert not due(shop, registered=True)

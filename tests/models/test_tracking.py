@@ -141,7 +141,6 @@ def test_run_and_version_say_where_the_model_comes_from(story: Story) -> None:
         "tidemark.commit": commit,
         "tidemark.lock": installed().hex(),
         "tidemark.environment": "prod",
-        "tidemark.actor": "tester",
     }
     assert {name: tags.get(name) for name in wanted} == wanted
     assert wanted.items() <= version.tags.items()

@@ -30,9 +30,9 @@ from tests.models.selling import (
 from tests.scenario import Shop, on_both_ledgers
 from tidemark import models
 from tidemark.catalog import load_catalog
-from tidemark.errors import DefinitionError, Refused, UsageError
+from tidemark.errors import DefinitionError, Refused, Unavailable, UsageError
 from tidemark.ledger.schema import validation
-from tidemark.models.presenting import present
+from tidemark.models.presenting import plain, present
 from tidemark.validation import Limit, Validation, at_least, at_most
 
 HELD = r"^demand [0-9a-f]{12} \(trained for 2025-01-\d\d\) "
@@ -80,7 +80,7 @@ def test_a_candidate_is_held_against_the_champion_on_the_same_rows(shop: Shop) -
     assert said["candidate"] < said["champion"]
     assert said["bound"] == pytest.approx(1.5 * said["champion"])
     assert metric(made, "worst")["bound"] is None, "what has no limit is only shown"
-    assert made.page.index("**off_by** (business)") < made.page.index("| worst |")
+    assert made.page.index("**off\\_by** (business)") < made.page.index("| worst |")
     assert promoted(shop).before is not None
 
 
@@ -163,7 +163,7 @@ def test_a_champion_that_cannot_be_asked_is_told_and_does_not_count(shop: Shop) 
     assert note.startswith("the champion could not be asked: demand ")
     assert "ValueError: The feature names should match those that were passed during fit" in note
     assert "\n" not in note
-    assert f"- {note}" in made.page
+    assert f"- {plain(note)}" in made.page
     assert (metric(made)["champion"], metric(made)["bound"], made.challenge.rival) == (None, 20, None)
     assert promoted(shop).before is not None
 
@@ -213,7 +213,7 @@ def test_functions_that_go_wrong_are_told_in_a_line_and_the_candidate_does_not_p
     assert said in problem
     assert "\n" not in problem
     assert made.challenge.report["metrics"] == {}
-    assert f"- {problem}" in made.page
+    assert f"- {plain(problem)}" in made.page
     with pytest.raises(Refused, match="did not pass its validation"):
         promoted(shop)
 
@@ -486,3 +486,101 @@ def test_nothing_awaits_a_decision_before_the_first_training(shop: Shop) -> None
 def test_who_decides_has_six_days_before_the_next_week_s_candidate_comes() -> None:
     """Unless the model says otherwise."""
     assert Validation(predictions=print, metrics=dict).decide_within == timedelta(days=6)
+
+
+# -- what a scientist's functions do to what they are given, and what data may not do to the page
+
+
+def test_the_champion_is_asked_about_the_same_rows_whatever_was_done_to_them(shop: Shop) -> None:
+    """What the candidate was given is read anew."""
+    spoiling = SALES.replace(
+        "        said = model.predict",
+        "        sales.insert_column(0, pl.lit(1).alias('seen'))\n        said = model.predict",
+    )
+    assert spoiling != SALES
+    begin(shop, spoiling)
+    presented(shop)
+    promoted(shop)
+    next_week(shop)
+    report = presented(shop).challenge.report
+    assert report["note"] == ""
+    assert report["metrics"]["off_by"]["champion"] is not None
+
+
+def test_data_cannot_write_the_page(shop: Shop) -> None:
+    """A column's name, a message or a commit is told as text: no heading, no picture, no row of a table."""
+    evil = "x | 9 |\n\n# Approved\n![p](http://evil/p.png) <img src=x>"
+    raising = SALES.replace("        off = (pl", f"        raise ValueError({evil!r})\n        off = (pl")
+    assert raising != SALES
+    begin(shop, raising)
+    page = presented(shop).page
+    assert "Approved" in page
+    assert "\n#" not in page
+    assert "![p]" not in page
+    assert re.search(r"(?<!\\)<img", page) is None
+    assert " | 9 |" not in page
+
+
+def test_a_candidate_that_did_not_pass_does_not_pass_by_not_being_judged(shop: Shop) -> None:
+    """Taking validation= out of the file changes nothing about what is known of it."""
+    begin(shop, SALES.replace("at_most(20", "at_most(0.001"))
+    assert not presented(shop).passed
+    unjudged = re.sub(r"validation=Validation\(.*?\n        \),\n", "", SALES, flags=re.DOTALL)
+    assert "validation" not in unjudged.partition("@model")[2]
+    shop.define(unjudged)
+    with pytest.raises(Refused, match="did not pass its validation: off_by is"):
+        promoted(shop)
+
+
+def test_an_approval_is_of_what_the_approver_was_shown(shop: Shop) -> None:
+    """Judged anew since, with the same outcome, it has to be asked for anew."""
+    begin(shop)
+    shown = presented(shop).challenge.validation
+    again = presented(shop).challenge.validation
+    assert shown != again
+
+    def promote(validation: int | None) -> models.Promoted:
+        with shop.deployment() as deployment:
+            return models.promote(
+                deployment,
+                shop.pipelines["shop"],
+                "demand",
+                None,
+                first=None,
+                why="so",
+                actor="ann",
+                validation=validation,
+            )
+
+    with pytest.raises(Refused, match="was judged anew since this was asked"):
+        promote(shown)
+    promote(again)
+
+
+def test_what_has_no_room_says_nothing_about_the_model(shop: Shop) -> None:
+    """It is worth another try, and is written down nowhere."""
+    begin(shop, SALES.replace("        off = (pl", "        raise MemoryError()\n        off = (pl"))
+    with pytest.raises(Unavailable, match="could not be asked: MemoryError"):
+        presented(shop)
+    assert due(shop)
+    shop.define(SALES)
+    assert presented(shop).passed
+
+
+def test_personal_data_of_predictions_is_masked(shop: Shop) -> None:
+    shop.suite("said", rule("expect_column_values_to_be_between", column="actual", min_value=0, max_value=1))
+    begin(shop, GATED.replace('gate="said",', 'gate="said", pii=["actual"],'))
+    made = presented(shop)
+    (failure,) = made.challenge.report["gate"]["failures"]
+    open_ = presented_without_mask(shop)
+    assert re.search(r"\b\d{2,3}\.0\b", open_)
+    assert not re.search(r"\b\d{2,3}\.0\b", failure)
+
+
+def presented_without_mask(shop: Shop) -> str:
+    shop.define(GATED)
+    with shop.deployment() as deployment:
+        made = present(deployment, shop.pipelines["shop"], "demand", again=True, run="run", actor="tester")
+    assert made is not None
+    (failure,) = made.challenge.report["gate"]["failures"]
+    return str(failure)

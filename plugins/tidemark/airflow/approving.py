@@ -4,8 +4,8 @@ The ledger decides what may be promoted and by whom; Airflow asks, waits without
 is checked again with every answer: one of SimpleAuthManager's modes lets anybody answer anything.
 """
 
-from datetime import date, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator, Context, Param, TriggerRule
@@ -13,7 +13,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from tidemark.airflow.form import read_form
 from tidemark.airflow.operators import actor_of, pipeline_of, retrying_only_outages, run_of, steps_of
-from tidemark.assets import Asset
+from tidemark.assets import Asset, Pipeline
+
+if TYPE_CHECKING:
+    from tidemark.config import Settings
 
 _FROM = "from"
 
@@ -26,6 +29,7 @@ def add_steps(model: Asset) -> BaseOperator:
         task_id=validate_id,
         model=model.name,
         trigger_rule=TriggerRule.ALL_DONE,
+        retries=12,  # over an hour: a registry that is down on a Monday morning must not cost the week
         doc_md="Holds the candidate against the champion, and registers it with MLflow if it passes.",
     )
     told = "ti.xcom_pull(task_ids='" + validate_id + "')"
@@ -59,7 +63,7 @@ class ValidateOperator(BaseOperator):
         super().__init__(**options)
         self.model = model
 
-    def execute(self, context: Context) -> dict[str, str]:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Return what the approver is shown."""
         from tidemark.airflow.mail import send_invalid
         from tidemark.deployment import open_deployment
@@ -74,7 +78,8 @@ class ValidateOperator(BaseOperator):
         with retrying_only_outages(), open_deployment() as deployment:
             if not (forced or again) and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
                 raise AirflowSkipException("no candidate awaits a decision that nobody was asked for yet")
-            made = present(deployment, pipeline, self.model, run=run_of(context), actor=actor_of(context))
+            run, actor = run_of(context), actor_of(context)
+            made = present(deployment, pipeline, self.model, again=again, run=run, actor=actor)
         if made is None:
             raise AirflowSkipException("no candidate awaits a decision")
         for line in made.page.splitlines():
@@ -86,7 +91,8 @@ class ValidateOperator(BaseOperator):
             raise AirflowFailException(f"{self.model} {made.version[:12]} did not pass: {said}; the champion stays")
         trained = made.challenge.candidate.partition
         subject = f"{self.model} {made.version[:12]}, trained for {trained}: make it the champion?"
-        return {"version": made.version, "subject": subject, "page": made.page}
+        shown = {"version": made.version, "validation": made.challenge.validation}
+        return {**shown, "subject": subject, "page": made.page}
 
 
 class ApproveOperator(ApprovalOperator):
@@ -119,6 +125,11 @@ class ApproveOperator(ApprovalOperator):
         given = settings()
         if not given.approvers:
             raise AirflowFailException("nobody may decide: name the user ids of those who may in TIDEMARK_APPROVERS")
+        # A question that is asked again has no longer than the first.
+        begun = context["dag_run"].start_date
+        if self.response_timeout is not None and begun is not None:
+            left = self.response_timeout - (datetime.now(UTC) - begun)
+            self.response_timeout = max(left, timedelta(minutes=1))
         self.assigned_users = [{"id": number, "name": name} for name, number in given.approvers.items()]
         super().execute(context)
 
@@ -136,17 +147,18 @@ class ApproveOperator(ApprovalOperator):
                 f"{self.model}' is still possible; so is asking again, by clearing this task"
             )
         why, (choice,) = (event["params_input"] or {}).get("why", "").strip(), event["chosen_options"]
-        actor = answered_by(event)
+        given = settings()
+        actor = answered_by(event, given)
         try:
-            check_approver(settings(), actor)
+            check_approver(given, actor)
             if not why:
                 raise UsageError("it says no why")
-            if choice == self.REJECT:
-                version = context["ti"].xcom_pull(task_ids=steps_of(self.model)[0])["version"]
-                with open_deployment() as deployment:
-                    models.reject(deployment, self.model, version, why=why, actor=actor)
         except TidemarkError as problem:
             raise AirflowException(f"this answer of {actor} does not count: {problem}. It is asked again") from problem
+        if choice == self.REJECT:
+            version = context["ti"].xcom_pull(task_ids=steps_of(self.model)[0])["version"]
+            with retrying_only_outages(), open_deployment() as deployment:
+                models.reject(deployment, self.model, version, why=why, actor=actor)
         return super().execute_complete(context, event)
 
 
@@ -163,7 +175,6 @@ class PromoteOperator(BaseOperator):
         """Return the version that is champion now, the one before, and from when on."""
         from tidemark import models
         from tidemark.deployment import open_deployment
-        from tidemark.models.aliases import reconcile
 
         validate_id, approve_id, _ = steps_of(self.model)
         answer = context["ti"].xcom_pull(task_ids=approve_id)
@@ -171,21 +182,30 @@ class PromoteOperator(BaseOperator):
             raise AirflowFailException(
                 f"nobody has answered: clear {approve_id} to ask again, or use 'tidemark model promote {self.model}'"
             )
-        version = context["ti"].xcom_pull(task_ids=validate_id)["version"]
-        given, pipeline = answer["params_input"] or {}, pipeline_of(context)
+        shown = context["ti"].xcom_pull(task_ids=validate_id)
+        version, given, pipeline = shown["version"], answer["params_input"] or {}, pipeline_of(context)
         with retrying_only_outages(), open_deployment() as deployment:
+            actor, why = answered_by(answer, deployment.settings), given["why"].strip()
+            newest = max(models.reigns(deployment, self.model), key=lambda each: each.decision.id, default=None)
+            if (
+                context["ti"].try_number > 1
+                and newest is not None
+                and (newest.version.hex(), newest.decision.actor, newest.decision.why) == (version, actor, why)
+            ):
+                self.log.info("%s was promoted by an earlier try, which did not get to say so", version)
+                return {"version": version, "begins": newest.begins.isoformat()}
             done = models.promote(
                 deployment,
                 pipeline,
                 self.model,
                 version,
                 first=date.fromisoformat(given[_FROM]) if given.get(_FROM) else None,
-                why=given["why"],
-                actor=answered_by(answer),
+                why=why,
+                actor=actor,
+                validation=shown["validation"],
             )
-            for warning in reconcile(deployment, pipeline):
-                self.log.warning(warning)
         self.log.info("%s is champion from %s on; next run of its readers: %s", version, done.begins, done.readers)
+        self._tell(pipeline)
         return {
             "version": version,
             "before": done.before.hex() if done.before else None,
@@ -193,10 +213,27 @@ class PromoteOperator(BaseOperator):
             "readers": list(done.readers),
         }
 
+    def _tell(self, pipeline: Pipeline) -> None:
+        """Let the registry follow; whatever it says, the promotion stands."""
+        from tidemark.deployment import open_deployment
+        from tidemark.errors import TidemarkError
+        from tidemark.models.aliases import reconcile
 
-def answered_by(answer: dict[str, Any]) -> str:
-    """Return who has answered, by the name with which he signs in."""
+        try:
+            with open_deployment() as deployment:
+                for warning in reconcile(deployment, pipeline):
+                    self.log.warning(warning)
+        except TidemarkError as problem:
+            self.log.warning("the registry was not told: %s; the next plan tells it", problem)
+
+
+def answered_by(answer: dict[str, Any], given: "Settings") -> str:
+    """Return who has answered, by the name with which he signs in; his number is the one that the settings give him."""
     who = answer["responded_by_user"]
     if not who:
         raise AirflowFailException("nobody knows who has answered: answer in the UI, or signed in to the API")
-    return str(who["name"] if isinstance(who, dict) else who.name)
+    name, number = (who["name"], who["id"]) if isinstance(who, dict) else (who.name, who.id)
+    expected = given.approvers.get(str(name))
+    if expected is not None and expected != str(number):
+        return f"{name} (number {number})"  # somebody else of that name
+    return str(name)

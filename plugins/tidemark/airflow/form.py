@@ -3,6 +3,7 @@
 Invariant: an untouched form asks for nothing special, so that a scheduled run and a triggered one do the same.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -122,7 +123,11 @@ def _asked_model(answers: Mapping[str, Any], asset: Asset) -> Asset:
         return asset
     trials = answers.get(f"{asset.name}_trials", search.trials)
     space = answers.get(f"{asset.name}_space", search.space)
-    if trials == search.trials and space == search.space:
+    if json.loads(json.dumps(space)) == json.loads(
+        json.dumps({name: dict(each) for name, each in search.space.items()})
+    ):
+        space = search.space  # a browser writes 1.0 as 1, which would be another range
+    if trials == search.trials and space is search.space:
         return asset
     problem = problem_of(trials, space)
     if problem is None and space.keys() != search.space.keys():

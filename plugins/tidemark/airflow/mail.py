@@ -57,7 +57,7 @@ def send_invalid(context: Context, pipeline: Pipeline, candidate: str, problems:
 
 def send_swapped(context: Context, pipeline: Pipeline, swaps: Sequence[str]) -> None:
     """Say that somebody else has moved what the model registry calls champion."""
-    lines = [*swaps, "", "It was put right. The audit log has what was found.", ""]
+    lines = [*swaps, "", "The ledger decides what is served. The audit log has what was found.", ""]
     _send(context, pipeline, f"{pipeline.name}: a champion was swapped in the registry", lines)
 
 

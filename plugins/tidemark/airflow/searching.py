@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context, TriggerRule
+from airflow.sdk.exceptions import AirflowSkipException
 
 from tidemark.airflow.operators import PLAN, actor_of, pipeline_of, retrying_only_outages, run_of, search_steps_of
 from tidemark.assets import Asset
@@ -47,6 +48,8 @@ class SearchOperator(BaseOperator):
         search = pipeline_of(context).asset(self.model).search
         assert search is not None
         plan_id = context["ti"].xcom_pull(task_ids=PLAN, key=PLAN)
+        if plan_id is None:
+            raise AirflowSkipException("there is no plan: the log of the task 'plan' says why")
         proposed = proposals(search)
         for number, each in enumerate(proposed, 1):
             self.log.info("trial %d: %s", number, each)

@@ -32,7 +32,8 @@ def plan(options: argparse.Namespace) -> Answer:
     """Look what was delivered and what changed, and say what would run and why; run nothing.
 
     Deliveries that are rejected come first, with the reason. What it saw in the landing zone is written down: what was
-    delivered, rejected or withdrawn, also what --confirm-withdrawals lets go. The next run starts from there.
+    delivered, rejected or withdrawn, also what --confirm-withdrawals lets go. The next run starts from there. Where a
+    model registry is named, its alias for the champion is brought to what the ledger says.
     """
     with opened() as (given, catalog, deployment), shown.progress() as progress:
         pipeline = catalog.pipeline(options.pipeline)
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> Answer:
         prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
-        failed = _present(deployment, pipeline, run=name, actor=actor)
+        failed = _present(deployment, pipeline, selection, run=name, actor=actor)
     for each in failed if not options.json else ():  # which has it as the problem
         shown.warn(each)
     return Answer(
@@ -78,14 +79,15 @@ def run(options: argparse.Namespace) -> Answer:
     )
 
 
-def _present(deployment: Deployment, pipeline: Pipeline, *, run: str, actor: str) -> list[str]:
+def _present(deployment: Deployment, pipeline: Pipeline, selection: Selection, *, run: str, actor: str) -> list[str]:
     """Validate and register the candidates that await it, and say how they came out; returns who did not pass."""
     failed = []
     for asset in pipeline.assets:
-        if not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
+        forced = asset.validation is not None and any(name == asset.name for name, _ in selection.force)
+        if not forced and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
             continue
         try:
-            made = present(deployment, pipeline, asset.name, run=run, actor=actor)
+            made = present(deployment, pipeline, asset.name, again=forced, revived=forced, run=run, actor=actor)
         except (Refused, Unavailable) as problem:
             shown.warn(str(problem))
             continue

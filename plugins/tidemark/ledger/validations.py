@@ -77,8 +77,8 @@ def write(
     report: Mapping[str, Any],
     run: str,
     actor: str,
-) -> None:
-    """Write down how a candidate came out against a champion."""
+) -> int:
+    """Write down how a candidate came out against a champion, and return the number of that."""
     values = {
         "asset_id": asset_id,
         "candidate_id": candidate,
@@ -90,7 +90,7 @@ def write(
         "actor": actor,
         "at": datetime.now(UTC),
     }
-    connection.execute(sa.insert(validation).values(**values))
+    return int(connection.execute(sa.insert(validation).values(**values).returning(validation.c.id)).scalar_one())
 
 
 def registrations(connection: sa.Connection, asset_id: int) -> dict[bytes, Registration]:

@@ -8,14 +8,19 @@ These are three requests of MLflow's REST API, because importing its own client 
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
 
 from tidemark.assets import Pipeline, model_of
 from tidemark.deployment import Deployment
 from tidemark.errors import Unavailable, UsageError
 from tidemark.ledger import acts, heads, registry, validations
+from tidemark.ledger.validations import Registration
 from tidemark.models.known import Model
 from tidemark.places import redact
 
@@ -65,13 +70,15 @@ def reconcile(deployment: Deployment, pipeline: Pipeline) -> list[str]:
     """Bring the registry's aliases to what the ledger says, for the models that a pipeline trains or reads.
 
     Returns:
-        A sentence for each alias that somebody else had moved.
+        A sentence for each alias that somebody else had moved, or version that somebody else had deleted.
+
+    Raises:
+        UsageError: ``MLFLOW_TRACKING_URI`` names no server.
 
     """
-    url = registry_url()
     names = {each.name for each in pipeline.assets if each.is_model}
     names |= {model for each in pipeline.externals if (model := model_of(each))}
-    if url is None or not names or deployment.environment != heads.PROD:
+    if not names or deployment.environment != heads.PROD or (url := registry_url()) is None:
         return []
     try:
         with _client(url) as client:
@@ -81,8 +88,27 @@ def reconcile(deployment: Deployment, pipeline: Pipeline) -> list[str]:
         return []
 
 
-def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> str | None:
-    """Bring one model's alias to what the ledger says; returns what was wrong with it, if somebody else moved it."""
+@dataclass(frozen=True)
+class _Ours:
+    """What the ledger says of a model's aliases.
+
+    Attributes:
+        model: the model's number.
+        known: what the registry calls each content.
+        told: the version that the registry was told last is champion.
+        wanted: the version that should be.
+        waiting: the version that awaits a decision, if it is registered.
+
+    """
+
+    model: int
+    known: Mapping[bytes, Registration]
+    told: str | None
+    wanted: str | None
+    waiting: str | None
+
+
+def _ours(deployment: Deployment, name: str) -> _Ours | None:
     with deployment.ledger.read() as connection:
         registered = registry.assets(connection).get(name)
         if registered is None or not registered.definition.get("model"):
@@ -90,37 +116,56 @@ def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> st
         model = Model(connection, deployment, name)
         known = validations.registrations(connection, model.id)
         told = validations.told(connection, model.id)
-    champion = model.champion
-    content = champion.data_version if champion else None
-    wanted = known[content].version if content in known else None
-    if not known and told is None:
+    contents = (each.data_version if each else None for each in (model.champion, model.candidate))
+    wanted, waiting = (known[each].version if each in known else None for each in contents)
+    return _Ours(model.id, known, told, wanted, waiting) if known or told is not None else None
+
+
+def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> str | None:
+    """Bring one model's aliases to what the ledger says; returns what was wrong, if somebody else had moved them."""
+    ours = _ours(deployment, name)
+    if ours is None:
         return None  # the registry was never told of it
     there = _aliases(client, name)
-    is_now = there.get(ALIAS)
-    swapped = None
-    if is_now not in (told, wanted):
+    is_now, swapped = there.get(ALIAS), None
+    if ours != _ours(deployment, name):
+        return None  # somebody decided while the registry was asked: the next plan compares what belongs together
+    if is_now not in (ours.told, ours.wanted):
+        champion = f"version {ours.wanted}" if ours.wanted else "none that it knows"
         swapped = (
-            f"{name}: the registry's alias {ALIAS!r} was moved from version {told or 'none'} to {is_now or 'none'} by "
-            f"somebody else: champion is {f'version {wanted}' if wanted else 'none that it knows'}, as the ledger says"
+            f"{name}: the registry's alias {ALIAS!r} was moved from version {ours.told or 'none'} to "
+            f"{is_now or 'none'} by somebody else: champion is {champion}, as the ledger says"
         )
-    if is_now != wanted and not _move(client, name, wanted):
-        # Others may be gone with it: whatever the registry still has is found there when it is registered again.
+    if is_now != ours.wanted and not _move(client, name, ALIAS, ours.wanted):
+        gone = f"{name}: version {ours.wanted} was deleted in the registry"
+        swapped = f"{gone}; the next run of its pipeline registers it again"
+        _forget(deployment, ours, is_now, name, swapped)
+        return swapped
+    if ours.waiting and there.get(CANDIDATE_ALIAS) != ours.waiting:  # noqa: SIM102
+        if not _move(client, name, CANDIDATE_ALIAS, ours.waiting):
+            with deployment.ledger.write() as connection:
+                validations.forget_registration(connection, ours.model, ours.waiting)
+    if ours.told != ours.wanted or swapped:
         with deployment.ledger.write() as connection:
-            for each in known.values():
-                validations.forget_registration(connection, model.id, each.version)
-            validations.write_told(connection, model.id, is_now)
-        return f"{name}: version {wanted} was deleted in the registry; the next run of its pipeline registers it again"
-    waiting = known.get(model.candidate.data_version or b"") if model.candidate else None
-    if waiting is not None and there.get(CANDIDATE_ALIAS) != waiting.version:
-        with deployment.ledger.write() as connection:
-            validations.forget_registration(connection, model.id, waiting.version)
-    if told != wanted or swapped:
-        with deployment.ledger.write() as connection:
-            validations.write_told(connection, model.id, wanted)
+            validations.write_told(connection, ours.model, ours.wanted)
             if swapped:
-                detail = {"model": name, "found": is_now, "told": told, "champion": wanted}
-                acts.write_audit(connection, actor="registry", act="champion swapped", detail=detail)
+                _write_audit(connection, name, swapped, is_now, ours)
     return swapped
+
+
+def _forget(deployment: Deployment, ours: _Ours, is_now: str | None, name: str, said: str) -> None:
+    """Forget what the registry calls a model's versions: whatever it still has is found there when it is needed."""
+    with deployment.ledger.write() as connection:
+        for each in ours.known.values():
+            validations.forget_registration(connection, ours.model, each.version)
+        validations.write_told(connection, ours.model, is_now)
+        _write_audit(connection, name, said, is_now, ours)
+
+
+def _write_audit(connection: sa.Connection, name: str, said: str, found: str | None, ours: _Ours) -> None:
+    act = "champion swapped" if "moved" in said else "champion deleted"
+    detail = {"model": name, "found": found, "told": ours.told, "champion": ours.wanted}
+    acts.write_audit(connection, actor="registry", act=act, detail=detail)
 
 
 def _client(url: str) -> AbstractContextManager["httpx.Client"]:
@@ -150,14 +195,13 @@ def _aliases(client: "httpx.Client", name: str) -> dict[str, str]:
         raise Unavailable(f"what answers is no MLflow: 200 with {', '.join(answer) or 'nothing'}") from problem
 
 
-def _move(client: "httpx.Client", name: str, version: str | None) -> bool:
-    """Give the alias to a version, or to none; returns whether there is that version."""
+def _move(client: "httpx.Client", name: str, alias: str, version: str | None) -> bool:
+    """Give an alias to a version, or to none; returns whether there is that version."""
     if version is None:
-        _asked(
-            client, "DELETE", "/alias", json={"name": name, "alias": ALIAS}
-        )  # MLflow reads no parameters of this one
+        # MLflow reads no parameters of this one.
+        _asked(client, "DELETE", "/alias", json={"name": name, "alias": alias})
         return True
-    return _asked(client, "POST", "/alias", json={"name": name, "alias": ALIAS, "version": version}) is not None
+    return _asked(client, "POST", "/alias", json={"name": name, "alias": alias, "version": version}) is not None
 
 
 # What MLflow answers where there is no such model, version or alias: it says INVALID_PARAMETER_VALUE of an alias.

@@ -18,7 +18,7 @@ from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing, Move
 from tidemark.ledger.records import InputRecord, Made, Record
-from tidemark.models.known import CHAMPION, FORMER, REJECTED, Model, Version, named
+from tidemark.models.known import CHAMPION, FORMER, REJECTED, ROLLED_BACK, Model, Version, named
 from tidemark.models.validating import current, is_up_to_date
 from tidemark.partitions import Daily, TimeGrain
 
@@ -75,6 +75,7 @@ def promote(
     first: date | None,
     why: str,
     actor: str,
+    validation: int | None = None,
 ) -> Promoted:
     """Make a candidate the champion; its readers follow with their next run.
 
@@ -87,11 +88,13 @@ def promote(
             newest one that is live of any of its readers.
         why: for those who look later.
         actor: who does it.
+        validation: the one that the actor was shown; None: he looks for himself.
 
     Raises:
         UsageError: there is no such version, or it is the champion already, or the reason is empty.
-        Refused: the actor may not; the version was rejected or superseded; what it was trained from has changed since;
-            it would be in force before the one that is, or in what is closed.
+        Refused: the actor may not; the version was rejected or superseded; it was judged anew since the actor saw it;
+            what it was trained from has changed since; it would be in force before the one that is, or in what is
+            closed.
 
     """
     _check_may_decide(deployment, actor)
@@ -103,8 +106,8 @@ def promote(
         made, champion = model.choose(version), model.champion
         _check_candidate(model, made)
         current(connection, deployment, pipeline, names, asset, made)
-        _check_validated(model, deployment, pipeline, asset, made)
-        check_four_eyes(connection, deployment.settings, made, champion, actor)
+        _check_validated(model, deployment, pipeline, asset, made, validation)
+        check_four_eyes(connection, deployment.settings, asset, made, champion, actor)
         as_of = instant_of(connection, deployment)
         begins = _begins(model, first, as_of)
         _check_start(model, begins, as_of)
@@ -168,23 +171,26 @@ def _check_candidate(model: Model, made: Made) -> None:
         raise Refused(f"{what} is stale: {named(model.name, model.made[model.newest])} is newer")
 
 
-def _check_validated(model: Model, deployment: Deployment, pipeline: Pipeline, asset: Asset, made: Made) -> None:
+def _check_validated(
+    model: Model, deployment: Deployment, pipeline: Pipeline, asset: Asset, made: Made, shown: int | None
+) -> None:
     """Refuse a candidate that did not pass its validation, or was not compared with the champion there is now.
 
     Raises:
-        Refused: so it is.
+        Refused: so it is, or it was compared anew since the person who decides was shown how it did.
 
     """
+    what, said, champion = named(model.name, made), model.validated, model.champion
+    if said is not None and not said.passed:
+        raise Refused(f"{what} did not pass its validation: {'; '.join(said.report['problems'])}")
     if asset.validation is None:
         return
-    said, champion = model.validated, model.champion
     if said is None or not is_up_to_date(said, deployment, pipeline, asset, champion):
         against = f"{named(model.name, champion)}, which is in force" if champion else "how it is to be judged"
-        raise Refused(
-            f"{named(model.name, made)} was not yet held against {against}: 'tidemark run {pipeline.name}' does that"
-        )
-    if not said.passed:
-        raise Refused(f"{named(model.name, made)} did not pass its validation: {'; '.join(said.report['problems'])}")
+        again = f" --force {model.name}:{made.partition}" if model.state(made) == ROLLED_BACK else ""
+        raise Refused(f"{what} was not yet held against {against}: 'tidemark run {pipeline.name}{again}' does that")
+    if shown is not None and said.id != shown:
+        raise Refused(f"{what} was judged anew since this was asked: 'tidemark model compare {model.name}' shows how")
 
 
 def _champion(model: Model, made: Made, partition_id: int) -> Record:

@@ -1,5 +1,6 @@
 """What a run does with a candidate: validate it, register it, and put it into words for those who decide."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ from tidemark.approvers import changes
 from tidemark.assets import Pipeline
 from tidemark.deployment import Deployment
 from tidemark.explain import short
-from tidemark.ledger import registry, validations
+from tidemark.gate import Outcome
+from tidemark.ledger import heads, registry, validations
 from tidemark.ledger.records import inputs_of
 from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import registry_url
@@ -47,18 +49,28 @@ class Presented:
         return self.challenge.candidate.data_version.hex()
 
 
-def present(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Presented | None:
+def present(
+    deployment: Deployment,
+    pipeline: Pipeline,
+    name: str,
+    *,
+    again: bool = False,
+    revived: bool = False,
+    run: str,
+    actor: str,
+) -> Presented | None:
     """Validate the candidate of a model and register it if it passes; None: none awaits a decision.
 
-    With it, or without one, the champion is registered that the registry has not, or has lost.
+    With it, or without one, the champion is registered that the registry has not, or has lost. ``again`` judges it
+    also if it did not pass before, ``revived`` also if its promotion was rolled back.
 
     Raises:
         Refused: the candidate would be trained otherwise by now.
         Unavailable: the ledger, the store or the registry cannot be used; the next run tries again.
 
     """
-    url = registry_url()
-    made = challenge(deployment, pipeline, name, run=run, actor=actor)
+    url = registry_url() if deployment.environment == heads.PROD else None  # a branch has no models of its own
+    made = challenge(deployment, pipeline, name, again=again, revived=revived, run=run, actor=actor)
     if url is not None and (made is None or not made.passed):
         _register_champion(url, deployment, pipeline, name, run=run, actor=actor)
     if made is None:
@@ -101,12 +113,13 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
     yield from metrics_table(made.report, made.asset.validation.limits)
     said = [each for each in (made.report["note"], *made.report["problems"]) if each]
     if said:
-        yield from (f"- {each}" for each in said)
+        yield from (f"- {plain(each)}" for each in said)
         yield ""  # or what follows would be more of the last point
     gate = made.report["gate"]
     if gate is not None:
         yield f"The gate `{gate['suite']}` {gate['outcome']} the predictions ({made.report['rows']} rows)."
-        yield from (f"- {each}" for each in gate["failures"])
+        if gate["outcome"] != Outcome.BLOCKED:  # else they are among the problems
+            yield from (f"- {plain(each)}" for each in gate["failures"])
         yield ""
     yield from _drift(made.report)
     yield from _origins(deployment, made)
@@ -117,13 +130,18 @@ def _page(deployment: Deployment, made: Challenge, registered: Registered | None
             yield f"![Predicted and actual, by tenths of the predictions]({registered.picture})"
 
 
+def plain(text: str) -> str:
+    """Return text that says in Markdown what it says: data, names and commits must not be able to write the page."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&-])", r"\\\1", " ".join(text.split()))
+
+
 def metrics_table(report: Report, limits: Mapping[str, Limit]) -> Iterator[str]:
     """Yield the lines of a Markdown table of all metrics, the business one first, and what each has to keep."""
     business = report["business"]
     yield "| metric | candidate | champion | bound |"
     yield "| --- | ---: | ---: | ---: |"
     for name, each in sorted(report["metrics"].items(), key=lambda item: item[0] != business):
-        shown = f"**{name}** (business)" if name == business else name
+        shown = f"**{plain(name)}** (business)" if name == business else plain(name)
         bound = _number(each["bound"])
         if bound and name in limits:
             bound = f"at {'most' if limits[name].less_is_better else 'least'} {bound}"
@@ -139,7 +157,7 @@ def _drift(report: Report) -> Iterator[str]:
     yield "| feature | PSI against the champion's training data | Kolmogorov-Smirnov |"
     yield "| --- | ---: | ---: |"
     for each in drifted:
-        yield f"| {each['feature']} | {each['psi']:.2f} | {each['ks']:.2f} |"
+        yield f"| {plain(each['feature'])} | {each['psi']:.2f} | {each['ks']:.2f} |"
     yield ""
 
 
@@ -152,7 +170,7 @@ def _origins(deployment: Deployment, made: Challenge) -> Iterator[str]:
     with deployment.ledger.read() as connection:
         names = {each.id: each.name for each in registry.assets(connection).values()}
         inputs = inputs_of(connection, [made.candidate.id]).get(made.candidate.id, [])
-        edits = list(changes(connection, made.candidate, made.champion))
+        edits = list(changes(connection, made.asset, made.candidate, made.champion))
     yield "| trained from | partitions | data version |"
     yield "| --- | --- | --- |"
     for read in inputs:
@@ -161,10 +179,10 @@ def _origins(deployment: Deployment, made: Challenge) -> Iterator[str]:
         yield f"| `{names[read.asset_id]}` | {span} | {short(read.digest)} |"
     yield ""
     if edits:
-        yield "Its code has changed since the champion:" if made.champion else "All of its code is new:"
+        yield "What has changed since the champion:" if made.champion else "All of its code is new:"
     else:
-        yield "None of its code has changed."
+        yield "Nothing that trains or judges it has changed."
     yield ""
     for label, commit in edits:
-        yield f"- `{label}`: {commit or 'nobody knows who wrote it'}"
+        yield f"- {plain(label)}: {plain(str(commit or 'nobody knows who wrote it'))}"
     yield ""

@@ -90,6 +90,7 @@ def register(
         if found is None:
             run_id = _tracked(client, deployment, challenge, made, scored, is_candidate=is_candidate)
             found = _version(client, deployment, name, made, scored, run_id)
+            found = _first_of(client, name, made.data_version.hex(), found)
         if is_candidate and as_candidate:
             client.set_registered_model_alias(name, CANDIDATE_ALIAS, found.version)
         experiment = client.get_run(found.run_id).info.experiment_id
@@ -142,7 +143,16 @@ def _found(client: "MlflowClient", name: str, version: str) -> Registration | No
     """Return the registered version of a content, if there is one."""
     found = client.search_model_versions(f"name = '{name}'")
     same = [each for each in found if each.tags.get(VERSION_TAG) == version]
-    return Registration(str(same[0].version), str(same[0].run_id)) if same else None
+    first = min(same, key=lambda each: int(each.version), default=None)
+    return Registration(str(first.version), str(first.run_id)) if first else None
+
+
+def _first_of(client: "MlflowClient", name: str, version: str, mine: Registration) -> Registration:
+    """Return the first registered version of a content: of two runs that register it at once one takes its own back."""
+    first = _found(client, name, version) or mine
+    if first.version != mine.version:
+        client.delete_model_version(name, mine.version)
+    return first
 
 
 def _tracked(
@@ -158,6 +168,9 @@ def _tracked(
     import mlflow
 
     name = challenge.asset.name
+    known = client.get_experiment_by_name(name)
+    if known is not None and known.lifecycle_stage == "deleted":
+        client.restore_experiment(known.experiment_id)  # nothing of that name could be tracked any more
     experiment = mlflow.set_experiment(name)
     with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=f"{name} {made.partition}") as run:
         mlflow.set_tags(_tags(deployment, made))
@@ -168,7 +181,8 @@ def _tracked(
         _log_inputs(deployment, made)
         if is_candidate:
             mlflow.log_dict(challenge.report, "validation.json")
-        _log_model(scored)
+        validation = challenge.asset.validation
+        _log_model(scored, frozenset(validation.pii) if validation else frozenset())
         if (drawn := picture(challenge)) is not None:
             mlflow.log_figure(drawn, "calibration.png")
         if is_candidate and challenge.asset.search is not None:
@@ -215,13 +229,13 @@ def _log_inputs(deployment: Deployment, made: Made) -> None:
         mlflow.log_input(dataset, context="training")
 
 
-def _log_model(scored: Scored) -> None:
+def _log_model(scored: Scored, masked: frozenset[str]) -> None:
     import mlflow
     from mlflow.models import infer_signature
 
     from tidemark.frames.estimators import TRUSTED
 
-    example = _example(scored)
+    example = _example(scored, masked)
     with warnings.catch_warnings(action="ignore"):
         signature = None if example is None else infer_signature(example, scored.model.predict(example))
         mlflow.sklearn.log_model(
@@ -236,10 +250,10 @@ def _log_model(scored: Scored) -> None:
         )
 
 
-def _example(scored: Scored) -> Any:
+def _example(scored: Scored, masked: frozenset[str]) -> Any:
     """Return some rows of what the model was given; None: it does not say by name what it wants."""
     names = getattr(scored.model, "feature_names_in_", None)
-    if names is None or not set(names) <= set(scored.predictions.columns):
+    if names is None or not set(names) <= set(scored.predictions.columns) or set(names) & masked:
         return None
     return scored.predictions.select(list(names)).head(_EXAMPLE_ROWS).to_pandas()
 
@@ -275,7 +289,6 @@ def _tags(deployment: Deployment, made: Made) -> dict[str, str]:
         "tidemark.action_key": made.action_key.hex(),
         "tidemark.materialization": str(made.id),
         "tidemark.run": made.run,
-        "tidemark.actor": made.actor,
         "tidemark.environment": made.environment,
         "tidemark.lock": installed().hex(),
     }

@@ -7,7 +7,7 @@ nowhere, and whoever wants to promote it is refused.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,13 +16,14 @@ from tidemark.assets import Asset, Pipeline
 from tidemark.deployment import Deployment
 from tidemark.errors import OutputError, Refused, Unavailable
 from tidemark.facts import Names, register
+from tidemark.fingerprint import Component
 from tidemark.gate import Outcome, suite_digest
 from tidemark.hashing import digest
 from tidemark.inspecting import judgement_in, survey_now, why_of
-from tidemark.ledger import validations
+from tidemark.ledger import heads, validations
 from tidemark.ledger.records import Made
 from tidemark.ledger.validations import Validated
-from tidemark.models.known import Model, named
+from tidemark.models.known import ROLLED_BACK, Model, named
 from tidemark.running.batch import Batch
 from tidemark.running.compute import Computation
 from tidemark.running.finish import in_a_line
@@ -66,6 +67,7 @@ class Challenge:
         report: what was measured and found.
         scored: what the candidate says of the held-out time; None: it could not be asked.
         rival: what the champion says of it; None: there is none, or it could not be asked.
+        validation: the number under which this was written down; None: it was not.
 
     """
 
@@ -77,6 +79,7 @@ class Challenge:
     report: Report
     scored: Scored | None
     rival: Scored | None
+    validation: int | None = None
 
 
 def current(
@@ -132,7 +135,7 @@ def is_due(deployment: Deployment, pipeline: Pipeline, asset: Asset, *, register
         registered: whether there is a registry that should know it.
 
     """
-    if asset.validation is None:
+    if asset.validation is None or deployment.environment != heads.PROD:
         return False
     register(deployment, pipeline)
     with deployment.ledger.read() as connection:
@@ -147,27 +150,47 @@ def is_due(deployment: Deployment, pipeline: Pipeline, asset: Asset, *, register
         return registered and candidate.data_version not in known if said.passed else lost
 
 
-def challenge(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Challenge | None:
+def challenge(
+    deployment: Deployment, pipeline: Pipeline, name: str, *, again: bool, revived: bool, run: str, actor: str
+) -> Challenge | None:
     """Validate the candidate of a model, and write down how it came out; None: none awaits a decision.
 
+    Args:
+        deployment: where.
+        pipeline: the model's pipeline.
+        name: the model.
+        again: judge it also if it failed before.
+        revived: judge it also if its promotion was rolled back.
+        run: name of the run.
+        actor: who started it.
+
     Raises:
-        Refused: the candidate would be trained otherwise by now.
-        Unavailable: the ledger or the store cannot be used.
+        Refused: the candidate would be trained otherwise by now, or something changed while it was judged.
+        Unavailable: the ledger or the store cannot be used, or there is no room to judge it.
 
     """
     asset, names = pipeline.asset(name), register(deployment, pipeline)
     assert asset.validation is not None
     with deployment.ledger.read() as connection:
         model = Model(connection, deployment, name)
-        candidate, champion, number = model.candidate, model.champion, model.id
+        candidate, champion, number, said = model.candidate, model.champion, model.id, model.validated
+        if candidate is None and revived and model.newest is not None:
+            newest = model.made[model.newest]
+            candidate = newest if model.state(newest) == ROLLED_BACK else None
         if candidate is None:
+            return None
+        told = said is not None and not said.passed and is_up_to_date(said, deployment, pipeline, asset, champion)
+        if told and not again:
             return None
         survey, judged = current(connection, deployment, pipeline, names, asset, candidate)
     way = way_of(deployment, pipeline, asset)
     batch = Batch(deployment, pipeline, names, survey, asset, plan_id=0, run=run, actor=actor, holder="")
     made = _compared(batch, asset.validation, candidate, champion, judged)
     with deployment.ledger.write() as connection:
-        validations.write(
+        now = Model(connection, deployment, name)
+        if now.newest != candidate.id or (now.champion and now.champion.id) != (champion and champion.id):
+            raise Refused(f"{named(name, candidate)}: another candidate or champion came while it was judged")
+        validation_id = validations.write(
             connection,
             number,
             candidate.id,
@@ -178,7 +201,7 @@ def challenge(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str
             run=run,
             actor=actor,
         )
-    return made
+    return replace(made, validation=validation_id)
 
 
 def champion_alone(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Challenge | None:
@@ -213,23 +236,26 @@ def champion_alone(deployment: Deployment, pipeline: Pipeline, name: str, *, run
 def _compared(
     batch: Batch, validation: Validation, candidate: Made, champion: Made | None, judged: Judgement
 ) -> Challenge:
-    arguments = Computation(batch).arguments(judged)
-    problems: list[str] = []
+    computation, problems = Computation(batch), list[str]()
     scored = rival = None
     note = ""
     try:
-        scored = _scored(batch, validation, candidate, arguments)
+        scored = _scored(batch, validation, candidate, computation.arguments(judged))
     except OutputError as problem:
         problems.append(str(problem))
     if champion is not None:
         try:
-            rival = _scored(batch, validation, champion, arguments)
+            # Read anew, whatever was done to what the candidate was given.
+            rival = _scored(batch, validation, champion, computation.arguments(judged))
         except OutputError as problem:
             note = f"the champion could not be asked: {problem}"
-    gate = _gated(batch, validation, candidate, scored) if scored else None
+    gate, suite = _gated(batch, validation, candidate, scored) if scored else None, []
+    if validation.gate is not None:
+        file = batch.deployment.suite(batch.pipeline, validation.gate)
+        suite = [[f"the suite {validation.gate}", str(file), None, suite_digest(file).hex()]]
     if gate is not None and gate["outcome"] == Outcome.BLOCKED:
         problems.append(f"the predictions did not pass the gate {gate['suite']!r}: {'; '.join(gate['failures'])}")
-    metrics = _metrics(validation, scored, rival)
+    metrics = _metrics(validation, scored, rival, challenged=champion is not None)
     problems += [each["problem"] for each in metrics.values() if each["problem"]]
     report: Report = {
         "metrics": metrics,
@@ -239,8 +265,13 @@ def _compared(
         "problems": problems,
         "note": note,
         "drift": _drifted(scored, rival) if scored and rival else [],
+        "code": [*map(_component, validation.code.components), *suite],
     }
     return Challenge(batch.asset, candidate, champion, judged, not problems, report, scored, rival)
+
+
+def _component(each: Component) -> list[object]:
+    return [each.label, each.file, each.line, each.digest.hex()]
 
 
 def _scored(batch: Batch, validation: Validation, made: Made, arguments: Mapping[str, object]) -> Scored:
@@ -270,7 +301,12 @@ def _scored(batch: Batch, validation: Validation, made: Made, arguments: Mapping
         raise
     except OutputError as problem:
         raise OutputError(f"{named(asset.name, made)}: {problem}") from problem
-    except BaseException as problem:  # whatever a scientist's function raises; a panic of polars is no Exception
+    except (MemoryError, OSError) as problem:  # that says nothing about the model
+        raise Unavailable(f"{named(asset.name, made)} could not be asked: {in_a_line(problem)}") from problem
+    except BaseException as problem:  # whatever a scientist's function raises
+        # A panic of polars, and an exit, are no Exception; neither is what ends a task, which is not the function's.
+        if not isinstance(problem, (Exception, SystemExit)) and type(problem).__name__ != "PanicException":
+            raise
         raise OutputError(f"{named(asset.name, made)}: {in_a_line(problem)}") from problem
     return Scored(model, predictions, metrics)
 
@@ -306,13 +342,13 @@ def _gated(batch: Batch, validation: Validation, candidate: Made, scored: Scored
         return None
     gate = batch.deployment.gate(batch.deployment.suite(batch.pipeline, validation.gate))
     label = f"{named(batch.asset.name, candidate)} predictions"
-    result = gate.check(validation.gate, scored.predictions.to_arrow(), label=label, pii=batch.asset.pii)
+    result = gate.check(validation.gate, scored.predictions.to_arrow(), label=label, pii=frozenset(validation.pii))
     failures = [f"{each.severity}: {each.message}" for each in result.failures]
     return {"suite": validation.gate, "outcome": result.outcome.value, "failures": failures}
 
 
-def _metrics(validation: Validation, scored: Scored | None, rival: Scored | None) -> Report:
-    """Return each metric of both, its bound, and what is wrong with it."""
+def _metrics(validation: Validation, scored: Scored | None, rival: Scored | None, *, challenged: bool) -> Report:
+    """Return each metric of both, its bound, and what is wrong with it; ``challenged``: there is a champion."""
     if scored is None:
         return {}
     found: Report = {}
@@ -328,6 +364,8 @@ def _metrics(validation: Validation, scored: Scored | None, rival: Scored | None
             problem = f"{name} is not among the metrics: there are {', '.join(scored.metrics)}"
         elif not math.isfinite(value):
             problem = f"{name} is {value}, which is no number to compare"
+        elif limit is not None and bound is None and challenged:
+            problem = f"{name} of the champion is not known, and may only be so much worse than that"
         elif limit is not None and bound is not None:
             problem = _problem(name, value, bound, less_is_better=limit.less_is_better)
         kept = value if value is not None and math.isfinite(value) else None

@@ -35,12 +35,12 @@ class Computation:
         from tidemark.frames import encode  # it brings pyarrow: not for a batch in which nothing runs
 
         asset = self._batch.asset
-        arguments = {**asset.parameters, **self.arguments(judged)}
-        if asset.search is not None:
-            arguments |= best(self._batch, judged, arguments)
-            del arguments[PARAMETER]
+        values = dict(asset.parameters)
         with decimal.localcontext():  # what a function sets there is not the next one's business
-            value = asset.function(**arguments)
+            if asset.search is not None:
+                del values[PARAMETER]
+                values |= best(self._batch, judged, lambda: self.arguments(judged))
+            value = asset.function(**values, **self.arguments(judged))
         returns = asset.function.__annotations__.get("return")
         return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
 

@@ -1,8 +1,10 @@
 """Working off a plan: all of it in this process, or one asset's lane of it in a worker."""
 
+import decimal
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from tidemark.assets import Pipeline
 from tidemark.changes import settle, survey_since
@@ -209,9 +211,9 @@ def run_trial(
         judged = survey.judge(asset, asset.grain.ordinal(item.partition))
         if judged.state is not State.STALE or searching.tried(deployment, asset, judged)[number - 1].trial is not None:
             continue
-        arguments = {**asset.parameters, **computation.arguments(judged)}
         try:
-            searching.run(batch, judged, arguments, proposal)
+            with decimal.localcontext():
+                searching.run(batch, judged, partial(computation.arguments, judged), proposal)
             ran += 1
         except Unavailable:
             raise

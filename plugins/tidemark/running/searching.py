@@ -7,7 +7,7 @@ matter which process runs a trial: workers may run them beside each other, and w
 import inspect
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,22 +70,26 @@ def tried(deployment: Deployment, asset: Asset, judged: Judgement) -> list[Tried
     ]
 
 
-def best(batch: Batch, judged: Judgement, arguments: Mapping[str, object]) -> Proposal:
+def best(batch: Batch, judged: Judgement, read: Callable[[], Mapping[str, object]]) -> Proposal:
     """Return the hyper-parameters of the best trial of one partition, running those that nobody has run.
 
     Args:
         batch: the model's batch.
         judged: which partition, and what it reads.
-        arguments: what it reads, by parameter, with the model's parameters.
+        read: reads its inputs, by parameter: anew for each trial, whatever the one before did to what it was given.
 
     Raises:
         OutputError: no trial came to a number.
+        Unavailable: the store or the ledger cannot be used, or there is no room for a trial: worth another try.
 
     """
-    found, problems = list[Tried](), dict[str, str]()
+    found, problems, ran = list[Tried](), dict[str, str](), dict[str, Trial]()
     for each in tried(batch.deployment, batch.asset, judged):
+        same = _named(each.parameters)  # the same hyper-parameters may be proposed twice
         try:
-            found.append(replace(each, trial=each.trial or run(batch, judged, arguments, each.parameters)))
+            trial = each.trial or ran.get(same) or run(batch, judged, read, each.parameters)
+            ran[same] = trial
+            found.append(replace(each, trial=trial))
         except Unavailable:
             raise
         except Exception as problem:  # whatever the objective raises
@@ -103,19 +107,25 @@ def best_of(found: Iterable[Tried]) -> Proposal | None:
     return min(valued, key=lambda each: each[:2])[2] if valued else None
 
 
-def run(batch: Batch, judged: Judgement, arguments: Mapping[str, object], proposal: Proposal) -> Trial:
+def run(batch: Batch, judged: Judgement, read: Callable[[], Mapping[str, object]], proposal: Proposal) -> Trial:
     """Run a trial and write down what it came to.
 
     Raises:
         ValueError: it came to no number.
+        Unavailable: the store or the ledger cannot be used, or there is no room for it: another try may come to one.
         Exception: whatever the objective raises.
 
     """
     search = batch.asset.search
     assert search is not None
-    given = {**arguments, **proposal}
+    given = {**batch.asset.parameters, **read(), **proposal}
+    wanted = {name: given[name] for name in inspect.signature(search.objective).parameters}
     started = time.perf_counter()
-    value = float(search.objective(**{name: given[name] for name in inspect.signature(search.objective).parameters}))
+    try:
+        value = float(search.objective(**wanted))
+    except (MemoryError, OSError) as problem:  # the next best would be taken for the best, for good
+        said = f"{type(problem).__name__}: {problem}"
+        raise Unavailable(f"a trial of {batch.asset.name} had to stop: {said}") from problem
     seconds = time.perf_counter() - started
     if not math.isfinite(value):
         raise ValueError(f"the objective returned {value}")
@@ -130,7 +140,7 @@ def _key(asset: Asset, judged: Judgement, proposal: Proposal) -> bytes:
     assert asset.search is not None
     others = {name: value for name, value in asset.parameters.items() if name != PARAMETER}
     code = fingerprint(asset.search.objective, resources=asset.files).digest
-    reads = [[read.input.parameter, read.digest] for read in judged.reads]
+    reads = [[read.input.parameter, str(read.input.annotation), read.digest] for read in judged.reads]
     return digest("trial", asset.name, judged.key, code, others, reads, proposal)
 
 
