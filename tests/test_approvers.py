@@ -11,9 +11,24 @@ from tests.scenario import Shop
 from tests.test_models import FORECAST, SHOP, WEEK_1, days, decide, next_week
 from tidemark import models
 from tidemark.errors import Refused, UsageError
+from tidemark.models.presenting import present
 
 HELPED = FORECAST.replace("lines['units'].sum()", "total(lines)").replace(
     "@model", "def total(lines: pl.DataFrame) -> int:\n        return lines['units'].sum()\n\n    @model"
+)
+
+
+JUDGED = """
+    from tidemark import Validation, at_most
+
+    def said(model: str, lines: pl.DataFrame) -> pl.DataFrame:
+        return lines
+
+    def counted(rows: pl.DataFrame) -> dict[str, float]:
+        return {"rows": rows.height}
+""" + HELPED.replace(
+    "@model(",
+    "@model(validation=Validation(predictions=said, metrics=counted, limits={'rows': at_most(70)}), ",
 )
 
 
@@ -106,6 +121,45 @@ def test_a_model_of_the_same_code_has_no_author(shop_of: tuple[Shop, Repository]
     promote(shop, "ann")
     next_week(shop)
     shop.run("forecasts")
+    assert promote(shop, "ada").before is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("at_most(70)", "at_most(700)", "what forecast is defined to be"),
+        ("parts()", "trailing(days=7)", "what forecast is defined to be"),
+        ('{"rows": rows.height}', '{"rows": rows.height / 2}', "counted"),
+        ("return lines\n", "return lines.head(3)\n", "said"),
+    ],
+    ids=["a limit", "a mapping", "a metric", "the predictions"],
+)
+def test_who_judges_in_another_way_or_reads_other_days_is_an_author_too(
+    shop_of: tuple[Shop, Repository], before: str, after: str, what: str
+) -> None:
+    """Not only who wrote what trains: a candidate passes by what judges it."""
+    from tidemark.config import git_commit
+
+    shop, repository = shop_of
+
+    def judge() -> None:
+        git_commit.cache_clear()
+        shop.run("forecasts")
+        with shop.deployment() as deployment:
+            made = present(deployment, shop.pipelines["forecasts"], "forecast", run="run", actor="ann")
+        assert made is not None
+        assert made.passed, made.page
+
+    shop.define(JUDGED, "forecasts")
+    repository.commit("ada")
+    judge()
+    promote(shop, "ann")
+    shop.edit(before, after, "forecasts.py")
+    repository.commit("ann")
+    next_week(shop)
+    judge()
+    with pytest.raises(Refused, match=rf"^four eyes: ann wrote .*{what}"):
+        promote(shop, "ann")
     assert promote(shop, "ada").before is not None
 
 

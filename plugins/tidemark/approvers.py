@@ -114,8 +114,8 @@ def _is_said_otherwise(
     mappings = [
         [(read.parameter, read.asset_id, read.mapping) for read in inputs.get(each.id, ())] for each in (made, champion)
     ]
-    ways = [each.digest if each is not None else None for each in (judged, before)]
-    return made.parameters != champion.parameters or mappings[0] != mappings[1] or ways[0] != ways[1]
+    rules = [each.report.get("rules") if each is not None else None for each in (judged, before)]
+    return made.parameters != champion.parameters or mappings[0] != mappings[1] or rules[0] != rules[1]
 
 
 def _last_of(asset: Asset) -> Commit | None:

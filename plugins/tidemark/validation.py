@@ -111,8 +111,13 @@ class Validation:
         """The code version of what judges."""
         return together(fingerprint(self.predictions), fingerprint(self.metrics))
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What it says beside its code, JSON-ready."""
+        limits = {name: [each.value, each.worse_by, each.less_is_better] for name, each in self.limits.items()}
+        return {"limits": limits, "business": self.business, "gate": self.gate}
+
     @cached_property
     def digest(self) -> bytes:
         """What it is made of: its code, its limits and the name of its gate."""
-        limits = {name: [each.value, each.worse_by, each.less_is_better] for name, each in self.limits.items()}
-        return digest("validation", self.code.digest, limits, self.business, self.gate)
+        return digest("validation", self.code.digest, self.rules)

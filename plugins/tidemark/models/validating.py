@@ -265,6 +265,7 @@ def _compared(
         "problems": problems,
         "note": note,
         "drift": _drifted(scored, rival) if scored and rival else [],
+        "rules": validation.rules,
         "code": [*map(_component, validation.code.components), *suite],
     }
     return Challenge(batch.asset, candidate, champion, judged, not problems, report, scored, rival)
