@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.scenario import Shop
+from tidemark import models
 from tidemark.airflow.form import asked_pipeline, form_of
 from tidemark.errors import DefinitionError, Unavailable, UsageError
 from tidemark.ledger.schema import materialization, trial
@@ -110,8 +111,12 @@ def test_a_model_is_trained_with_the_best_of_its_trials(shop: Shop, tmp_path: An
     assert len(weights) == 3
     best = min(weights, key=lambda weight: abs(weight - 0.3))
     assert shop.heads("forecast") == {"2025-01-06": f"7 orders weigh {best}"}
+    with shop.deployment() as deployment:
+        (version,) = models.versions(deployment, "forecast")
+    assert version.made.parameters["search.weight"] == best, "what made this result is written down with it"
     shop.run("forecasts")
     assert (shop.ran, journal(tmp_path)) == ({}, [])
+    assert shop.planned("forecasts", verify=True).items == ()
 
 
 def test_more_trials_train_again_and_run_only_the_new_ones(shop: Shop, tmp_path: Any) -> None:

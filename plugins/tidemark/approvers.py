@@ -10,7 +10,7 @@ from tidemark.causes import code_of
 from tidemark.commits import Commit, last_commit
 from tidemark.config import Settings
 from tidemark.errors import Refused, listed
-from tidemark.explain import edited
+from tidemark.explain import changed_parameters, edited
 from tidemark.fingerprint import Component
 from tidemark.ledger import validations
 from tidemark.ledger.records import Made, inputs_of
@@ -115,7 +115,8 @@ def _is_said_otherwise(
         [(read.parameter, read.asset_id, read.mapping) for read in inputs.get(each.id, ())] for each in (made, champion)
     ]
     rules = [each.report.get("rules") if each is not None else None for each in (judged, before)]
-    return made.parameters != champion.parameters or mappings[0] != mappings[1] or rules[0] != rules[1]
+    others = changed_parameters(champion.parameters, made.parameters)
+    return bool(others) or mappings[0] != mappings[1] or rules[0] != rules[1]
 
 
 def _last_of(asset: Asset) -> Commit | None:

@@ -16,6 +16,7 @@ from tidemark.fingerprint import Component
 from tidemark.hashing import canonical
 from tidemark.ledger.records import InputRecord
 from tidemark.mappings import Newest, Window
+from tidemark.search import FOUND
 from tidemark.survey import Certainty, Facts, Judgement, Read, State
 
 # How many changed inputs a sentence names before it counts the rest.
@@ -308,12 +309,16 @@ def readable_parameters(parameters: Mapping[str, object]) -> dict[str, Any]:
 
 
 def changed_parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names of the parameters, both as the ledger keeps them, that came, went or changed."""
-    return [
-        name
-        for name in sorted(before.keys() | now.keys())
-        if name not in before or name not in now or (type(before[name]), before[name]) != (type(now[name]), now[name])
-    ]
+    """Return the names of the parameters, both as the ledger keeps them, that came, went or changed.
+
+    What a search has found is none of them: it follows from all the others.
+    """
+    names = (name for name in sorted(before.keys() | now.keys()) if not name.startswith(FOUND))
+
+    def value(of: Mapping[str, Any], name: str) -> object:
+        return (type(of[name]), of[name]) if name in of else None
+
+    return [name for name in names if value(before, name) != value(now, name)]
 
 
 # -- code

@@ -14,6 +14,9 @@ Range = Mapping[str, Any]
 PARAMETER = "search"
 """The name under which trials and space are among a model's parameters, and so in its action key."""
 
+FOUND = "search."
+"""What the names begin with under which a materialization keeps the hyper-parameters that were found."""
+
 
 @dataclass(frozen=True)
 class Search:

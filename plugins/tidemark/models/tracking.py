@@ -29,7 +29,8 @@ from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import CANDIDATE_ALIAS, page_of
 from tidemark.models.validating import Challenge, Scored
 from tidemark.places import scrub, secrets
-from tidemark.running.searching import Tried, best_of, tried
+from tidemark.running.searching import Tried, tried
+from tidemark.search import FOUND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -174,7 +175,7 @@ def _tracked(
     experiment = mlflow.set_experiment(name)
     with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=f"{name} {made.partition}") as run:
         mlflow.set_tags(_tags(deployment, made))
-        mlflow.log_params({key: json.dumps(value) for key, value in made.parameters.items()})
+        mlflow.log_params({key.removeprefix(FOUND): json.dumps(value) for key, value in made.parameters.items()})
         mlflow.log_metrics(_finite(scored.metrics))
         if made.seconds is not None:
             mlflow.log_metric("training_seconds", made.seconds)
@@ -191,17 +192,14 @@ def _tracked(
 
 
 def _log_trials(trials: Sequence[Tried]) -> None:
-    """Log the trials of hyper-parameters as runs below the model's; the parameters of the best are the model's, too."""
+    """Log the trials of hyper-parameters as runs below the model's."""
     import mlflow
 
-    known = [each for each in trials if each.trial is not None]
-    for each in known:
-        assert each.trial is not None
-        with mlflow.start_run(run_name=f"trial {each.number}", nested=True):
-            mlflow.log_params(each.parameters)
-            mlflow.log_metrics({"objective": each.trial.value, "seconds": each.trial.seconds})
-    if (chosen := best_of(known)) is not None:
-        mlflow.log_params(chosen)
+    for each in trials:
+        if each.trial is not None:
+            with mlflow.start_run(run_name=f"trial {each.number}", nested=True):
+                mlflow.log_params(each.parameters)
+                mlflow.log_metrics({"objective": each.trial.value, "seconds": each.trial.seconds})
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from tidemark.ledger import records
 from tidemark.ledger.records import Stored
 from tidemark.mappings import Window
 from tidemark.running.batch import Batch
-from tidemark.running.searching import best
+from tidemark.running.searching import Proposal, best
 from tidemark.search import PARAMETER
 from tidemark.survey import Judgement, Read
 
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 
 class Computation:
-    """Calls the function of a batch's asset; remembers where the data of its inputs is."""
+    """Calls the function of a batch's asset; remembers where the data of its inputs is.
+
+    Attributes:
+        found: the hyper-parameters of the newest call, if the asset has some to be found.
+
+    """
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._stored: dict[int, Stored] = {}
+        self.found: Proposal = {}
 
     def call(self, judged: Judgement) -> "Encoded":
         """Read the inputs as they are pinned, call the function, and encode what it returns.
@@ -39,7 +45,8 @@ class Computation:
         with decimal.localcontext():  # what a function sets there is not the next one's business
             if asset.search is not None:
                 del values[PARAMETER]
-                values |= best(self._batch, judged, lambda: self.arguments(judged))
+                self.found = best(self._batch, judged, lambda: self.arguments(judged))
+                values |= self.found
             value = asset.function(**values, **self.arguments(judged))
         returns = asset.function.__annotations__.get("return")
         return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)

@@ -16,6 +16,7 @@ from tidemark.running.batch import Batch, Checked, Done
 from tidemark.running.checks import Checks, summary
 from tidemark.running.compute import Computation
 from tidemark.running.results import Result
+from tidemark.search import FOUND
 from tidemark.survey import ATTEMPTS, STANDING, Judgement, Read, State
 
 if TYPE_CHECKING:
@@ -126,9 +127,12 @@ class Finisher:
             outcome, checked = self._checks.check(judged.key, encoded.data_version, encoded.table)
         except OutputError as problem:
             return self._failed(judged, lease, in_a_line(problem))
+        made = self._record(judged, lease)
+        found = {f"{FOUND}{name}": value for name, value in self._computation.found.items()}
         record = replace(
-            self._record(judged, lease),
+            made,
             status=records.COMPUTED,
+            parameters={**made.parameters, **found},
             data_version=encoded.data_version,
             schema_digest=encoded.schema_digest,
             blob=blob,
