@@ -80,15 +80,20 @@ def changes(
         champion: the champion; None: there is none, so that all of the code is new.
 
     """
+    told = set[str]()
     if made.code_version is not None and (champion is None or champion.code_version != made.code_version):
         now = code_of(connection, made.code_version)
         old = champion.code_version if champion is not None else None
-        yield from _edits(code_of(connection, old).components if old is not None else (), now.components, now.revision)
+        before = code_of(connection, old).components if old is not None else ()
+        for label, commit in _edits(before, now.components, now.revision):
+            told.add(label)
+            yield label, commit
     judged = validations.newest(connection, made.id)
-    before = validations.newest(connection, champion.id) if champion is not None else None
+    rival = validations.newest(connection, champion.id) if champion is not None else None
     if judged is not None:
-        yield from _edits(_components(before), _components(judged), None)
-    if champion is not None and _is_said_otherwise(connection, made, champion, judged, before):
+        also = _edits(_components(rival), _components(judged), None)
+        yield from ((label, commit) for label, commit in also if label not in told)
+    if champion is not None and _is_said_otherwise(connection, made, champion, judged, rival):
         yield f"what {asset.name} is defined to be", _last_of(asset)
 
 
