@@ -36,6 +36,15 @@ def test_a_run_answers_with_the_counts_of_each_asset(delivered: Shop, tidemark: 
     }
 
 
+def test_a_pipeline_without_models_asks_nothing_of_a_registry(
+    delivered: Shop, tidemark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is legal for MLflow, and no server, is nobody's business here."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    for command in ("plan", "run"):
+        assert tidemark(command, "shop", "--as-of", AS_OF).code == 0
+
+
 def test_a_run_shows_its_counts_as_a_table_and_a_line(delivered: Shop, tidemark: Command) -> None:
     done = tidemark("run", "shop", "--as-of", AS_OF)
     assert (done.code, done.err) == (0, "")

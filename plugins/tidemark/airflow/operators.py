@@ -86,7 +86,8 @@ class PlanOperator(BaseOperator):
             # What an earlier run could not tell: its task failed, or had published too much for one call.
             carried = tell(context, deployment, pipeline, [each.name for each in pipeline.assets])
             well = not prepared.lanes and verdict(deployment, pipeline, prepared.plan_id, names=prepared.names).ok
-            settled = [each for each in pipeline.assets if not self._asks(deployment, pipeline, each, prepared.busy)]
+            judged = [each for each in pipeline.assets if each.validation]
+            settled = [each for each in judged if not self._asks(deployment, pipeline, each, prepared.busy)]
             swapped = reconcile(deployment, pipeline)
         if carried:
             self.log.info("Told Airflow of %d partitions that were published before", carried)
@@ -96,7 +97,7 @@ class PlanOperator(BaseOperator):
             send_swapped(context, pipeline, swapped)
         self._say(prepared)
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
-        idle += [step for each in settled if each.validation for step in steps_of(each.name)]
+        idle += [step for each in settled for step in steps_of(each.name)]
         idle += [retrain_step_of(name) for name, asks in pipeline.retrains.items() if asks not in prepared.busy]
         searching = [each.name for each in pipeline.assets if each.search and each.name not in prepared.busy]
         idle += [step for name in searching for step in search_steps_of(name)]

@@ -83,7 +83,9 @@ def _present(deployment: Deployment, pipeline: Pipeline, selection: Selection, *
     """Validate and register the candidates that await it, and say how they came out; returns who did not pass."""
     failed = []
     for asset in pipeline.assets:
-        forced = asset.validation is not None and any(name == asset.name for name, _ in selection.force)
+        if asset.validation is None:
+            continue  # and nothing is asked of a registry
+        forced = any(name == asset.name for name, _ in selection.force)
         if not forced and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
             continue
         try:
