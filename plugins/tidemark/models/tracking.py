@@ -1,8 +1,8 @@
 """Registering a version with MLflow: a run with what it was made from and how it came out, and a registered version.
 
-Invariants: the registered version is the last thing that is made, so that a failure before it leaves a run that is
-marked as failed and nothing that could be served; content that the registry has is not registered twice. Nothing is
-pickled: the model is logged as a skops archive, of types that :data:`tidemark.frames.estimators.TRUSTED` names.
+Invariants: the registered version is made after all that it needs, so that a failure before it leaves a run and no
+version that could be served by name; content that the registry has is not registered twice. Nothing is pickled: the
+model is logged as a skops archive, of types that :data:`tidemark.frames.estimators.TRUSTED` names.
 """
 
 import json
@@ -79,7 +79,8 @@ def register(
         as_candidate: whether what was judged is the candidate, and not the champion that nobody challenges.
 
     Raises:
-        Unavailable: the server cannot be reached, or refuses: nothing is registered then.
+        Unavailable: the server cannot be reached, or refuses. A version that was made before that is found, and taken,
+            by the next run.
 
     """
     name, is_candidate = challenge.asset.name, made.id == challenge.candidate.id

@@ -1,7 +1,8 @@
 """Searching for hyper-parameters: trials are proposed by Optuna, remembered by the ledger, and the best one wins.
 
-Invariant: what is proposed follows from the definition alone, and what a trial comes to from its key. So it does not
-matter which process runs a trial: workers may run them beside each other, and who trains runs what is missing.
+Invariant: what is proposed follows from the definition and the version of Optuna alone, and what a trial comes to from
+its key. So it does not matter which process runs a trial: workers may run them beside each other, and who trains runs
+what is missing.
 """
 
 import inspect
