@@ -13,12 +13,13 @@ from tidemark.errors import DefinitionError, TidemarkError
 from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
 from tidemark.search import Search
-from tidemark.validation import Validation, at_least, at_most
+from tidemark.validation import Accuracy, Validation, at_least, at_most
 
 if TYPE_CHECKING:
     from tidemark.reading import read
 
 __all__ = [
+    "Accuracy",
     "Calendar",
     "Daily",
     "Hourly",
@@ -59,6 +60,7 @@ def pipeline(
     owner: str | None = None,
     tags: Sequence[str] = (),
     retrains: Mapping[str, str] | None = None,
+    accuracy: Mapping[str, Accuracy] | None = None,
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -73,6 +75,8 @@ def pipeline(
         tags: words to find the DAG by.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it: a table with one
             row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
+        accuracy: by the name of an asset of this pipeline, the column in which it says how accurate a model was: one
+            row a partition. Who has subscribed is told when it goes up or down.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -95,6 +99,7 @@ def pipeline(
         doc=caller.get("__doc__") or "",
         file=Path(file) if file else None,
         retrains=retrains,
+        accuracy=accuracy,
     )
     _check(made)
     if _airflow_imports():
