@@ -35,6 +35,7 @@ __all__ = [
     "at_least",
     "at_most",
     "in_force",
+    "incident_forms",
     "last_known",
     "latest",
     "model",
@@ -124,6 +125,20 @@ def rollback_form(name: str) -> Any:
     from tidemark.airflow.operations import rollback_dag
 
     return rollback_dag(name, sys._getframe(1).f_globals.get("__doc__") or "")
+
+
+def incident_forms() -> tuple[Any, Any, Any]:
+    """Make the forms by which people acknowledge, silence and resolve incidents; bind each to a name in the file.
+
+    Returns:
+        The three DAGs where Airflow imports the file, whose docstring is their page; else None three times.
+
+    """
+    if not _airflow_imports():
+        return None, None, None
+    from tidemark.airflow.oncall import incident_dags
+
+    return incident_dags(sys._getframe(1).f_globals.get("__doc__") or "")
 
 
 def _airflow_imports() -> bool:

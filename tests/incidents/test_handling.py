@@ -142,7 +142,10 @@ def test_a_silence_keeps_quiet_what_is_open_and_what_will_be_until_it_is_lifted(
     number = broken(shop)
     scope = Scope("shop", "orders", "gate_failed")
     with shop.deployment() as deployment:
-        assert handling.scope_of(deployment, number) == scope
+        assert handling.asked_scope(deployment, number, Scope()) == scope
+        assert handling.asked_scope(deployment, None, Scope(asset="trend")) == Scope(asset="trend")
+        with pytest.raises(UsageError, match="not both"):
+            handling.asked_scope(deployment, number, Scope(asset="orders"))
     silenced, quiet = silence(shop, scope)
     assert quiet == 1
     assert standing(shop).startswith("open, silenced until 20")
