@@ -1,4 +1,4 @@
-"""Claims about what a run has brought that nobody is woken for: told once, in few lines, and only if there is something."""
+"""What a run has brought that nobody is woken for: told once, in few lines, and only if there is something."""
 
 from typing import Any
 
