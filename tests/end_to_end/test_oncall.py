@@ -35,7 +35,7 @@ def test_an_operator_acknowledges_silences_and_resolves_and_who_may_start_nothin
     asked = {"incident": incident, "why": "calling the tea merchant"}
     with deployment.services.client("viewer") as viewer, pytest.raises(ApiError, match="403"):
         viewer.trigger("acknowledge_incident", asked)
-    with pytest.raises(ApiError, match="422|400"):
+    with pytest.raises(ApiError, match=r"422|400"):
         deployment.client.trigger("acknowledge_incident", {"incident": incident})
     with deployment.services.client("operator") as operator:
         acts = {
