@@ -86,12 +86,13 @@ def live(connection: sa.Connection) -> list[Live]:
     return [Live(*row) for row in connection.execute(query)]
 
 
-def ends_of(connection: sa.Connection, partition_ids: set[int]) -> dict[int, datetime]:
-    """Return when the periods of some partitions end; those without a period are left out."""
-    query = sa.select(partition.c.id, partition.c.ends_at).where(
-        partition.c.id.in_(partition_ids), partition.c.ends_at.is_not(None)
+def periods_of(connection: sa.Connection, partition_ids: set[int]) -> dict[int, tuple[datetime, datetime]]:
+    """Return when the periods of some partitions begin and end; those without a period are left out."""
+    columns = partition.c
+    query = sa.select(columns.id, columns.starts_at, columns.ends_at).where(
+        columns.id.in_(partition_ids), columns.starts_at.is_not(None), columns.ends_at.is_not(None)
     )
-    return {number: ends for number, ends in connection.execute(query)}
+    return {number: (starts, ends) for number, starts, ends in connection.execute(query)}
 
 
 def moments_of(connection: sa.Connection, changes: set[int]) -> dict[int, datetime]:

@@ -31,7 +31,7 @@ class History:
 
     Attributes:
         live: the heads by environment and asset.
-        ends: when the periods of the newest live partitions end, by id.
+        periods: when the periods of the newest live partitions begin and end, by id.
         moments: when the changes were made that ``live`` names.
         batches: what was computed.
         gate_failures: (suite, outcome, how many contents).
@@ -41,7 +41,7 @@ class History:
     """
 
     live: list[counts.Live]
-    ends: dict[int, datetime]
+    periods: dict[int, tuple[datetime, datetime]]
     moments: dict[int, datetime]
     batches: list[counts.Batches]
     gate_failures: list[tuple[str, str, int]]
@@ -72,7 +72,7 @@ def read_history(connection: sa.Connection) -> History:
     changes = {seq for each in live for seq in (each.moved, each.marked) if seq is not None}
     return History(
         live,
-        counts.ends_of(connection, {each.newest for each in live if each.newest is not None}),
+        counts.periods_of(connection, {each.newest for each in live if each.newest is not None}),
         counts.moments_of(connection, changes),
         counts.batches(connection),
         counts.gate_failures(connection),
@@ -198,22 +198,27 @@ def _ages(reading: Reading, as_of: datetime | None) -> Iterator[Metric]:
     """Yield how old things are; nobody waits for what its pipeline has given up, nor for another champion."""
     clock, history = datetime.now(UTC), reading.history
     fresh: dict[tuple[str, ...], float] = {}
+    periods: dict[tuple[str, ...], float] = {}
     provisional: dict[tuple[str, ...], float] = {}
     for each in history.live:
         member = reading.members[each.asset]
         if member.given_up or member.kind not in ("source", "asset") or each.newest is None or each.moved is None:
             continue
-        place = (each.environment, member.name)
-        ends = history.ends.get(each.newest)
-        # Without a period, how long ago it came about: that is of the clock, whatever plans take for now.
-        age = (as_of or clock) - ends if ends else clock - history.moments[each.moved]
-        fresh[*place, member.kind] = max(0.0, age.total_seconds())
-        marked = clock - history.moments[each.marked] if each.marked is not None else None
-        provisional[place] = marked.total_seconds() if marked else 0
+        place = (each.environment, member.name, member.kind)
+        if each.newest in history.periods:
+            begins, ends = history.periods[each.newest]
+            age, periods[place] = (as_of or clock) - ends, (ends - begins).total_seconds()
+        else:  # how long ago it came about: that is of the clock, whatever plans take for now
+            age = clock - history.moments[each.moved]
+        fresh[place] = max(0.0, age.total_seconds())
+        marked = history.moments[each.marked] if each.marked is not None else clock
+        provisional[place] = (clock - marked).total_seconds()
     said = "Since the end of the newest live partition's period; without periods, since anything of it last changed."
     yield _gauge("tidemark_freshness_seconds", said, (*_ASSET, "kind"), fresh)
+    said = "How long a period of it is; only of what has periods."
+    yield _gauge("tidemark_period_seconds", said, (*_ASSET, "kind"), periods)
     said = "For how long the oldest provisional head has been as it is; 0: none is provisional."
-    yield _gauge("tidemark_oldest_provisional_seconds", said, _ASSET, provisional)
+    yield _gauge("tidemark_oldest_provisional_seconds", said, (*_ASSET, "kind"), provisional)
 
 
 def _work(reading: Reading) -> Iterator[Metric]:
