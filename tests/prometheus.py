@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import yaml
+
 from tests.lacking import lacking
 from tests.servers import free_port
 
@@ -63,6 +65,18 @@ class Prometheus:
             assert time.monotonic() < until, f"{expression} came to nothing; there is {sorted(self.names())}"
             time.sleep(0.2)
         return found
+
+
+def configured(folder: Path, target: str) -> Path:
+    """Write an administrator's configuration down, but for the address to scrape and the patience; returns the file."""
+    config = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(ROOT / "monitoring" / each) for each in config["rule_files"]]
+    (job,) = config["scrape_configs"]
+    job["static_configs"] = [{"targets": [target]}]
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    return file
 
 
 @contextlib.contextmanager

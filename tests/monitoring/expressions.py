@@ -32,10 +32,8 @@ AIRFLOWS = {
 ITS_OWN = {"up"}
 
 # Words of the language that can stand where a metric could.
-_WORDS = set(
-    "sum min max avg count rate increase time vector absent sort_desc by on or and unless offset bool without "
-    "humanizeDuration label_values".split()
-)
+_WORDS = {"and", "count", "increase", "max", "min", "offset", "on", "or", "rate", "sort_desc", "sum", "time", "unless"}
+_WORDS |= {"vector", "by"}
 
 
 def metrics_in(expression: str) -> set[str]:

@@ -20,6 +20,7 @@ def test_prometheus_takes_the_files(what: str, file: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_each_rule_fires_when_it_should_and_not_else() -> None:
     """By promtool's own unit tests, whose series say what has happened."""
     done = promtool("test", "rules", ROOT / "tests" / "monitoring" / "alerts.yml")
@@ -45,7 +46,7 @@ def test_every_rule_says_how_bad_it_is_and_names_its_runbook() -> None:
         assert said["runbook"] == f"docs/runbooks/{labels['cause']}.md"
 
 
-@pytest.mark.parametrize(("where", "expression"), expressions(), ids=[where for where, _ in expressions()])
+@pytest.mark.parametrize(("where", "expression"), [*expressions()], ids=[where for where, _ in expressions()])
 def test_every_metric_that_is_named_is_there(where: str, expression: str) -> None:
     """In rules and dashboard: one that we tell, or one of Airflow's that a real run is seen to send."""
     named = metrics_in(expression)
@@ -55,4 +56,4 @@ def test_every_metric_that_is_named_is_there(where: str, expression: str) -> Non
 
 def test_each_of_airflows_is_used() -> None:
     """What nobody shows need not be seen to come."""
-    assert AIRFLOWS == {name for _, text in expressions() for name in metrics_in(text) if name.startswith("airflow")}
+    assert {name for _, text in expressions() for name in metrics_in(text) if name.startswith("airflow")} == AIRFLOWS

@@ -77,7 +77,9 @@ def test_how_old_what_is_live_is(shop: Shop) -> None:
     assert 0 < marked["totals", "prod", "asset"] < 60
     del shop.more["TIDEMARK_AS_OF"]
     age = datetime.now(UTC) - datetime(2025, 1, 9, tzinfo=UTC)
-    assert told(shop)["tidemark_freshness_seconds", "lines", "prod", "asset"] == pytest.approx(age.total_seconds(), abs=60)
+    assert told(shop)["tidemark_freshness_seconds", "lines", "prod", "asset"] == pytest.approx(
+        age.total_seconds(), abs=60
+    )
 
 
 KINDS = {"orders": "source", "lines": "asset", "totals": "asset", "motto": "asset"}

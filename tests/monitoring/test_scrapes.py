@@ -9,11 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.cli.conftest import Command, enter
 from tests.monitoring.told import LISTENING, OURS, play, told, told_by
-from tests.prometheus import ROOT, prometheus_server, promtool
+from tests.prometheus import configured, prometheus_server, promtool
 from tests.scenario import Shop
 from tests.servers import free_port
 from tidemark.errors import UsageError
@@ -22,17 +21,8 @@ from tidemark.metrics.serving import serve, serve_if_asked
 
 pytestmark = pytest.mark.timeout(180)
 
-
-def configured(folder: Path, target: str) -> Path:
-    """The example configuration, but for the address and the patience."""
-    config = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(ROOT / "monitoring" / each) for each in config["rule_files"]]
-    (job,) = config["scrape_configs"]
-    job["static_configs"] = [{"targets": [target]}]
-    file = folder / "prometheus.yml"
-    file.write_text(yaml.safe_dump(config))
-    return file
+# What is another at the next look.
+CHANGING = {"tidemark_collect_seconds", "tidemark_freshness_seconds", "tidemark_oldest_provisional_seconds"}
 
 
 def scraped(address: object) -> bytes:
@@ -46,23 +36,24 @@ def scraped(address: object) -> bytes:
 def test_prometheus_knows_what_the_ledger_says(shop: Shop, tmp_path: Path) -> None:
     """Each metric is there by its name, with the values that we tell, and the rules find what is wrong."""
     play(shop)
-    with shop.deployment() as deployment:
-        with serve(deployment, Address("127.0.0.1", 0), statsd=Address("127.0.0.1", free_port())) as address:
-            config = configured(tmp_path, str(address))
-            with prometheus_server(config, tmp_path / "prometheus") as prometheus:
-                assert prometheus.wait_for("tidemark_up") == {
-                    (("__name__", "tidemark_up"), ("instance", str(address)), ("job", "tidemark")): 1
-                }
-                # A heartbeat has no value before there is something that shows one.
-                assert OURS | {LISTENING} <= prometheus.names() | {"tidemark_heartbeat_timestamp_seconds"}
-                for name in ("tidemark_heads", "tidemark_gate_failures_total", "tidemark_incidents_open"):
-                    ours = sorted(told(shop).of(name).values())
-                    assert sorted(value for value in prometheus.query(name).values() if value) == ours
-                firing = prometheus.wait_for('ALERTS{alertname="TidemarkIncidentOpen", alertstate="firing"}')
-                assert {dict(each)["cause"] for each in firing} == {"gate_failed", "asset_failed"}
-                known = prometheus.ask("metadata")
-                assert known["tidemark_batch_seconds"][0]["type"] == "summary"
-                assert known["tidemark_gate_failures"][0]["type"] == "counter"
+    with (
+        shop.deployment() as deployment,
+        serve(deployment, Address("127.0.0.1", 0), statsd=Address("127.0.0.1", free_port())) as address,
+        prometheus_server(configured(tmp_path, str(address)), tmp_path) as prometheus,
+    ):
+        (labels,) = prometheus.wait_for("tidemark_up == 1")
+        assert dict(labels) == {"__name__": "tidemark_up", "instance": str(address), "job": "tidemark"}
+        # A heartbeat has no value before there is something that shows one.
+        assert prometheus.names() >= (OURS | {LISTENING}) - {"tidemark_heartbeat_timestamp_seconds"}
+        for name in OURS - CHANGING:
+            ours = sorted(told(shop).of(name).values())
+            assert sorted(value for value in prometheus.query(name).values() if value) == ours, name
+        firing = prometheus.wait_for('ALERTS{alertname="TidemarkIncidentOpen", alertstate="firing"}')
+        assert {dict(each)["cause"] for each in firing} == {"gate_failed", "asset_failed"}
+        kinds = {name: each["type"] for name, (each, *_) in prometheus.ask("metadata").items()}
+        assert kinds["tidemark_heads"] == "gauge"
+        assert kinds["tidemark_batch_seconds"] == "summary"
+        assert kinds["tidemark_gate_failures"] == "counter"
 
 
 def test_a_scrape_of_a_ledger_that_is_gone_says_so(shop: Shop) -> None:
@@ -115,7 +106,8 @@ def test_the_command_serves_until_it_is_stopped(shop: Shop) -> None:
     """With a line that says where, and without a fuss at Ctrl-C."""
     play(shop)
     port = free_port()
-    command = [sys.executable, "-c", "import sys; from tidemark.cli import main; sys.exit(main())", "metrics", "--serve"]
+    code = "import sys; from tidemark.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "metrics", "--serve"]
     environ = os.environ | shop.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TIDEMARK_METRICS": str(port)}
     serving = subprocess.Popen(command, env=environ, cwd=shop.home, stderr=subprocess.PIPE, text=True)
     try:

@@ -57,7 +57,9 @@ def text_of(received: Received) -> bytes:
 
 def test_counts_of_many_processes_add_up() -> None:
     """That is why it is StatsD: each task is a process of its own, and knows of no other."""
-    received = taken(b"a.n,dag=x:1|c\na.n,dag=x:2|c", b"a.n,dag=y:1|c", b"a.t:500|ms", b"a.t:1500|ms", b"a.g:7|g\na.g:+2|g")
+    received = taken(
+        b"a.n,dag=x:1|c\na.n,dag=x:2|c", b"a.n,dag=y:1|c", b"a.t:500|ms", b"a.t:1500|ms", b"a.g:7|g\na.g:+2|g"
+    )
     found = told_by(text_of(received))
     assert found.of("a_n_total") == {("x",): 3, ("y",): 1}
     assert (found["a_t_seconds_count",], found["a_t_seconds_sum",], found["a_g",]) == (2, 2.0, 9)
@@ -84,7 +86,10 @@ def test_what_airflows_own_client_sends_arrives() -> None:
         while not told_by(text_of(received)).of("airflow_ti_successes_total"):
             assert time.monotonic() < until
             time.sleep(0.01)
-        with pytest.raises(UsageError, match=r"TIDEMARK_STATSD=127.0.0.1:\d+: Address already in use"), listening(address):
+        with (
+            pytest.raises(UsageError, match=r"TIDEMARK_STATSD=127.0.0.1:\d+: Address already in use"),
+            listening(address),
+        ):
             pass
     client.incr("ti_successes")
 

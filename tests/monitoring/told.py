@@ -77,7 +77,7 @@ def told(shop: Shop) -> Told:
 
 
 def play(shop: Shop) -> None:
-    """Four days, until the morning of the 9th: one is missing, one was stopped by its gate, one broke, one is flagged."""
+    """Until the morning of the 9th one day is missing, one was stopped by its gate, one broke, and one is flagged."""
     shop.suite("orders", rule("expect_column_values_to_be_between", "critical", column="v", min_value=0))
     shop.suite("lines", rule("expect_column_values_to_be_between", "warning", column="v", max_value=500))
     shop.define(SHOP)
