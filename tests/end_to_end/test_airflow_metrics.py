@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Deployment, wait_for
 
-from tests.monitoring.expressions import AIRFLOWS
+from tests.monitoring.expressions import AIRFLOWS, queries
 from tests.prometheus import configured, prometheus_server
 from tests.servers import free_port
 
@@ -69,6 +69,9 @@ def test_prometheus_knows_what_airflow_and_the_ledger_tell(deployment: Deploymen
             "all metrics of Airflow's",
             lambda: str(sorted(AIRFLOWS - prometheus.names())),
         )
+        for title, expression in queries():
+            if "airflow" in expression:
+                assert prometheus.wait_for(expression), title
         by_state = "sum by (state) (airflow_ti_finish_total{%s})"
         assert prometheus.query(by_state % 'dag_id="measured"') == {(("state", "success"),): 3}
         assert prometheus.query(by_state % 'dag_id="goes_wrong"') == {(("state", "failed"),): 1}

@@ -59,6 +59,15 @@ def panels() -> list[dict[str, Any]]:
     return [each for each in dashboard()["panels"] if each["type"] != "row"]
 
 
+def queries() -> Iterator[tuple[str, str]]:
+    """What each panel asks in the environment ``prod``, and the panel's title."""
+    for panel in panels():
+        for target in panel["targets"]:
+            asked = target["expr"].replace("$environment", "prod").replace("$__rate_interval", "1m")
+            assert "$" not in asked
+            yield panel["title"], asked
+
+
 def expressions() -> Iterator[tuple[str, str]]:
     """Every expression, and where it is."""
     for rule in rules():

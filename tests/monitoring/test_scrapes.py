@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command, enter
+from tests.monitoring.expressions import queries
 from tests.monitoring.told import LISTENING, OURS, play, told, told_by
 from tests.prometheus import configured, prometheus_server, promtool
 from tests.scenario import Shop
@@ -50,6 +51,9 @@ def test_prometheus_knows_what_the_ledger_says(shop: Shop, tmp_path: Path) -> No
             assert sorted(value for value in prometheus.query(name).values() if value) == ours, name
         firing = prometheus.wait_for('ALERTS{alertname="TidemarkIncidentOpen", alertstate="firing"}')
         assert {dict(each)["cause"] for each in firing} == {"gate_failed", "asset_failed"}
+        for title, expression in queries():
+            if "airflow" not in expression and "heartbeat" not in expression:
+                assert prometheus.wait_for(expression), title
         kinds = {name: each["type"] for name, (each, *_) in prometheus.ask("metadata").items()}
         assert kinds["tidemark_heads"] == "gauge"
         assert kinds["tidemark_batch_seconds"] == "summary"
@@ -102,7 +106,8 @@ def test_the_command_prints_them_once(
     assert tidemark("metrics", "--serve").code == 2
 
 
-def test_the_command_serves_until_it_is_stopped(shop: Shop) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_stopped(shop: Shop, how: signal.Signals) -> None:
     """With a line that says where, and without a fuss at Ctrl-C."""
     play(shop)
     port = free_port()
@@ -114,7 +119,7 @@ def test_the_command_serves_until_it_is_stopped(shop: Shop) -> None:
         assert serving.stderr is not None
         assert f"serving http://127.0.0.1:{port}/metrics" in serving.stderr.readline()
         assert told_by(scraped(f"127.0.0.1:{port}"))["tidemark_up",] == 1
-        serving.send_signal(signal.SIGINT)
+        serving.send_signal(how)
         assert serving.wait(20) == 0
     finally:
         serving.kill()

@@ -161,6 +161,7 @@ def _served(deployment: Deployment) -> Answer:
         if address is None:
             raise UsageError("TIDEMARK_METRICS is not set: name the address to serve at, such as 127.0.0.1:9102")
         shown.warn(f"serving http://{address}/metrics; Ctrl-C ends it")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container has no default
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
     return Answer({"served": str(address)})
