@@ -20,7 +20,13 @@ from tidemark.places import redact
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)?)?(?: +([A-Za-z]\S*))?", re.ASCII)
 
 # Variables that are read where they are needed, and not part of the settings.
-OTHER_VARIABLES = ("TIDEMARK_ACTOR", "TIDEMARK_MAIL_TO", "TIDEMARK_SETTLE_SECONDS")
+OTHER_VARIABLES = (
+    "TIDEMARK_ACTOR",
+    "TIDEMARK_MAIL_TO",
+    "TIDEMARK_METRICS",
+    "TIDEMARK_SETTLE_SECONDS",
+    "TIDEMARK_STATSD",
+)
 
 
 @dataclass(frozen=True)

@@ -528,7 +528,9 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_AS_OF": "the clock",
         "TIDEMARK_APPROVERS": "nobody",
         "TIDEMARK_MAIL_TO": "nobody",
+        "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",
+        "TIDEMARK_STATSD": "nowhere",
     }
     width = max(map(len, shown))
     lines = []
