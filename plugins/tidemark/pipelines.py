@@ -14,6 +14,7 @@ from tidemark.assets import Asset, Input, Pipeline, Source
 from tidemark.errors import DefinitionError, close
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, TimeGrain, known_zone
+from tidemark.validation import Accuracy
 
 
 def pipeline(
@@ -28,6 +29,7 @@ def pipeline(
     doc: str = "",
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
+    accuracy: Mapping[str, Accuracy] | None = None,
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
@@ -59,6 +61,7 @@ def pipeline(
         tags=tuple(tags),
         file=file,
         retrains=dict(retrains or {}),
+        accuracy=dict(accuracy or {}),
     )
     names = [each.name for each in ordered]
     for model, asking in made.retrains.items():
@@ -66,7 +69,20 @@ def pipeline(
             raise DefinitionError(
                 f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
             )
+    _check_accuracy(made, names, where)
     return made if owner is None else _owned(made, owner)
+
+
+def _check_accuracy(made: Pipeline, names: Sequence[str], where: str) -> None:
+    """Check that what says how accurate models are can say it."""
+    for name, each in made.accuracy.items():
+        said = f"{where}: accuracy={{{name!r}: ...}}"
+        if name not in names:
+            raise DefinitionError(f"{said}: {name!r} is no asset of it{close(name, names)}")
+        if not isinstance(each, Accuracy) or not each.column or not each.change > 0:
+            raise DefinitionError(f"{said}: write Accuracy('column'), and a change above 0")
+        if not made.asset(name).grain.is_time:
+            raise DefinitionError(f"{said}: it has no partitions of time, so that none comes before another")
 
 
 def _owned(made: Pipeline, owner: str) -> Pipeline:
