@@ -184,3 +184,56 @@ def told_channels(connection: sa.Connection, incident: int) -> list[str]:
         .distinct()
     )
     return sorted(connection.execute(query).scalars())
+
+
+class Sending(NamedTuple):
+    """What became of a notice in one channel.
+
+    Attributes:
+        kind: of the notice.
+        at: when the notice was written.
+        routed: whether it was decided who is told.
+        channel: the channel's name; None: nobody is told, or that is not decided yet.
+        outcome: sent, dropped or fell back; None: still to be sent.
+        done_at: when that was.
+        attempts: how often it failed.
+        problem: what the newest failed attempt came up with.
+
+    """
+
+    kind: str
+    at: datetime
+    routed: bool
+    channel: str | None
+    outcome: str | None
+    done_at: datetime | None
+    attempts: int
+    problem: str | None
+
+
+def sendings(connection: sa.Connection, incident: int) -> list[Sending]:
+    """Return what became of all notices of an incident in each channel, oldest first."""
+    query = (
+        sa.select(
+            notice.c.kind,
+            notice.c.at,
+            notice.c.routed_at,
+            delivery.c.channel,
+            delivery.c.outcome,
+            delivery.c.done_at,
+            delivery.c.attempts,
+            delivery.c.problem,
+        )
+        .select_from(notice.outerjoin(delivery, delivery.c.notice_id == notice.c.id))
+        .where(notice.c.incident_id == incident)
+        .order_by(notice.c.id, delivery.c.id)
+    )
+    return [
+        Sending(kind, at, routed is not None, channel, outcome, done, attempts or 0, problem)
+        for kind, at, routed, channel, outcome, done, attempts, problem in connection.execute(query)
+    ]
+
+
+def is_written(connection: sa.Connection, unique_key: str) -> bool:
+    """Return whether what is told only once was told, or is about to be."""
+    return connection.execute(sa.select(notice.c.id).where(notice.c.unique_key == unique_key)).first() is not None
