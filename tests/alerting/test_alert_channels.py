@@ -9,7 +9,6 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -218,7 +217,7 @@ def test_what_hangs_is_given_up(channel: Channel, hook: Receiver, how: str) -> N
     hook.answers = [how]
     line = Line("it", channel)
     began = time.monotonic()
-    with pytest.raises(Undelivered, match="no answer within 0.7 seconds") as failed:
+    with pytest.raises(Undelivered, match=r"no answer within 0\.7 seconds") as failed:
         line.deliver(message(), seconds=0.7)
     assert time.monotonic() - began < 2
     assert failed.value.hung
@@ -244,7 +243,7 @@ def test_whatever_a_channel_raises_is_told_without_its_words() -> None:
         def send(self, message: Message) -> None:
             raise RuntimeError(f"cannot do https://host/{TOKEN}")
 
-    with pytest.raises(Undelivered, match="^failed with RuntimeError$"):
+    with pytest.raises(Undelivered, match=r"^failed with RuntimeError$"):
         Line("it", Broken()).deliver(message())
 
 
@@ -252,12 +251,12 @@ def test_whatever_a_channel_raises_is_told_without_its_words() -> None:
 
 
 @pytest.fixture
-def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """All that any library would write to a log if it were asked for everything."""
     names = [None, "apprise", "httpx", "httpcore", "urllib3", "requests"]
     for name in names:
         caplog.set_level(logging.DEBUG, name)
-    yield caplog
+    return caplog
 
 
 @pytest.mark.parametrize("answer", [200, 403, 500, "closes"])
