@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     _add_models(commands)
     _add_incidents(commands)
+    _add_alerts(commands)
     return parser
 
 
