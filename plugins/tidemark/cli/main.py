@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, looking, modelling, oncall, planning, shown
+from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     _add_models(commands)
     _add_incidents(commands)
+    _add_alerts(commands)
     return parser
 
 
@@ -202,6 +203,16 @@ def _add_incidents(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     quiet.add_argument("--until", metavar="TIME", help="such as 2026-12-24T08:00+01:00, or '2026-12-24T08:00 UTC'")
     for each in (ack, quiet, resolve, lift):
         _why(each)
+
+
+def _add_alerts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    alert = commands.add_parser("alert", help="who is told of what", description="Who is told of what, and how.")
+    some = alert.add_subparsers(metavar="COMMAND", required=True)
+    said = "say whether the file of alerts can be used"
+    _completed(some.add_parser("check", help=said, description=inspect.getdoc(alerting.check)), alerting.check)
+    said = "send one alert of each kind through every channel"
+    test = _completed(some.add_parser("test", help=said, description=inspect.getdoc(alerting.test)), alerting.test)
+    test.add_argument("--channel", metavar="NAME", help="through this channel only")
 
 
 def _why(parser: argparse.ArgumentParser) -> None:
