@@ -59,6 +59,7 @@ def pipeline(
     owner: str | None = None,
     tags: Sequence[str] = (),
     retrains: Mapping[str, str] | None = None,
+    reports: Sequence[str] = (),
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -73,6 +74,8 @@ def pipeline(
         tags: words to find the DAG by.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it: a table with one
             row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
+        reports: assets by day or such that return the text of :class:`tidemark.figures.Figures`: they are pages of the
+            Airflow UI, and the newest is mailed once.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -95,6 +98,7 @@ def pipeline(
         doc=caller.get("__doc__") or "",
         file=Path(file) if file else None,
         retrains=retrains,
+        reports=reports,
     )
     _check(made)
     if _airflow_imports():

@@ -220,6 +220,7 @@ class Pipeline:
         tags: words to find the DAG by.
         file: the definition's file, or None.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it.
+        reports: the assets that hold figures, which are mailed and shown as pages.
 
     """
 
@@ -234,6 +235,7 @@ class Pipeline:
     tags: tuple[str, ...] = ()
     file: Path | None = None
     retrains: Mapping[str, str] = field(default_factory=dict)
+    reports: tuple[str, ...] = ()
 
     @property
     def members(self) -> tuple[Source | Asset, ...]:

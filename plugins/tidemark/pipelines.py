@@ -28,6 +28,7 @@ def pipeline(
     doc: str = "",
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
+    reports: Sequence[str] = (),
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
@@ -59,6 +60,7 @@ def pipeline(
         tags=tuple(tags),
         file=file,
         retrains=dict(retrains or {}),
+        reports=_reports(reports, ordered, where),
     )
     names = [each.name for each in ordered]
     for model, asking in made.retrains.items():
@@ -67,6 +69,21 @@ def pipeline(
                 f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
             )
     return made if owner is None else _owned(made, owner)
+
+
+def _reports(given: Sequence[str], assets: list[Asset], where: str) -> tuple[str, ...]:
+    """Return the names of reports, each of which must be an asset of the pipeline that has a newest partition."""
+    if isinstance(given, str):
+        raise DefinitionError(f"{where}: reports={given!r}: give a list, reports=[{given!r}]")
+    known = {each.name: each for each in assets}
+    for name in given:
+        if name not in known:
+            raise DefinitionError(f"{where}: reports=[{name!r}]: it is no asset of the pipeline{close(name, known)}")
+        if not isinstance(known[name].grain, TimeGrain):
+            raise DefinitionError(
+                f"{where}: reports=[{name!r}]: a report is of a time: write partitions=Daily() or such"
+            )
+    return tuple(given)
 
 
 def _owned(made: Pipeline, owner: str) -> Pipeline:
