@@ -222,8 +222,8 @@ def model_by_week(demand_model_performance: pl.DataFrame | None) -> Section:
     """Return what the champion predicted for the last weeks, and what was sold."""
     columns = (
         Column("Week of"),
-        Column("Units predicted", COUNT),
-        Column("Units sold", COUNT),
+        Column("Predicted", COUNT),
+        Column("Sold", COUNT),
         Column("Off by", CHANGE),
         Column("Deviance", NUMBER),
         Column("Of the baseline", NUMBER),
@@ -235,7 +235,7 @@ def model_by_week(demand_model_performance: pl.DataFrame | None) -> Section:
             off = round(said / sold - 1, 4) if said is not None and sold else None
             deviances = each["deviance_champion"], each["deviance_baseline"]
             rows.append((str(each["week"]), said, sold, off, *deviances))
-    said = "Predicted by the model in force, told the prices that were paid. Less deviance is better."
+    said = "Units, predicted by the model in force for the prices that were paid, and sold. Less deviance is better."
     return Section("How the model did", said, tables=(Table(columns, tuple(rows), empty="No week is over yet."),))
 
 

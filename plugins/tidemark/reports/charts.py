@@ -19,7 +19,7 @@ _SERIES = (LINE, MAIN, FALL, MUTED)
 
 WIDTH = 568
 """Pixels at which a picture is shown where there is room; it is drawn twice as fine, and shrinks on a phone."""
-_INCH = 80
+_INCH = 95  # pixels: so large that its words can be read on a phone
 _LONGEST = 30
 
 # Matplotlib's settings and its cache of fonts are the process's, and pages are made in several threads.
@@ -33,7 +33,7 @@ def draw(chart: Chart) -> bytes:
     from matplotlib.figure import Figure
 
     picture = io.BytesIO()
-    height = 46 + 27 * max(len(chart.at), 2) if chart.kind == BARS else 270
+    height = 30 + 30 * max(len(chart.at), 2) if chart.kind == BARS else 290
     with _drawing, style.context("default", after_reset=True):
         figure = Figure(figsize=(WIDTH / _INCH, height / _INCH), layout="constrained", facecolor="white")
         axes = figure.subplots()
@@ -64,7 +64,8 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.8)
     widest = max((abs(each) for each in values), default=0) or 1.0
     # Room for the values at the ends of the bars.
-    axes.set_xlim(min(0.0, *values) - (0.18 * widest if min(values) < 0 else 0), max(0.0, *values) + 0.18 * widest)
+    room = 0.25 * widest
+    axes.set_xlim(min(0.0, *values) - (room if min(values) < 0 else 0), max(0.0, *values) + room)
     axes.margins(y=0.01)
     for place, value in zip(places, values, strict=True):
         right = value >= 0
@@ -99,7 +100,7 @@ def _columns(axes: "Axes", chart: Chart) -> None:
     _values_along(axes.yaxis, chart.unit)
     axes.grid(axis="y", color=GRID)
     if lines:
-        _legend(axes)
+        _legend(axes, plain(bars.name))
 
 
 def _curves(axes: "Axes", chart: Chart) -> None:
@@ -138,10 +139,22 @@ def _tick(value: float, unit: str, digits: int | None) -> str:
     return shown(value, unit) if value else "0"
 
 
-def _legend(axes: "Axes") -> None:
+def _legend(axes: "Axes", first: str | None = None) -> None:
+    """Say above the chart which series is which, one of them first: Matplotlib has lines before bars."""
+    handles, names = axes.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda place: names[place] != first)
     legend = axes.legend(
-        frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, fontsize=10.5,
-        labelcolor=INK, handlelength=1.4, columnspacing=1.4,
-    )  # fmt: skip
+        [handles[place] for place in order],
+        [names[place] for place in order],
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        borderaxespad=0.2,
+        fontsize=10.5,
+        labelcolor=INK,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -14,7 +14,6 @@ from tidemark.reports.wording import compared, is_right, plain, shown
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _PAPER, _GROUND, _AMBER = "#ffffff", "#f4f6f8", "#fff7e6"
-_LEFT = "text-align:left"
 _TABLE = '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="{style}">'
 
 Place = Callable[[Chart], str]
@@ -36,7 +35,7 @@ def sheet(inner: str) -> str:
     return (
         f'{_TABLE.format(style=f"background:{_GROUND}")}<tr><td align="center" style="padding:16px 8px">'
         f'<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="width:100%;max-width:640px;'
-        f'background:{_PAPER};border:1px solid {GRID};border-radius:8px"><tr><td style="padding:24px 20px;{FONT};'
+        f'background:{_PAPER};border:1px solid {GRID};border-radius:8px"><tr><td style="padding:24px 14px;{FONT};'
         f'font-size:15px;line-height:1.5;color:{INK}">{inner}</td></tr></table></td></tr></table>'
     )
 
@@ -142,12 +141,14 @@ def _table(table: Table) -> str:
         cells = zip(row, table.columns, strict=True)
         rows.append(f"<tr>{''.join(_cell('td', shown(cell, column.unit), column) for cell, column in cells)}</tr>")
     return (
-        '<table width="100%" cellpadding="0" cellspacing="0" border="0" '
-        f'style="margin-top:10px;border-collapse:collapse;font-size:13px;line-height:1.35">{"".join(rows)}</table>'
+        '<div style="overflow-x:auto"><table width="100%" cellpadding="0" cellspacing="0" border="0" '
+        f'style="margin-top:10px;border-collapse:collapse;font-size:13px;line-height:1.35">{"".join(rows)}</table></div>'
     )
 
 
 def _cell(tag: str, text: str, column: Column, more: str = "") -> str:
-    side = "text-align:right;white-space:nowrap" if is_right(column.unit) else f"{_LEFT};word-break:break-word"
-    style = f"padding:5px 6px;border-bottom:1px solid {GRID};{side};{more}"
+    side = "text-align:right" if is_right(column.unit) else "text-align:left"
+    # A number or a day is never cut in two; a heading or a product may be.
+    side += ";white-space:nowrap" if tag == "td" and (is_right(column.unit) or " " not in text) else ""
+    style = f"padding:5px 4px;border-bottom:1px solid {GRID};{side};{more}"
     return f'<{tag} valign="top" style="{style}">{_safe(text)}</{tag}>'

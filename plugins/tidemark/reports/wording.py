@@ -23,7 +23,7 @@ def shown(value: Cell, unit: str) -> str:
     if unit == SHARE:
         return f"{value * 100:.1f} %"
     if unit == CHANGE:
-        return f"{value * 100:+.1f} %"
+        return f"{_signed(value * 100, 1)} %"
     if unit == NUMBER:
         return f"{value:.3g}"
     digits = 0 if abs(value) >= _WHOLE_FROM else 2
@@ -40,10 +40,16 @@ def compared(number: Number, against: str) -> str:
     if number.value is None or number.before is None:
         return ""
     if number.unit in (SHARE, CHANGE):
-        return f"{(number.value - number.before) * 100:+.1f} points on {against}"
+        return f"{_signed((number.value - number.before) * 100, 1)} points on {against}"
     if not number.before:
         return ""
-    return f"{(number.value / number.before - 1) * 100:+.0f} % on {against}"
+    return f"{_signed((number.value / number.before - 1) * 100, 0)} % on {against}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Return a difference with its sign; what rounds to nothing has none."""
+    said = f"{value:+.{digits}f}"
+    return said[1:] if not float(said) else said
 
 
 def sentence(figures: Figures, partition: str) -> str:
