@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
-    {"approvers"},
+    {"approvers", "incidents"},
     {"models"},
     {"reports"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py

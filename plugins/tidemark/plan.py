@@ -393,8 +393,10 @@ def _moved(deployment: Deployment, names: Names, plan: Plan, run: str, actor: st
     return replace(plan, seq=seq)
 
 
-def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str) -> int:
-    """Write a plan down and return its number."""
+def store_plan(
+    deployment: Deployment, names: Names, plan: Plan, *, run: str, actor: str, seconds: float | None = None
+) -> int:
+    """Write a plan down, with how long looking and deciding took, and return its number."""
     keys: dict[str, list[str]] = {}
     for item in plan.items:
         keys.setdefault(item.asset, []).append(item.key)
@@ -414,6 +416,7 @@ def store_plan(deployment: Deployment, names: Names, plan: Plan, *, run: str, ac
             seq=plan.seq,
             wakes_at=plan.wakes_at,
             definitions=plan.definitions,
+            seconds=seconds,
             context={
                 **selection_data(plan.selection),
                 "made": plan.made,

@@ -31,6 +31,7 @@ class Trouble:
         why: in words.
         instead: what stands in for it.
         new: it happened in this run.
+        roots: what was missing or wrong in what it was made from, as (asset, partition), itself aside.
 
     """
 
@@ -40,6 +41,7 @@ class Trouble:
     why: str
     instead: str
     new: bool
+    roots: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Verdict:
         troubles: what failed, was blocked or rejected, oldest first.
         blocked_below: how many partitions wait because of it.
         waiting: what waits, and for what: (asset, partition, reason) each.
+        whole: all partitions were asked for, so that what is not among the troubles is well.
 
     """
 
@@ -60,6 +63,7 @@ class Verdict:
     troubles: tuple[Trouble, ...]
     blocked_below: int
     waiting: tuple[tuple[str, str, str], ...] = ()
+    whole: bool = True
 
     @property
     def ok(self) -> bool:
@@ -151,7 +155,8 @@ def verdict(
     if run is not None:
         # What a worker that was given up writes down all the same, after this has looked, it does not know of.
         settle(deployment, survey, names, plan_id, lambda each: each.run == run and each.seq <= survey.facts.seq)
-    return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting))
+    whole = survey.selection.first is None and survey.selection.last is None
+    return Verdict(pipeline.name, counts, tuple(troubles), below, tuple(waiting), whole)
 
 
 def _judgements(
@@ -204,7 +209,8 @@ def _trouble(asset: Asset, judged: Judgement, result: Result, why: str, item: pl
     head = judged.head
     instead = f"its last good result {short(head.data_version)}" if head else "nothing: it has no result yet"
     new = item is not None and item.outcome in (result, None)
-    return Trouble(asset.name, judged.key, result.value, why, instead, new)
+    roots = judged.roots - {(asset.name, judged.key)}
+    return Trouble(asset.name, judged.key, result.value, why, instead, new, roots)
 
 
 def _rejected(pipeline: Pipeline, survey: Survey, told: set[tuple[str, ...]]) -> list[Trouble]:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from tidemark.errors import Refused, Unavailable, UsageError
 
 # The newest migration in migrations/versions; a test holds it against Alembic's own answer.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 # How long a statement waits for another's lock, and a connection for its server: well below the 30 seconds after
 # which a person must have been told.
@@ -32,6 +32,7 @@ class Turn(IntEnum):
     UPGRADE = 7_415_205_915
     NAMES = 7_415_205_916
     OBSERVATIONS = 7_415_205_917
+    INCIDENTS = 7_415_205_918
 
 
 def take_turn(connection: sa.Connection, turn: Turn) -> None:

@@ -30,6 +30,7 @@ class StoredPlan:
     wakes_at: datetime | None
     definitions: bytes
     context: Mapping[str, Any]
+    seconds: float | None = None
 
 
 class StoredItem(NamedTuple):
@@ -58,8 +59,12 @@ def write(
     definitions: bytes,
     context: Mapping[str, Any],
     items: Iterable[tuple[int, int, int, str, str, bool]],
+    seconds: float | None = None,
 ) -> int:
-    """Write a plan down with its items (asset id, partition id, lane, certainty, reason, forced); returns its id."""
+    """Write a plan down with its items (asset id, partition id, lane, certainty, reason, forced); returns its id.
+
+    ``seconds`` is how long looking and deciding took, where somebody has measured it.
+    """
     values = {
         "environment": environment,
         "pipeline": pipeline,
@@ -71,6 +76,7 @@ def write(
         "wakes_at": wakes_at,
         "definitions": definitions,
         "context": dict(context),
+        "seconds": seconds,
     }
     plan_id = int(connection.execute(sa.insert(plan).values(**values).returning(plan.c.id)).scalar_one())
     names = ("asset_id", "partition_id", "lane", "certainty", "reason", "forced")

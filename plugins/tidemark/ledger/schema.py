@@ -377,6 +377,7 @@ plan = sa.Table(
     sa.Column("wakes_at", Instant),  # when the clock alone changes something
     sa.Column("definitions", Digest, nullable=False),
     sa.Column("context", Json, nullable=False),  # from, to, force; deliveries rejected; what lacks a head or failed
+    sa.Column("seconds", sa.Float),  # that looking and deciding took
     sa.Index("ix_plan_pipeline", "environment", "pipeline", "id"),
     sa.Index("ix_plan_as_of", "environment", "as_of"),
 )
@@ -419,4 +420,117 @@ audit_log = sa.Table(
     sa.Column("act", sa.Text, nullable=False),
     sa.Column("detail", Json, nullable=False),
     sa.Column("digest", Digest, nullable=False),  # over the previous entry's digest and this entry
+)
+
+# One open problem with its alerts.
+incident = sa.Table(
+    "incident",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),  # empty: of the deployment as a whole
+    sa.Column("asset", sa.Text, nullable=False),  # empty: of the pipeline as a whole
+    sa.Column("cause", sa.Text, nullable=False),  # the cause class
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
+    sa.Column("detail", Json, nullable=False),  # partitions, why, rows, what is served instead, reach, log
+    sa.Column("happened", sa.Integer, nullable=False),  # how often it has happened
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("resolved_at", Instant),
+    # One cause is one incident for as long as it is open.
+    sa.Index(
+        "incident_open",
+        "environment",
+        "pipeline",
+        "asset",
+        "cause",
+        unique=True,
+        sqlite_where=sa.text("resolved_at IS NULL"),
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    ),
+)
+
+# What became of an incident, and by whom.
+incident_event = sa.Table(
+    "incident_event",
+    metadata,
+    _id(),
+    _ref("incident_id", "incident"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),  # opened, updated, acknowledged, resolved
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Index("ix_incident_event_incident", "incident_id", "id"),
+)
+
+# What keeps incidents quiet for a while; an empty text matches all.
+silence = sa.Table(
+    "silence",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("asset", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("begins_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+    sa.Column("lifted_at", Instant),
+)
+
+# What people must be told; written in one transaction with what it tells of.
+notice = sa.Table(
+    "notice",
+    metadata,
+    _id(),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # opened, updated, resolved; or information
+    sa.Column("topic", sa.Text, nullable=False),  # the cause class of an incident; or what the information is about
+    _ref("incident_id", "incident", nullable=True),
+    sa.Column("unique_key", sa.Text, unique=True),  # what is told once only; null: may be told again
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("routed_at", Instant),  # when it was decided who is told
+    sa.Index(
+        "ix_notice_unrouted",
+        "id",
+        sqlite_where=sa.text("routed_at IS NULL"),
+        postgresql_where=sa.text("routed_at IS NULL"),
+    ),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    _id(),
+    _ref("notice_id", "notice"),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", Instant, nullable=False),
+    sa.Column("done_at", Instant),
+    sa.Column("outcome", sa.Text),  # sent, dropped, or fell back; null: still to be sent
+    sa.Column("problem", sa.Text),  # what the newest failed attempt came up with
+    sa.UniqueConstraint("notice_id", "channel"),
+    sa.Index(
+        "ix_delivery_pending",
+        "next_at",
+        sqlite_where=sa.text("done_at IS NULL"),
+        postgresql_where=sa.text("done_at IS NULL"),
+    ),
+)
+
+# When something that should show a sign of life again and again last did.
+heartbeat = sa.Table(
+    "heartbeat",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("detail", Json, nullable=False),
 )

@@ -2,6 +2,7 @@
 
 import decimal
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -80,6 +81,7 @@ def prepare(
         Unavailable: the landing zone, the store or the ledger cannot be used.
 
     """
+    began = time.monotonic()
     check_as_of(deployment, as_of)
     names = register(deployment, pipeline)
     observed = observe(
@@ -97,7 +99,8 @@ def prepare(
         deployment, pipeline, names, observed, as_of=as_of, selection=selection, slots=slots, verify=verify
     )
     plan = apply_moves(deployment, pipeline, names, plan, run=run, actor=actor)
-    return Prepared(store_plan(deployment, names, plan, run=run, actor=actor), plan, names)
+    seconds = time.monotonic() - began
+    return Prepared(store_plan(deployment, names, plan, run=run, actor=actor, seconds=seconds), plan, names)
 
 
 def run_batch(

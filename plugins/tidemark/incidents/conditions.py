@@ -1,0 +1,151 @@
+"""Conditions: what is wrong right now, as whoever has just looked says it; incidents follow from them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tidemark.incidents.classes import CauseClass, Severity
+
+MOST_PARTITIONS = 200
+MOST_ROWS = 10
+MOST_TEXT = 2_000
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An asset that depends on what is wrong.
+
+    Attributes:
+        asset: its name.
+        pipeline: whose.
+        kind: asset, model or report.
+        partitions: how many of its partitions are provisional or wait because of it.
+        first: the first of these, or empty.
+        last: the last of these, or empty.
+
+    """
+
+    asset: str
+    pipeline: str
+    kind: str
+    partitions: int = 0
+    first: str = ""
+    last: str = ""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that is wrong.
+
+    Attributes:
+        cause: the cause class.
+        pipeline: whose; empty: of the deployment as a whole.
+        asset: of which asset, source, model or process; empty: of the pipeline as a whole.
+        summary: it in one sentence.
+        why: what is behind it: the failed expectation, an exception's last line.
+        partitions: which partitions are wrong, in order.
+        rows: rows at fault, masked, JSON-ready.
+        instead: what is served instead, and how old that is.
+        reach: what depends on it.
+        also: what failed below because of it, a sentence each.
+        do: what to do, beyond what the runbook says.
+        owner: who owns it, or empty.
+        link: where to look: the page of the run, or empty.
+        happened: how often it has happened since it was last told of.
+        severity: how bad it is; None: as bad as its cause class.
+
+    """
+
+    cause: CauseClass
+    pipeline: str
+    asset: str
+    summary: str
+    why: str = ""
+    partitions: tuple[str, ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
+    instead: str = ""
+    reach: tuple[Reached, ...] = ()
+    also: tuple[str, ...] = ()
+    do: str = ""
+    owner: str = ""
+    link: str = ""
+    happened: int = 1
+    severity: Severity | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """By what its incident is known while it is open."""
+        return (self.pipeline, self.asset, self.cause.value)
+
+    @property
+    def bad(self) -> Severity:
+        """How bad it is."""
+        return self.severity or self.cause.said.severity
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What an incident says beyond its own columns, bounded however much is wrong.
+
+    Attributes:
+        why, rows, instead, also, do, link: see :class:`Condition`.
+        partitions: the first of those that are wrong.
+        total: how many are.
+        reach: what depends on it.
+
+    """
+
+    why: str = ""
+    partitions: tuple[str, ...] = ()
+    total: int = 0
+    rows: tuple[Mapping[str, Any], ...] = ()
+    instead: str = ""
+    reach: tuple[Reached, ...] = ()
+    also: tuple[str, ...] = ()
+    do: str = ""
+    link: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the ledger keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Detail":
+        """Return the detail that :meth:`to_json` wrote."""
+        lists = {name: tuple(kept[name]) for name in ("partitions", "rows", "also")}
+        return cls(**{**kept, **lists, "reach": tuple(Reached(**each) for each in kept["reach"])})
+
+
+def detail_of(condition: Condition) -> Detail:
+    """Return what an incident keeps of a condition."""
+    return Detail(
+        why=_bounded(condition.why),
+        partitions=condition.partitions[:MOST_PARTITIONS],
+        total=len(condition.partitions),
+        rows=condition.rows[:MOST_ROWS],
+        instead=condition.instead,
+        reach=condition.reach,
+        also=tuple(_bounded(each) for each in condition.also[:MOST_ROWS]),
+        do=condition.do,
+        link=condition.link,
+    )
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ..."
+
+
+def has_grown(before: Detail, now: Detail) -> str:
+    """Say what has become worse: more partitions, more that depends on it; empty: nothing has."""
+    fresh = [each for each in now.partitions if each not in before.partitions]
+    said = []
+    if fresh or now.total > before.total:
+        said.append(f"{now.total} partitions, {before.total} before")
+    reached = {each.asset: each.partitions for each in before.reach}
+    wider = [each for each in now.reach if each.partitions > reached.get(each.asset, 0)]
+    if wider:
+        said.append("it reaches more of " + ", ".join(each.asset for each in wider))
+    also = [each for each in now.also if each not in before.also]
+    if also:
+        said.append(also[0] if len(also) == 1 else f"{len(also)} more failures below")
+    return "; ".join(said)
