@@ -9,12 +9,13 @@ from html import escape
 from tidemark.figures import Chart, Column, Figures, Number, Section, Table
 from tidemark.reports.charts import FALL, GRID, INK, MAIN, MUTED, WIDTH
 from tidemark.reports.standing import Standing
-from tidemark.reports.told import told_models, told_origin, told_state
+from tidemark.reports.told import told_incidents, told_models, told_origin, told_state
 from tidemark.reports.wording import compared, is_right, plain, shown
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _PAPER, _GROUND, _AMBER = "#ffffff", "#f4f6f8", "#fff7e6"
 _TABLE = '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="{style}">'
+_SHORT = 12
 
 Place = Callable[[Chart], str]
 """Says where the picture of a chart is."""
@@ -60,7 +61,7 @@ def _parts(figures: Figures, standing: Standing, when: str, place: Place) -> Ite
     yield _state(standing)
     for each in figures.sections:
         yield from _section(each, figures.against, place)
-    for title, sentences in told_models(standing):
+    for title, sentences in (*told_models(standing), told_incidents(standing)):
         yield heading(title)
         yield _prose(sentences)
     yield f'<div style="margin-top:28px;padding-top:12px;border-top:1px solid {GRID};font-size:12px;color:{MUTED}">'
@@ -79,6 +80,11 @@ def heading(title: str) -> str:
         f'<h2 style="margin:32px 0 8px;padding-top:12px;border-top:2px solid {MAIN};font-size:18px;color:{INK}">'
         f"{_safe(title)}</h2>"
     )
+
+
+def link(to: str, text: str) -> str:
+    """Return a link to another page of ours."""
+    return f'<a href="{escape(to, quote=True)}" style="color:{MAIN}">{_safe(text)}</a>'
 
 
 def _prose(sentences: Sequence[str]) -> str:
@@ -135,7 +141,9 @@ def _section(section: Section, against: str, place: Place) -> Iterator[str]:
 def _table(table: Table) -> str:
     if not table.rows:
         return _prose([table.empty])
-    head = "".join(_cell("th", each.name, each, f"color:{MUTED};font-weight:normal") for each in table.columns)
+    head = "".join(
+        _cell("th", each.name, each, f"color:{MUTED};font-weight:normal;font-size:11px") for each in table.columns
+    )
     rows = [f"<tr>{head}</tr>"]
     for row in table.rows:
         cells = zip(row, table.columns, strict=True)
@@ -149,6 +157,8 @@ def _table(table: Table) -> str:
 def _cell(tag: str, text: str, column: Column, more: str = "") -> str:
     side = "text-align:right" if is_right(column.unit) else "text-align:left"
     # A number or a day is never cut in two; a heading or a product may be.
-    side += ";white-space:nowrap" if tag == "td" and (is_right(column.unit) or " " not in text) else ""
-    style = f"padding:5px 4px;border-bottom:1px solid {GRID};{side};{more}"
+    whole = is_right(column.unit) or (" " not in text and len(text) <= _SHORT)
+    if tag == "td":
+        side += ";white-space:nowrap" if whole else ";min-width:96px;overflow-wrap:anywhere"
+    style = f"padding:5px 3px;border-bottom:1px solid {GRID};{side};{more}"
     return f'<{tag} valign="top" style="{style}">{_safe(text)}</{tag}>'

@@ -16,11 +16,13 @@ from tidemark.deployment import Deployment
 from tidemark.errors import UsageError, close
 from tidemark.explain import short
 from tidemark.facts import Names, read_heads
-from tidemark.ledger import heads, records, registry, sources, validations
+from tidemark.ledger import heads, incidents, records, registry, sources, validations
+from tidemark.ledger.incidents import Incident
 from tidemark.ledger.registry import Registered
 from tidemark.models.known import Reign, reigns
 from tidemark.partitions import TimeGrain
 
+_WORST_FIRST = ("critical", "warning", "info")
 MOST_LACKING = 3
 """Partitions of one asset that are named among what is lacking."""
 
@@ -69,6 +71,8 @@ class Standing:
         made_at: when it was computed.
         lacks: what it was made without, in sentences; empty: it is final.
         models: those that it reads the champion of.
+        incidents: what is wrong now with its pipeline, with those that it is made from at any depth, or with the
+            deployment as a whole; the worst and oldest first.
 
     """
 
@@ -80,6 +84,7 @@ class Standing:
     made_at: datetime
     lacks: tuple[str, ...]
     models: tuple[InForce, ...]
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -122,12 +127,35 @@ def standing(deployment: Deployment, asset: str, partition: str) -> Standing:
         made = records.made(connection, [head.materialization])[head.materialization]
         lacks = tuple(_lacks(connection, deployment, head.missing, (asset, partition)))
         known = registry.assets(connection)
+        open_ones = incidents.open_ones(connection, deployment.environment)
+    behind = _pipelines_behind(known, asset)
+    concerned = [each for each in open_ones if each.pipeline in (*behind, "")]
     names = (model_of(upstream) for upstream, _ in registered.definition["inputs"])
     models = tuple(_in_force(deployment, known, name, registered, ordinal) for name in names if name)
     owner = registered.definition["owner"]
     return Standing(
-        asset, partition, registered.pipeline, owner, short(head.data_version), made.created_at, lacks, models
+        asset,
+        partition,
+        registered.pipeline,
+        owner,
+        short(head.data_version),
+        made.created_at,
+        lacks,
+        models,
+        tuple(sorted(concerned, key=lambda each: (_WORST_FIRST.index(each.severity), each.id))),
     )
+
+
+def _pipelines_behind(known: dict[str, Registered], asset: str) -> set[str]:
+    """Return the pipelines of an asset and of all that it is made from, models that it reads the champion of too."""
+    waiting, seen = [asset], {asset}
+    while waiting:
+        name = waiting.pop()
+        reads = known[name].definition.get("inputs", ()) if name in known else ()
+        new = {model_of(upstream) or upstream for upstream, _ in reads} - seen
+        seen |= new
+        waiting += new
+    return {known[name].pipeline for name in seen if name in known}
 
 
 def _names(connection: sa.Connection, registered: Registered) -> Names:

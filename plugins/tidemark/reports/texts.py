@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from tidemark.figures import BARS, Chart, Figures, Number, Section, Table
 from tidemark.reports.standing import Standing
-from tidemark.reports.told import told_models, told_origin, told_state
+from tidemark.reports.told import told_incidents, told_models, told_origin, told_state
 from tidemark.reports.wording import compared, is_right, plain, shown
 
 _WIDTH = 72
@@ -25,7 +25,7 @@ def _lines(subject: str, figures: Figures, standing: Standing) -> Iterator[str]:
     yield from _prose(told_state(standing))
     for each in figures.sections:
         yield from _section(each, figures.against)
-    for title, sentences in told_models(standing):
+    for title, sentences in (*told_models(standing), told_incidents(standing)):
         yield from _heading(title)
         yield from _prose(sentences)
     yield from _heading("About this report")

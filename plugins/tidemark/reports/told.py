@@ -36,6 +36,16 @@ def _told(model: InForce) -> Iterator[str]:
         yield "It was promoted without having been judged."
 
 
+def told_incidents(standing: Standing) -> tuple[str, list[str]]:
+    """Return a heading, and a sentence for each open incident; that there is none is said, too."""
+    said = [
+        f"{each.severity}, since {each.opened_at:%Y-%m-%d %H:%M} UTC: {each.summary}"
+        + ("" if each.acknowledged_at is None else " (somebody is on it)")
+        for each in standing.incidents
+    ]
+    return "Open incidents", said or ["None."]
+
+
 def told_origin(standing: Standing) -> list[str]:
     """Return what it takes to ask where the figures come from."""
     owner = f" Owner: {standing.owner}." if standing.owner else ""

@@ -1,0 +1,45 @@
+"""What the plugin adds to Airflow's UI, without the cost of it: every process of Airflow loads plugins."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cached_property
+from typing import Any
+
+PREFIX = "/tidemark"
+"""Where the pages are, below Airflow's own address."""
+
+ICON = (
+    "data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' "
+    "stroke='%23{colour}' stroke-width='2' stroke-linecap='round'><path d='M4 20V11M10 20V4M16 20v-7M22 20H2'/></svg>"
+)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Pages:
+    """The app that serves pages, made at its first request: only Airflow's API server ever gets one."""
+
+    @cached_property
+    def _app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        from tidemark.airflow.pages import app
+
+        return app()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self._app(scope, receive, send)
+
+
+APPS = [{"app": Pages(), "url_prefix": PREFIX, "name": "Tidemark reports"}]
+
+VIEWS = [
+    {
+        "name": "Reports",
+        "href": f"{PREFIX}/reports",
+        "destination": "nav",
+        "url_route": "tidemark-reports",
+        "icon": ICON.format(colour="52525b"),
+        "icon_dark_mode": ICON.format(colour="d4d4d8"),
+    }
+]

@@ -1,0 +1,137 @@
+"""The pages of reports in Airflow's UI.
+
+Invariants: nobody sees anything who may not see assets and the DAG that makes the report; Airflow mounts the app of a
+plugin as it is, and checks nothing. A page runs no script and fetches nothing. Only the ledger and the store are read:
+no pipeline file is imported into Airflow's API server.
+"""
+
+from html import escape
+from typing import Annotated
+from urllib.parse import quote
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.middleware.base import RequestResponseEndpoint
+
+from tidemark.airflow.navigation import PREFIX
+from tidemark.deployment import Deployment, open_deployment
+from tidemark.errors import TidemarkError, Unavailable, UsageError
+from tidemark.reports import days_of, render, reports
+from tidemark.reports.pages import document, heading, link, sheet
+
+_HEADERS = {
+    # Styles stand in the HTML itself, and pictures too.
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",  # who signs out leaves nothing behind
+}
+_TITLES = {401: "Sign in first", 403: "Not for you", 404: "There is no such page", 503: "Try again in a moment"}
+
+
+def app() -> FastAPI:
+    """Return the app that serves the pages."""
+    made = FastAPI(title="Tidemark reports", docs_url=None, redoc_url=None, openapi_url=None)
+    made.middleware("http")(_with_headers)
+    made.exception_handler(AnyHTTPException)(_problem)
+    made.exception_handler(TidemarkError)(_trouble)
+    may = [Depends(requires_access_asset(method="GET"))]
+    made.get("/reports", dependencies=may, response_class=HTMLResponse)(_list_of_all)
+    made.get("/reports/{asset}", dependencies=may, response_class=HTMLResponse)(_list_of_one)
+    made.get("/reports/{asset}/{partition}", dependencies=may, response_class=HTMLResponse)(_page)
+    return made
+
+
+async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    answer = await call_next(request)
+    answer.headers.update(_HEADERS)
+    return answer
+
+
+def _said(status: int, said: str, headers: dict[str, str] | None = None) -> HTMLResponse:
+    title = _TITLES.get(status, "That did not work")
+    back = f"<p>{link(f'{PREFIX}/reports', 'All reports')}</p>" if status not in (401, 403) else ""
+    page = document(title, sheet(f"{heading(title)}<p>{escape(said)}</p>{back}"))
+    return HTMLResponse(page, status_code=status, headers=headers)
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, AnyHTTPException)
+    return _said(problem.status_code, str(problem.detail), dict(problem.headers or {}))
+
+
+async def _trouble(request: Request, problem: Exception) -> Response:
+    """Say what is not there, or cannot be reached, as a page; what a ledger's address is stays in the log."""
+    if isinstance(problem, UsageError):
+        return _said(404, str(problem))
+    if isinstance(problem, Unavailable):
+        return _said(503, "The ledger or the store cannot be reached.")
+    return _said(500, "The log of Airflow's API server says why.")
+
+
+def _permitted(deployment: Deployment, user: GetUserDep) -> list[str]:
+    """Return the reports that somebody may see: those of DAGs that he may."""
+    return [name for name, pipeline in reports(deployment).items() if _sees(user, pipeline)]
+
+
+def _sees(user: GetUserDep, pipeline: str) -> bool:
+    return get_auth_manager().is_authorized_dag(method="GET", details=DagDetails(id=pipeline), user=user)
+
+
+def _opened(user: GetUserDep, asset: str) -> None:
+    """Refuse who may not see the DAG of a report."""
+    with open_deployment() as deployment:
+        found = reports(deployment)
+        if asset in found and not _sees(user, found[asset]):
+            raise HTTPException(403, "You may not see the DAG that makes this report.")
+
+
+def _list_of_all(user: GetUserDep) -> str:
+    with open_deployment() as deployment:
+        names = _permitted(deployment, user)
+        lists = "".join(_list(deployment, name) for name in names)
+    return document("Reports", sheet(lists or f"{heading('Reports')}<p>No pipeline has made a report yet.</p>"))
+
+
+Permitted = Annotated[None, Depends(_opened)]
+
+
+def _list_of_one(asset: str, permitted: Permitted) -> str:
+    with open_deployment() as deployment:
+        return document(asset, sheet(_list(deployment, asset) + _up()))
+
+
+def _list(deployment: Deployment, asset: str) -> str:
+    """Return links to all partitions of a report, the newest first."""
+    items = "".join(
+        f'<li style="margin:2px 0">{link(_place(asset, key), key)}{"" if final else " provisional"}</li>'
+        for key, final in days_of(deployment, asset).items()
+    )
+    return f'{heading(asset)}<ul style="margin:0;padding-left:20px">{items}</ul>'
+
+
+def _page(asset: str, partition: str, permitted: Permitted) -> str:
+    with open_deployment() as deployment:
+        report = render(deployment, asset, partition)
+        keys = list(days_of(deployment, asset))
+    at = keys.index(partition)
+    later, earlier = keys[max(0, at - 1) : at], keys[at + 1 : at + 2]
+    steps = [link(_place(asset, key), f"← {key}") for key in earlier]
+    steps += [link(f"{PREFIX}/reports/{quote(asset)}", "all"), *(link(_place(asset, key), f"{key} →") for key in later)]
+    way = f'<div style="text-align:center;padding-top:12px">{" &nbsp; ".join(steps)}</div>'
+    return document(report.subject, way + report.body_alone)
+
+
+def _place(asset: str, key: str) -> str:
+    return f"{PREFIX}/reports/{quote(asset)}/{quote(key)}"
+
+
+def _up() -> str:
+    return f"<p>{link(f'{PREFIX}/reports', 'All reports')}</p>"
