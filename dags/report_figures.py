@@ -226,7 +226,7 @@ def model_by_week(demand_model_performance: pl.DataFrame | None) -> Section:
         Column("Sold", COUNT),
         Column("Off by", CHANGE),
         Column("Deviance", NUMBER),
-        Column("Of the baseline", NUMBER),
+        Column("Baseline", NUMBER),
     )
     rows = []
     if demand_model_performance is not None:

@@ -6,12 +6,9 @@ no pipeline file is imported into Airflow's API server.
 """
 
 from html import escape
-from typing import Annotated
 from urllib.parse import quote
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_asset, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -44,6 +41,7 @@ def app() -> FastAPI:
     made.exception_handler(TidemarkError)(_trouble)
     may = [Depends(requires_access_asset(method="GET"))]
     made.get("/reports", dependencies=may, response_class=HTMLResponse)(_list_of_all)
+    may = [*may, Depends(_check_sees)]
     made.get("/reports/{asset}", dependencies=may, response_class=HTMLResponse)(_list_of_one)
     made.get("/reports/{asset}/{partition}", dependencies=may, response_class=HTMLResponse)(_page)
     return made
@@ -76,34 +74,30 @@ async def _trouble(request: Request, problem: Exception) -> Response:
     return _said(500, "The log of Airflow's API server says why.")
 
 
-def _permitted(deployment: Deployment, user: GetUserDep) -> list[str]:
-    """Return the reports that somebody may see: those of DAGs that he may."""
-    return [name for name, pipeline in reports(deployment).items() if _sees(user, pipeline)]
+def _sees(request: Request, user: GetUserDep, pipeline: str) -> bool:
+    try:
+        requires_access_dag("GET", param_dag_id=pipeline)(request, user)
+    except HTTPException:
+        return False
+    return True
 
 
-def _sees(user: GetUserDep, pipeline: str) -> bool:
-    return get_auth_manager().is_authorized_dag(method="GET", details=DagDetails(id=pipeline), user=user)
-
-
-def _opened(user: GetUserDep, asset: str) -> None:
-    """Refuse who may not see the DAG of a report."""
+def _check_sees(request: Request, user: GetUserDep, asset: str) -> None:
+    """Refuse who may not see the DAG of a report; of one that is not there the page itself says so."""
     with open_deployment() as deployment:
-        found = reports(deployment)
-        if asset in found and not _sees(user, found[asset]):
-            raise HTTPException(403, "You may not see the DAG that makes this report.")
+        pipeline = reports(deployment).get(asset)
+    if pipeline is not None and not _sees(request, user, pipeline):
+        raise HTTPException(403, "You may not see the DAG that makes this report.")
 
 
-def _list_of_all(user: GetUserDep) -> str:
+def _list_of_all(request: Request, user: GetUserDep) -> str:
     with open_deployment() as deployment:
-        names = _permitted(deployment, user)
+        names = [name for name, pipeline in reports(deployment).items() if _sees(request, user, pipeline)]
         lists = "".join(_list(deployment, name) for name in names)
     return document("Reports", sheet(lists or f"{heading('Reports')}<p>No pipeline has made a report yet.</p>"))
 
 
-Permitted = Annotated[None, Depends(_opened)]
-
-
-def _list_of_one(asset: str, permitted: Permitted) -> str:
+def _list_of_one(asset: str) -> str:
     with open_deployment() as deployment:
         return document(asset, sheet(_list(deployment, asset) + _up()))
 
@@ -117,7 +111,7 @@ def _list(deployment: Deployment, asset: str) -> str:
     return f'{heading(asset)}<ul style="margin:0;padding-left:20px">{items}</ul>'
 
 
-def _page(asset: str, partition: str, permitted: Permitted) -> str:
+def _page(asset: str, partition: str) -> str:
     with open_deployment() as deployment:
         report = render(deployment, asset, partition)
         keys = list(days_of(deployment, asset))

@@ -62,10 +62,10 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    widest = max((abs(each) for each in values), default=0) or 1.0
     # Room for the values at the ends of the bars.
-    room = 0.25 * widest
-    axes.set_xlim(min(0.0, *values) - (room if min(values) < 0 else 0), max(0.0, *values) + room)
+    lowest, highest = min(0.0, *values), max(0.0, *values)
+    room = 0.22 * (highest - lowest)
+    axes.set_xlim(lowest - (room if lowest else 0), highest + room)
     axes.margins(y=0.01)
     for place, value in zip(places, values, strict=True):
         right = value >= 0
@@ -86,7 +86,7 @@ def _bars(axes: "Axes", chart: Chart) -> None:
 
 def _columns(axes: "Axes", chart: Chart) -> None:
     """Draw a bar for each day, the last one full, and further series as lines."""
-    from matplotlib.dates import ConciseDateFormatter
+    from matplotlib.dates import DateFormatter
 
     days = [date.fromisoformat(str(each)) for each in chart.at]
     bars, *lines = chart.series
@@ -94,9 +94,7 @@ def _columns(axes: "Axes", chart: Chart) -> None:
     axes.bar(days, _numbers(bars), width=0.78, color=colours, label=plain(bars.name))  # type: ignore[arg-type]
     for series, colour in zip(lines, _SERIES, strict=False):
         axes.plot(days, _numbers(series), color=colour, linewidth=1.8, label=plain(series.name))  # type: ignore[arg-type]
-    axes.xaxis.set_major_formatter(
-        ConciseDateFormatter(axes.xaxis.get_major_locator(), show_offset=False)  # type: ignore[no-untyped-call]
-    )
+    axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
     _values_along(axes.yaxis, chart.unit)
     axes.grid(axis="y", color=GRID)
     if lines:

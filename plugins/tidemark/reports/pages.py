@@ -141,9 +141,8 @@ def _section(section: Section, against: str, place: Place) -> Iterator[str]:
 def _table(table: Table) -> str:
     if not table.rows:
         return _prose([table.empty])
-    head = "".join(
-        _cell("th", each.name, each, f"color:{MUTED};font-weight:normal;font-size:11px") for each in table.columns
-    )
+    look = f"color:{MUTED};font-weight:normal;font-size:11px"
+    head = "".join(_cell("th", each.name, each, look) for each in table.columns)
     rows = [f"<tr>{head}</tr>"]
     for row in table.rows:
         cells = zip(row, table.columns, strict=True)
