@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tidemark.airflow.operators import retrying_only_outages
+from tidemark.airflow.context import retrying_only_outages
 
 
 class AnnounceOperator(BaseOperator):
