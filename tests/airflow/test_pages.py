@@ -173,7 +173,7 @@ def test_nothing_can_be_changed_here(site: Any) -> None:
 def test_a_ledger_that_cannot_be_reached_is_said_without_its_address(
     site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TIDEMARK_LEDGER_URL", "postgresql+psycopg://tide:secret@127.0.0.1:1/ledger")
+    monkeypatch.setenv("TIDEMARK_LEDGER_URL", "postgresql://tide:secret@127.0.0.1:1/ledger")
     answer = signed_in(site).get(PAGES[0])
     assert answer.status_code == 503
     assert "secret" not in answer.text

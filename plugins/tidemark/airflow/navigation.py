@@ -36,7 +36,7 @@ APPS = [{"app": Pages(), "url_prefix": PREFIX, "name": "Tidemark reports"}]
 VIEWS = [
     {
         "name": "Reports",
-        "href": f"{PREFIX}/reports",
+        "href": f"{PREFIX}/reports".lstrip("/"),  # from where Airflow itself is,
         "destination": "nav",
         "url_route": "tidemark-reports",
         "icon": ICON.format(colour="52525b"),

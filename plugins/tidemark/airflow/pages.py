@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
-from tidemark.airflow.navigation import PREFIX
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import TidemarkError, Unavailable, UsageError
 from tidemark.reports import days_of, render, reports
@@ -53,25 +52,25 @@ async def _with_headers(request: Request, call_next: RequestResponseEndpoint) ->
     return answer
 
 
-def _said(status: int, said: str, headers: dict[str, str] | None = None) -> HTMLResponse:
+def _said(request: Request, status: int, said: str, headers: dict[str, str] | None = None) -> HTMLResponse:
     title = _TITLES.get(status, "That did not work")
-    back = f"<p>{link(f'{PREFIX}/reports', 'All reports')}</p>" if status not in (401, 403) else ""
+    back = _up(request) if status not in (401, 403) else ""
     page = document(title, sheet(f"{heading(title)}<p>{escape(said)}</p>{back}"))
     return HTMLResponse(page, status_code=status, headers=headers)
 
 
 async def _problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, AnyHTTPException)
-    return _said(problem.status_code, str(problem.detail), dict(problem.headers or {}))
+    return _said(request, problem.status_code, str(problem.detail), dict(problem.headers or {}))
 
 
 async def _trouble(request: Request, problem: Exception) -> Response:
     """Say what is not there, or cannot be reached, as a page; what a ledger's address is stays in the log."""
     if isinstance(problem, UsageError):
-        return _said(404, str(problem))
+        return _said(request, 404, str(problem))
     if isinstance(problem, Unavailable):
-        return _said(503, "The ledger or the store cannot be reached.")
-    return _said(500, "The log of Airflow's API server says why.")
+        return _said(request, 503, "The ledger or the store cannot be reached.")
+    return _said(request, 500, "The log of Airflow's API server says why.")
 
 
 def _sees(request: Request, user: GetUserDep, pipeline: str) -> bool:
@@ -93,39 +92,41 @@ def _check_sees(request: Request, user: GetUserDep, asset: str) -> None:
 def _list_of_all(request: Request, user: GetUserDep) -> str:
     with open_deployment() as deployment:
         names = [name for name, pipeline in reports(deployment).items() if _sees(request, user, pipeline)]
-        lists = "".join(_list(deployment, name) for name in names)
+        lists = "".join(_list(request, deployment, name) for name in names)
     return document("Reports", sheet(lists or f"{heading('Reports')}<p>No pipeline has made a report yet.</p>"))
 
 
-def _list_of_one(asset: str) -> str:
+def _list_of_one(request: Request, asset: str) -> str:
     with open_deployment() as deployment:
-        return document(asset, sheet(_list(deployment, asset) + _up()))
+        return document(asset, sheet(_list(request, deployment, asset) + _up(request)))
 
 
-def _list(deployment: Deployment, asset: str) -> str:
+def _list(request: Request, deployment: Deployment, asset: str) -> str:
     """Return links to all partitions of a report, the newest first."""
     items = "".join(
-        f'<li style="margin:2px 0">{link(_place(asset, key), key)}{"" if final else " provisional"}</li>'
+        f'<li style="margin:2px 0">{link(_place(request, asset, key), key)}{"" if final else " provisional"}</li>'
         for key, final in days_of(deployment, asset).items()
     )
     return f'{heading(asset)}<ul style="margin:0;padding-left:20px">{items}</ul>'
 
 
-def _page(asset: str, partition: str) -> str:
+def _page(request: Request, asset: str, partition: str) -> str:
     with open_deployment() as deployment:
         report = render(deployment, asset, partition)
         keys = list(days_of(deployment, asset))
     at = keys.index(partition)
     later, earlier = keys[max(0, at - 1) : at], keys[at + 1 : at + 2]
-    steps = [link(_place(asset, key), f"← {key}") for key in earlier]
-    steps += [link(f"{PREFIX}/reports/{quote(asset)}", "all"), *(link(_place(asset, key), f"{key} →") for key in later)]
+    steps = [link(_place(request, asset, key), f"← {key}") for key in earlier]
+    steps.append(link(_place(request, asset), "all"))
+    steps += [link(_place(request, asset, key), f"{key} →") for key in later]
     way = f'<div style="text-align:center;padding-top:12px">{" &nbsp; ".join(steps)}</div>'
     return document(report.subject, way + report.body_alone)
 
 
-def _place(asset: str, key: str) -> str:
-    return f"{PREFIX}/reports/{quote(asset)}/{quote(key)}"
+def _place(request: Request, *parts: str) -> str:
+    """Return the address of a page; Airflow itself may be anywhere on its server."""
+    return "/".join([request.scope.get("root_path", ""), "reports", *map(quote, parts)])
 
 
-def _up() -> str:
-    return f"<p>{link(f'{PREFIX}/reports', 'All reports')}</p>"
+def _up(request: Request) -> str:
+    return f"<p>{link(_place(request), 'All reports')}</p>"
