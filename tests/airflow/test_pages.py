@@ -185,7 +185,7 @@ def test_the_ui_gets_an_entry_and_a_process_that_serves_no_page_pays_nothing_for
         "import sys; before = set(sys.modules); import tidemark_plugin as t\n"
         "(view,), (app,) = t.TidemarkPlugin.external_views, t.TidemarkPlugin.fastapi_apps\n"
         "assert (view['name'], view['destination']) == ('Reports', 'nav')\n"
-        "assert view['href'].startswith(app['url_prefix'] + '/')\n"
+        "assert '/' + view['href'] == app['url_prefix'] + '/reports'\n"
         "print(sorted({'sqlalchemy', 'tidemark.ledger', 'matplotlib', 'polars', 'tidemark.airflow.pages'}"
         " & (sys.modules.keys() - before - {'sqlalchemy'})))"
     )

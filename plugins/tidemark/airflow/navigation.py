@@ -7,9 +7,9 @@ from typing import Any
 PREFIX = "/tidemark"
 """Where the pages are, below Airflow's own address."""
 
-ICON = (
+_ICON = (
     "data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' "
-    "stroke='%23{colour}' stroke-width='2' stroke-linecap='round'><path d='M4 20V11M10 20V4M16 20v-7M22 20H2'/></svg>"
+    "stroke='%230d9488' stroke-width='2' stroke-linecap='round'><path d='M4 20V11M10 20V4M16 20v-7M22 20H2'/></svg>"
 )
 
 Scope = MutableMapping[str, Any]
@@ -36,10 +36,9 @@ APPS = [{"app": Pages(), "url_prefix": PREFIX, "name": "Tidemark reports"}]
 VIEWS = [
     {
         "name": "Reports",
-        "href": f"{PREFIX}/reports".lstrip("/"),  # from where Airflow itself is,
+        "href": f"{PREFIX}/reports".lstrip("/"),  # Airflow itself need not be at the root of its server
         "destination": "nav",
         "url_route": "tidemark-reports",
-        "icon": ICON.format(colour="52525b"),
-        "icon_dark_mode": ICON.format(colour="d4d4d8"),
+        "icon": _ICON,  # one that can be told from light, dark and the blue of what is chosen
     }
 ]

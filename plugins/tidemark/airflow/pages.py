@@ -104,10 +104,10 @@ def _list_of_one(request: Request, asset: str) -> str:
 def _list(request: Request, deployment: Deployment, asset: str) -> str:
     """Return links to all partitions of a report, the newest first."""
     items = "".join(
-        f'<li style="margin:2px 0">{link(_place(request, asset, key), key)}{"" if final else " provisional"}</li>'
+        f'<li style="margin:3px 0">{link(_place(request, asset, key), key)}{"" if final else " – provisional"}</li>'
         for key, final in days_of(deployment, asset).items()
     )
-    return f'{heading(asset)}<ul style="margin:0;padding-left:20px">{items}</ul>'
+    return f'{heading(asset)}<ul style="margin:0;padding-left:20px;columns:2">{items}</ul>'
 
 
 def _page(request: Request, asset: str, partition: str) -> str:
