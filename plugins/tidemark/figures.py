@@ -111,7 +111,7 @@ class Chart:
         along: what stands along it.
         at: its places: days, labels or numbers.
         unit: of the values.
-        series: of bars one, of columns one and maybe a line over them, of curves any number.
+        series: of bars one, of columns one and maybe lines over them, of curves at least one.
 
     """
 
@@ -126,6 +126,8 @@ class Chart:
         _check_unit(self.unit, f"the chart {self.title!r}")
         if self.kind not in (COLUMNS, BARS, CURVES):
             raise ValueError(f"the chart {self.title!r} has kind={self.kind!r}: choose {COLUMNS}, {BARS} or {CURVES}")
+        if not self.series:
+            raise ValueError(f"the chart {self.title!r} has no series: give at least one")
         for each in self.series:
             if len(each.values) != len(self.at):
                 raise ValueError(

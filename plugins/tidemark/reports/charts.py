@@ -63,7 +63,7 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     axes.spines["bottom"].set_visible(False)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     # Room for the values at the ends of the bars.
-    lowest, highest = min(0.0, *values), max(0.0, *values)
+    lowest, highest = min([0.0, *values]), max([0.0, *values])
     room = 0.22 * (highest - lowest)
     axes.set_xlim(lowest - (room if lowest else 0), highest + room)
     axes.margins(y=0.01)

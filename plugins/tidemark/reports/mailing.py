@@ -6,6 +6,9 @@ from email.policy import SMTP
 
 from tidemark.reports.rendering import Report
 
+# A subject that is folded after its first word begins with a space for some; and not every server takes eight bits.
+_POLICY = SMTP.clone(max_line_length=500, cte_type="7bit")
+
 
 def as_mail(report: Report, *, sender: str, receivers: Sequence[str]) -> EmailMessage:
     """Return a report as a mail: text as the alternative to HTML, which has the pictures beside it.
@@ -14,7 +17,7 @@ def as_mail(report: Report, *, sender: str, receivers: Sequence[str]) -> EmailMe
         ValueError: an address holds a line end.
 
     """
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_POLICY)
     mail["Subject"] = report.subject
     mail["From"] = sender
     mail["To"] = ", ".join(receivers)

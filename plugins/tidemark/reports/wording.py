@@ -9,7 +9,7 @@ _WHOLE_FROM = 1000
 
 def plain(text: str) -> str:
     """Return text as one line of what can be read: no control character, and nothing that turns writing round."""
-    return "".join(each for each in " ".join(text.split()) if each.isprintable())
+    return " ".join("".join(each for each in text if each.isprintable() or each.isspace()).split())
 
 
 def shown(value: Cell, unit: str) -> str:
