@@ -59,7 +59,7 @@ def open_for_business(shop: Shop, figures: Figures = FIGURES, days: tuple[str, .
     return shop
 
 
-def rendered(shop: Shop, day: str = DAY) -> Report:
+def rendered(shop: Shop, day: str = DAY, page: str | None = None) -> Report:
     """Return the report of a day as it is shown now."""
     with shop.deployment() as deployment:
-        return render(deployment, "takings", day)
+        return render(deployment, "takings", day, page=page)

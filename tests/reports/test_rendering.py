@@ -114,6 +114,13 @@ def test_the_mail_is_text_or_else_html_with_its_pictures(report: Report) -> None
     assert raw.isascii()
 
 
+def test_a_mail_says_where_the_report_is_as_it_is_by_then(shop: Shop) -> None:
+    page = "http://127.0.0.1:8080/plugin/tidemark-reports/tidemark/reports/takings/2025-01-06?a&b"
+    report = rendered(open_for_business(shop), page=page)
+    assert ("a", page) in [(tag, attrs.get("href")) for tag, attrs in Page(report.html).tags]
+    assert report.text.endswith(f"This report, as it is by now: {page}\n")
+
+
 def test_a_mail_fetches_and_runs_nothing(report: Report) -> None:
     page = Page(report.html)
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "style", "video"})

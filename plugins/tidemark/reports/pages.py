@@ -9,7 +9,7 @@ from html import escape
 from tidemark.figures import Chart, Column, Figures, Number, Section, Table
 from tidemark.reports.charts import FALL, GRID, INK, MAIN, MUTED, WIDTH
 from tidemark.reports.standing import Standing
-from tidemark.reports.told import told_incidents, told_models, told_origin, told_state
+from tidemark.reports.told import NEWER, told_incidents, told_models, told_origin, told_state
 from tidemark.reports.wording import compared, is_right, plain, shown
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
@@ -41,7 +41,7 @@ def sheet(inner: str) -> str:
     )
 
 
-def body_of(figures: Figures, standing: Standing, when: str, place: Place) -> str:
+def body_of(figures: Figures, standing: Standing, when: str, place: Place, page: str | None) -> str:
     """Return all of a report as HTML.
 
     Args:
@@ -49,12 +49,13 @@ def body_of(figures: Figures, standing: Standing, when: str, place: Place) -> st
         standing: what the ledger says.
         when: the period, in words.
         place: where the picture of each chart is.
+        page: the address at which it is shown as it is by then, or None.
 
     """
-    return sheet("".join(_parts(figures, standing, when, place)))
+    return sheet("".join(_parts(figures, standing, when, place, page)))
 
 
-def _parts(figures: Figures, standing: Standing, when: str, place: Place) -> Iterator[str]:
+def _parts(figures: Figures, standing: Standing, when: str, place: Place, page: str | None) -> Iterator[str]:
     yield f'<div style="font-size:13px;color:{MUTED}">{_safe(when)}</div>'
     yield f'<h1 style="margin:0 0 16px;font-size:24px;line-height:1.25;color:{INK}">{_safe(figures.title)}</h1>'
     yield _tiles(figures.numbers, figures.against)
@@ -66,6 +67,8 @@ def _parts(figures: Figures, standing: Standing, when: str, place: Place) -> Ite
         yield _prose(sentences)
     yield f'<div style="margin-top:28px;padding-top:12px;border-top:1px solid {GRID};font-size:12px;color:{MUTED}">'
     yield "<br>".join(_safe(each) for each in told_origin(standing))
+    if page is not None:
+        yield f"<br>{link(page, NEWER)}"
     yield "</div>"
 
 

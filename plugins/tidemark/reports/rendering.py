@@ -69,13 +69,14 @@ class Report:
         return body
 
 
-def render(deployment: Deployment, asset: str, partition: str) -> Report:
+def render(deployment: Deployment, asset: str, partition: str, *, page: str | None = None) -> Report:
     """Return a partition of a report as it is shown now.
 
     Args:
         deployment: where.
         asset: the report: an asset of which its pipeline says that it is one.
         partition: its key.
+        page: the address of its page, which a mail names: there it is as it is by then.
 
     Raises:
         UsageError: there is no such report, the key is none, nothing is live for it, or its text holds no figures.
@@ -89,8 +90,9 @@ def render(deployment: Deployment, asset: str, partition: str) -> Report:
         raise UsageError(f"{asset} {partition}: {problem}") from problem
     pictures = {chart: _picture(draw(chart)) for chart in charts_of(figures)}
     subject = sentence(figures, partition) + ("" if said.is_final else " [provisional]")
-    body = body_of(figures, said, _when(deployment, asset, partition), lambda chart: f"cid:{pictures[chart].cid}")
-    return Report(said, subject, text_of(subject, figures, said), body, tuple(pictures.values()))
+    when = _when(deployment, asset, partition)
+    body = body_of(figures, said, when, lambda chart: f"cid:{pictures[chart].cid}", page)
+    return Report(said, subject, text_of(subject, figures, said, page), body, tuple(pictures.values()))
 
 
 def _picture(png: bytes) -> Picture:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from tidemark.figures import BARS, Chart, Figures, Number, Section, Table
 from tidemark.reports.standing import Standing
-from tidemark.reports.told import told_incidents, told_models, told_origin, told_state
+from tidemark.reports.told import NEWER, told_incidents, told_models, told_origin, told_state
 from tidemark.reports.wording import compared, is_right, plain, shown
 
 _WIDTH = 72
@@ -13,12 +13,12 @@ _BAR = 24
 _LONGEST = 34
 
 
-def text_of(subject: str, figures: Figures, standing: Standing) -> str:
-    """Return all of a report as text."""
-    return "\n".join(_lines(subject, figures, standing)).rstrip() + "\n"
+def text_of(subject: str, figures: Figures, standing: Standing, page: str | None) -> str:
+    """Return all of a report as text, with the address at which it is shown as it is by then."""
+    return "\n".join(_lines(subject, figures, standing, page)).rstrip() + "\n"
 
 
-def _lines(subject: str, figures: Figures, standing: Standing) -> Iterator[str]:
+def _lines(subject: str, figures: Figures, standing: Standing, page: str | None) -> Iterator[str]:
     yield from textwrap.wrap(subject, _WIDTH)
     yield ""
     yield from _numbers(figures.numbers, figures.against)
@@ -30,6 +30,8 @@ def _lines(subject: str, figures: Figures, standing: Standing) -> Iterator[str]:
         yield from _prose(sentences)
     yield from _heading("About this report")
     yield from _prose(told_origin(standing))
+    if page is not None:
+        yield f"{NEWER}: {page}"
 
 
 def _heading(title: str) -> Iterator[str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from tidemark.reports.standing import InForce, Standing
 
+NEWER = "This report, as it is by now"
+
 
 def told_state(standing: Standing) -> list[str]:
     """Return whether a report is final, and what it lacks if not."""
