@@ -221,6 +221,7 @@ class Pipeline:
         file: the definition's file, or None.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it.
         accuracy: by the name of an asset of this pipeline, what it says of how accurate a model is.
+        reports: the assets that hold figures, which are mailed and shown as pages.
 
     """
 
@@ -236,6 +237,7 @@ class Pipeline:
     file: Path | None = None
     retrains: Mapping[str, str] = field(default_factory=dict)
     accuracy: Mapping[str, Accuracy] = field(default_factory=dict)
+    reports: tuple[str, ...] = ()
 
     @property
     def members(self) -> tuple[Source | Asset, ...]:

@@ -30,6 +30,7 @@ def pipeline(
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
     accuracy: Mapping[str, Accuracy] | None = None,
+    reports: Sequence[str] = (),
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
@@ -62,6 +63,7 @@ def pipeline(
         file=file,
         retrains=dict(retrains or {}),
         accuracy=dict(accuracy or {}),
+        reports=_reports(reports, ordered, where),
     )
     names = [each.name for each in ordered]
     for model, asking in made.retrains.items():
@@ -83,6 +85,21 @@ def _check_accuracy(made: Pipeline, names: Sequence[str], where: str) -> None:
             raise DefinitionError(f"{said}: write Accuracy('column'), and a change above 0")
         if not made.asset(name).grain.is_time:
             raise DefinitionError(f"{said}: it has no partitions of time, so that none comes before another")
+
+
+def _reports(given: Sequence[str], assets: list[Asset], where: str) -> tuple[str, ...]:
+    """Return the names of reports, each of which must be an asset of the pipeline that has a newest partition."""
+    if isinstance(given, str):
+        raise DefinitionError(f"{where}: reports={given!r}: give a list, reports=[{given!r}]")
+    known = {each.name: each for each in assets}
+    for name in given:
+        if name not in known:
+            raise DefinitionError(f"{where}: reports=[{name!r}]: it is no asset of the pipeline{close(name, known)}")
+        if not isinstance(known[name].grain, TimeGrain):
+            raise DefinitionError(
+                f"{where}: reports=[{name!r}]: a report is of a time: write partitions=Daily() or such"
+            )
+    return tuple(given)
 
 
 def _owned(made: Pipeline, owner: str) -> Pipeline:

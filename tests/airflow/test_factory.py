@@ -208,3 +208,14 @@ def test_a_definition_error_is_an_import_error_that_says_the_mend(tmp_path: Path
     assert not bag.dags
     (error,) = bag.import_errors.values()
     assert "parameter 'questions' names no member of the pipeline" in error
+
+
+def test_a_report_is_announced_after_its_own_task_and_no_other_is() -> None:
+    """Whatever became of that task: the ledger says which report is the newest."""
+    dag = build_dag(shop(reports=["lines"]))
+    assert set(dag.task_ids) - set(build_dag(shop()).task_ids) == {"lines.announce"}
+    task = dag.get_task("lines.announce")
+    assert task.upstream_task_ids == {"lines"}
+    assert task.downstream_task_ids == set(), "a mail that is not announced makes no verdict"
+    assert task.trigger_rule == "all_done"
+    assert serialized(dag) == serialized(build_dag(shop(reports=["lines"])))
