@@ -30,6 +30,7 @@ FLOORS: list[set[str]] = [
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
     {"models", "alerting"},
+    {"watching"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

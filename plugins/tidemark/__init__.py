@@ -59,6 +59,7 @@ def pipeline(
     owner: str | None = None,
     tags: Sequence[str] = (),
     retrains: Mapping[str, str] | None = None,
+    deadline: str | None = None,
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -73,6 +74,9 @@ def pipeline(
         tags: words to find the DAG by.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it: a table with one
             row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
+        deadline: by when people must have it, or on-call is told: ``07:30 Europe/London``, when the run of a tick of
+            the schedule must be over (the next time that clocks there show it), or ``90 minutes``, which each run may
+            take.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -95,6 +99,7 @@ def pipeline(
         doc=caller.get("__doc__") or "",
         file=Path(file) if file else None,
         retrains=retrains,
+        deadline=deadline,
     )
     _check(made)
     if _airflow_imports():

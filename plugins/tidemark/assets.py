@@ -220,6 +220,8 @@ class Pipeline:
         tags: words to find the DAG by.
         file: the definition's file, or None.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it.
+        deadline: when a run must be over, counted from the tick of the schedule, or from the run where it names no time
+            of day; None: whenever it is.
 
     """
 
@@ -234,6 +236,7 @@ class Pipeline:
     tags: tuple[str, ...] = ()
     file: Path | None = None
     retrains: Mapping[str, str] = field(default_factory=dict)
+    deadline: Due | None = None
 
     @property
     def members(self) -> tuple[Source | Asset, ...]:

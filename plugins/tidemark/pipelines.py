@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemark.assets import Asset, Input, Pipeline, Source
+from tidemark.calendars import Due
 from tidemark.errors import DefinitionError, close
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, TimeGrain, known_zone
@@ -28,11 +29,13 @@ def pipeline(
     doc: str = "",
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
+    deadline: str | None = None,
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
     Raises:
-        DefinitionError: a cycle, an unknown input, a mapping between grains that cannot map, a duplicate name.
+        DefinitionError: a cycle, an unknown input, a mapping between grains that cannot map, a duplicate name, a
+            deadline that cannot be read.
 
     """
     where = f"{file.name if file else 'pipeline'}: pipeline({name!r})"
@@ -59,6 +62,7 @@ def pipeline(
         tags=tuple(tags),
         file=file,
         retrains=dict(retrains or {}),
+        deadline=_deadline(deadline, schedule, where),
     )
     names = [each.name for each in ordered]
     for model, asking in made.retrains.items():
@@ -67,6 +71,25 @@ def pipeline(
                 f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
             )
     return made if owner is None else _owned(made, owner)
+
+
+def _deadline(text: str | None, schedule: str | None, where: str) -> Due | None:
+    """Read by when runs must be over."""
+    if text is None:
+        return None
+    try:
+        due = Due.parse(text)
+    except DefinitionError as problem:
+        raise DefinitionError(
+            f"{where}: deadline={text!r}: write '07:30 Europe/London' (a run of the schedule is over by then), "
+            "or '90 minutes' (each run may take so long)"
+        ) from problem
+    if due.clock is not None and schedule is None:
+        raise DefinitionError(
+            f"{where}: deadline={text!r} is counted from the schedule, and there is none: "
+            "give schedule= too, or a duration such as '90 minutes'"
+        )
+    return due
 
 
 def _owned(made: Pipeline, owner: str) -> Pipeline:

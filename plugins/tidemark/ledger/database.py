@@ -33,6 +33,7 @@ class Turn(IntEnum):
     NAMES = 7_415_205_916
     OBSERVATIONS = 7_415_205_917
     INCIDENTS = 7_415_205_918
+    WATCH = 7_415_205_919
 
 
 def take_turn(connection: sa.Connection, turn: Turn) -> None:
