@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, looking, modelling, planning, shown
+from tidemark.cli import acting, looking, modelling, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -146,7 +146,7 @@ def _add_acting(add: _Add) -> None:
 
 
 def _add_watch(add: _Add) -> None:
-    watch = add("watch", _watch, "look after what tasks cannot tell of, and send what people must be told")
+    watch = add("watch", watching.watch, "look after what tasks cannot tell of, and send what people must be told")
     watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from tidemark.airflow.mailing import open_alerting
 from tidemark.alerting import drain
 from tidemark.cli.answers import Answer, connect
 from tidemark.config import Settings, settings
@@ -75,6 +74,8 @@ class _Watching:
     """One watch: what it does, and what its parts know of each other."""
 
     def __init__(self, deployment: Deployment, how: Options) -> None:
+        from tidemark.airflow.mailing import open_alerting  # brings Airflow: not for who asks the command for help
+
         self._deployment, self._how = deployment, how
         self._standing = Standing(deployment)
         self._alerting = open_alerting(deployment.settings)

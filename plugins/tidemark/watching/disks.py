@@ -44,7 +44,7 @@ def folders_of(deployment: Deployment, logs: Path | None) -> dict[str, Path]:
     if ledger.is_sqlite and ledger.url.database:
         found["ledger"] = Path(ledger.url.database).parent
     if logs is not None:
-        found["Airflow's logs"] = logs
+        found["Airflow logs"] = logs
     return found
 
 
