@@ -484,6 +484,11 @@ class Shop:
         return fresh
 
 
+def news(verdict: Verdict) -> bool:
+    """Whether anything failed, was blocked or rejected in the run itself, and not only before it."""
+    return any(each.new for each in verdict.troubles)
+
+
 def watched(asset: Asset, home: Path) -> Asset:
     """Return an asset whose function adds a line to the journal at each call, and breaks where the story says so.
 

@@ -71,9 +71,10 @@ class Verdict:
         return not self.troubles
 
     @property
-    def news(self) -> bool:
-        """Whether something failed, was blocked or rejected in this run."""
-        return any(each.new for each in self.troubles)
+    def counted(self) -> str:
+        """How many troubles of each kind there are, in words."""
+        kinds = [each.what for each in self.troubles]
+        return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
     def total(self, what: str) -> int:
         """Return how many partitions came to a result, over all assets."""

@@ -1,10 +1,14 @@
 """One cause is one incident, from the first failure to the all-clear: told by real runs of a real shop."""
 
+from datetime import UTC, datetime
+
 from tests.gates import rule
 from tests.incidents.story import LINK, notices_of, open_incidents, told
 from tests.scenario import Shop
 from tidemark.findings import MASK
 from tidemark.incidents.conditions import Detail, Reached
+from tidemark.incidents.troubles import tell_no_plan
+from tidemark.survey import EVERYTHING
 
 SHOP = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, gate="orders",
@@ -75,3 +79,77 @@ def test_it_says_what_failed_what_it_reaches_and_what_is_served_instead(shop: Sh
         Reached("totals", "shop", "asset", 1, DAYS[0], DAYS[0]),
         Reached("trend", "shop", "asset", 3, DAYS[0], DAYS[2]),
     )
+
+
+def test_a_file_that_cannot_be_read_is_another_cause_than_one_that_fails_its_gate(shop: Shop) -> None:
+    gated(shop)
+    shop.deliver("orders", DAYS[0], "k,card,v\na,1234\n")
+    told(shop)
+    one = open_incidents(shop)["orders source_malformed"]
+    assert f"orders/{DAYS[0]}.csv: line 2" in one.detail["why"]
+    assert one.detail["rows"] == []
+    assert one.detail["instead"].startswith("nothing of these partitions")
+
+
+def test_what_fails_below_is_told_with_its_cause(shop: Shop) -> None:
+    """Not as a second incident; once the cause is mended and it fails still, it is one of its own."""
+    gated(shop)
+    shop.deliver("orders", DAYS[0], GOOD)
+    told(shop)
+    shop.deliver("orders", DAYS[0], GOOD.replace("1\n", "2\n"))
+    shop.breaks("lines", DAYS[0])
+    shop.breaks("totals", DAYS[0])
+    told(shop)
+    assert list(open_incidents(shop)) == ["lines asset_failed"]
+    shop.edit('return str(lines["v"].sum())', 'return str(lines["v"].sum() + 1)')
+    told(shop)  # totals runs by itself now, from the last good lines, and fails
+    (one,) = open_incidents(shop).values()
+    assert one.detail["also"] == [f"totals {DAYS[0]}: RuntimeError: broken on purpose (<string>:1)"]
+    shop.mends("lines", DAYS[0])
+    shop.force("lines", DAYS[0])
+    told(shop)
+    assert list(open_incidents(shop)) == ["totals asset_failed"]
+    assert notices_of(shop)[:2] == ["opened asset_failed", "updated asset_failed"]
+
+
+def test_what_fails_below_in_another_pipeline_is_told_there_only(shop: Shop) -> None:
+    gated(shop)
+    shop.define(
+        """
+        @asset(partitions=DAYS, inputs={"lines": ref("lines", same())})
+        def doubled(lines: pl.DataFrame) -> str:
+            return str(2 * lines["v"].sum())
+        """,
+        name="other",
+    )
+    shop.deliver("orders", DAYS[0], GOOD)
+    told(shop)
+    told(shop, "other")
+    shop.deliver("orders", DAYS[0], BAD)
+    told(shop)
+    shop.edit("2 * lines", "3 * lines", file="other.py")
+    shop.breaks("doubled", DAYS[0])
+    told(shop, "other")
+    assert list(open_incidents(shop)) == ["orders gate_failed"]
+    reached = {each["asset"] for each in open_incidents(shop)["orders gate_failed"].detail["reach"]}
+    assert reached == {"lines", "totals", "trend", "doubled"}
+
+
+def test_a_run_of_some_partitions_resolves_nothing(shop: Shop) -> None:
+    """It has not looked at the others."""
+    gated(shop)
+    shop.deliver("orders", DAYS[0], BAD)
+    told(shop)
+    later = datetime(2025, 1, 6, tzinfo=UTC)
+    assert told(shop, selection=EVERYTHING._replace(first=later)) == []
+    assert list(open_incidents(shop)) == ["orders gate_failed"]
+
+
+def test_no_plan_is_an_incident_until_the_next_verdict(shop: Shop) -> None:
+    gated(shop)
+    with shop.deployment() as deployment:
+        tell_no_plan(deployment, shop.pipelines["shop"], "Refused: too many files are gone", link=LINK, actor="tester")
+    one = open_incidents(shop)[" run_failed"]
+    assert (one.severity, one.detail["why"]) == ("critical", "Refused: too many files are gone")
+    told(shop)
+    assert open_incidents(shop) == {}

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.gates import rule
-from tests.scenario import Shop, on_both_ledgers
+from tests.scenario import Shop, news, on_both_ledgers
 from tidemark import observe
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable
@@ -365,8 +365,8 @@ def test_a_rejection_is_news_to_the_first_run_whoever_has_looked_before(shop: Sh
     shop.run()
     shop.deliver("orders", DAYS[0], "k\nx\n")
     shop.planned()
-    assert shop.run().news
-    assert not shop.run().news
+    assert news(shop.run())
+    assert not news(shop.run())
 
 
 def test_a_corrected_delivery_clears_the_marks(shop: Shop) -> None:
@@ -388,10 +388,10 @@ def test_a_bad_delivery_is_told_once(shop: Shop) -> None:
     """It stays in the verdict until it is mended, but is news in one run only, also while its file is young."""
     shop.define(LINES % ', schema={"k": int}')
     shop.deliver("orders", DAYS[0], "k\nx\n", age=0)
-    assert shop.run().news
+    assert news(shop.run())
     again = shop.run()
     assert not again.ok
-    assert not again.news
+    assert not news(again)
     assert again.troubles[0].why.startswith(f"orders/{DAYS[0]}.csv: line 2")
 
 

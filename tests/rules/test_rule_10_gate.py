@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.gates import rule
-from tests.scenario import Shop
+from tests.scenario import Shop, news
 from tidemark import interventions
 from tidemark.catalog import load_catalog
 from tidemark.errors import Refused
@@ -97,7 +97,7 @@ def test_a_blocked_candidate_is_not_computed_again(gated: Shop) -> None:
     assert gated.ran == {}
     assert gated.counts("lines") == {"blocked": 1, "unchanged": 1, "provisional": 1}
     assert not verdict.ok
-    assert not verdict.news
+    assert not news(verdict)
 
 
 def test_a_correction_publishes_and_clears_the_marks(gated: Shop) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.gates import rule
-from tests.scenario import Shop, on_both_ledgers
+from tests.scenario import Shop, news, on_both_ledgers
 from tidemark.errors import Unavailable
 from tidemark.ledger import plans
 from tidemark.running.results import BatchReport
@@ -259,13 +259,13 @@ def test_a_key_that_failed_twice_is_not_tried_again(running: Shop) -> None:
     _correct(running, DAYS[1])
     running.breaks("lines", DAYS[1], "raise ValueError('no such product')")
     for _ in range(2):
-        assert running.run().news
+        assert news(running.run())
         assert running.ran == {"lines": [DAYS[1]]}
     for _ in range(2):
         verdict = running.run()
         assert running.ran == {}
         assert not verdict.ok
-        assert not verdict.news
+        assert not news(verdict)
         assert running.counts("lines") == {"failed": 1, "unchanged": 4, "provisional": 1}
         assert running.provisional("loud") == {DAYS[1]: {f"lines {DAYS[1]}"}}
     assert "failed 2 times: ValueError: no such product" in verdict.troubles[0].why
@@ -400,7 +400,7 @@ def test_workers_that_died_are_counted(shop: Shop) -> None:
     failed = {(each.asset, each.partition): each.why for each in judged.troubles}
     assert ("lines", DAYS[2]) in failed
     assert failed["lines", DAYS[2]].startswith("was never reached")
-    assert judged.news
+    assert news(judged)
     assert judged.counts["loud"]["failed"] + judged.counts["loud"]["waiting"] == len(DAYS)
 
 

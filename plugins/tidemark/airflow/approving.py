@@ -11,8 +11,9 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator, Context, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from tidemark.airflow.context import actor_of, page_of, pipeline_of, retrying_only_outages, run_of
 from tidemark.airflow.form import read_form
-from tidemark.airflow.operators import actor_of, pipeline_of, retrying_only_outages, run_of, steps_of
+from tidemark.airflow.operators import steps_of
 from tidemark.assets import Asset, Pipeline
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class ValidateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return what the approver is shown."""
-        from tidemark.airflow.mail import send_invalid
         from tidemark.deployment import open_deployment
         from tidemark.models.aliases import registry_url
         from tidemark.models.presenting import present
@@ -79,15 +79,14 @@ class ValidateOperator(BaseOperator):
             if not (forced or again) and not is_due(deployment, pipeline, asset, registered=registry_url() is not None):
                 raise AirflowSkipException("no candidate awaits a decision that nobody was asked for yet")
             run, actor = run_of(context), actor_of(context)
-            made = present(deployment, pipeline, self.model, again=again, run=run, actor=actor)
+            page = page_of(context)
+            made = present(deployment, pipeline, self.model, again=again, run=run, actor=actor, link=page)
         if made is None:
             raise AirflowSkipException("no candidate awaits a decision")
         for line in made.page.splitlines():
             self.log.info(line)
         if not made.passed:
-            problems = made.challenge.report["problems"]
-            send_invalid(context, pipeline, f"{self.model} {made.version[:12]}", problems)
-            said = "; ".join(problems)
+            said = "; ".join(made.challenge.report["problems"])
             raise AirflowFailException(f"{self.model} {made.version[:12]} did not pass: {said}; the champion stays")
         trained = made.challenge.candidate.partition
         subject = f"{self.model} {made.version[:12]}, trained for {trained}: make it the champion?"

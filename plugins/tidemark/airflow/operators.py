@@ -5,21 +5,20 @@ moment can mend (the ledger, the store or the landing zone cannot be reached, or
 Tasks use no database of Airflow's.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator, Context, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
-from tidemark.airflow.form import asked_pipeline, read_form
+from tidemark.airflow.context import PROBLEM, actor_of, page_of, pipeline_of, retrying_only_outages, run_of, saying_why
+from tidemark.airflow.form import read_form
 from tidemark.airflow.outlets import tell
 from tidemark.assets import Asset, Pipeline
-from tidemark.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from tidemark.deployment import Deployment
@@ -48,8 +47,6 @@ def retrain_step_of(model: str) -> str:
 # Neighbours with one reason are one line of a plan's log.
 _MOST_LINES = 200
 
-_STARTED_BY = {"scheduled": "schedule", "asset_triggered": "arrival", "asset_materialization": "arrival"}
-
 
 class PlanOperator(BaseOperator):
     """Observes the sources, makes the plan, and skips every task that has nothing to do, without starting a worker.
@@ -64,14 +61,18 @@ class PlanOperator(BaseOperator):
     def execute(self, context: Context) -> list[list[int]]:
         """Make and store the plan."""
         from tidemark.airflow.landing import open_connection
-        from tidemark.airflow.mail import send_swapped
         from tidemark.deployment import open_deployment
+        from tidemark.incidents.troubles import tell_verdict
         from tidemark.models.aliases import reconcile
         from tidemark.running.run import prepare
         from tidemark.verdict import verdict
 
         pipeline = pipeline_of(context)
-        with retrying_only_outages(), open_deployment(connect=open_connection) as deployment:
+        with (
+            saying_why(context),
+            retrying_only_outages(),
+            open_deployment(connect=open_connection) as deployment,
+        ):
             asked = read_form(context["params"], pipeline)
             prepared = prepare(
                 deployment,
@@ -85,16 +86,19 @@ class PlanOperator(BaseOperator):
             )
             # What an earlier run could not tell: its task failed, or had published too much for one call.
             carried = tell(context, deployment, pipeline, [each.name for each in pipeline.assets])
-            well = not prepared.lanes and verdict(deployment, pipeline, prepared.plan_id, names=prepared.names).ok
-            judged = [each for each in pipeline.assets if each.validation]
-            settled = [each for each in judged if not self._asks(deployment, pipeline, each, prepared.busy)]
+            judged = None
+            if not prepared.lanes:
+                judged = verdict(deployment, pipeline, prepared.plan_id, names=prepared.names)
+            well = judged is not None and judged.ok
+            if judged is not None and judged.ok:
+                tell_verdict(deployment, pipeline, judged, link=page_of(context), actor=run_of(context))
+            models = [each for each in pipeline.assets if each.validation]
+            settled = [each for each in models if not self._asks(deployment, pipeline, each, prepared.busy)]
             swapped = reconcile(deployment, pipeline)
         if carried:
             self.log.info("Told Airflow of %d partitions that were published before", carried)
         for warning in swapped:
             self.log.error(warning)
-        if swapped:
-            send_swapped(context, pipeline, swapped)
         self._say(prepared)
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
         idle += [step for each in settled for step in steps_of(each.name)]
@@ -184,7 +188,7 @@ class _Told(SystemExit):
 
 
 class VerdictOperator(BaseOperator):
-    """Compares the plan with the ledger; fails the run if anything failed or is blocked, with a mail if that is new."""
+    """Compares the plan with the ledger; fails the run if anything failed or is blocked; incidents follow from it."""
 
     ui_color = "#fcf8e3"
 
@@ -194,62 +198,29 @@ class VerdictOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict, as XCom too if the run failed."""
-        from tidemark.airflow.mail import counted, send_failure, send_no_plan
         from tidemark.deployment import open_deployment
+        from tidemark.incidents.troubles import tell_no_plan, tell_verdict
         from tidemark.verdict import verdict
 
         pipeline = pipeline_of(context)
+        link, run = page_of(context), run_of(context)
         plan_id = context["ti"].xcom_pull(task_ids=PLAN, key=PLAN)
         if plan_id is None:
-            send_no_plan(context, pipeline)
-            self.log.error("there is no plan: the log of the task %r says why; nothing was changed", PLAN)
+            why = context["ti"].xcom_pull(task_ids=PLAN, key=PROBLEM)
+            self.log.error("there is no plan: %s; nothing was changed", why or f"the log of {PLAN!r} says why")
+            with retrying_only_outages(), open_deployment() as deployment:
+                tell_no_plan(deployment, pipeline, why or "", link=link, actor=run)
             raise _Told(1)
         with retrying_only_outages(), open_deployment() as deployment:
-            judged = verdict(deployment, pipeline, plan_id, run=run_of(context))
+            judged = verdict(deployment, pipeline, plan_id, run=run)
+            tell_verdict(deployment, pipeline, judged, link=link, actor=run)
         for line in judged.table().splitlines():
             self.log.info(line)
         if judged.ok:
             return judged.to_json()
         context["ti"].xcom_push("return_value", judged.to_json())
-        if judged.news:
-            send_failure(context, pipeline, judged)
-        self.log.error("%s: %s; the table above says what and why", pipeline.name, counted(judged.troubles))
+        self.log.error("%s: %s; the table above says what and why", pipeline.name, judged.counted)
         raise _Told(1)
-
-
-def pipeline_of(context: Context) -> Pipeline:
-    """Return the pipeline whose DAG a task belongs to, as the run's form wants it.
-
-    Raises:
-        AirflowFailException: the form cannot be understood.
-
-    """
-    try:
-        return asked_pipeline(context["params"], cast("Pipeline", context["dag"].pipeline))  # type: ignore[attr-defined]
-    except UsageError as problem:
-        raise AirflowFailException(str(problem)) from problem
-
-
-@contextmanager
-def retrying_only_outages() -> Iterator[None]:
-    """Let Airflow retry an outage; whatever else is wrong, another try would not mend."""
-    try:
-        yield
-    except (Unavailable, AirflowException):
-        raise
-    except Exception as problem:
-        raise AirflowFailException(f"{type(problem).__name__}: {problem}") from problem
-
-
-def run_of(context: Context) -> str:
-    """Return the name of a run, for the record."""
-    return f"airflow {context['dag'].dag_id} {context['run_id']}"
-
-
-def actor_of(context: Context) -> str:
-    """Return who started the run: a person, or what else it was."""
-    run = context["dag_run"]
-    return run.triggering_user_name or _STARTED_BY.get(run.run_type, str(run.run_type))
 
 
 def _plan_lines(plan: "Plan") -> list[str]:

@@ -6,7 +6,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tidemark.airflow.operators import retrying_only_outages
+from tidemark.airflow.context import retrying_only_outages
 
 
 class RetrainOperator(TriggerDagRunOperator):

@@ -6,7 +6,8 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context, TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tidemark.airflow.operators import PLAN, actor_of, pipeline_of, retrying_only_outages, run_of, search_steps_of
+from tidemark.airflow.context import actor_of, pipeline_of, retrying_only_outages, run_of
+from tidemark.airflow.operators import PLAN, search_steps_of
 from tidemark.assets import Asset
 
 

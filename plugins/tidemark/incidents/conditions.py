@@ -139,8 +139,10 @@ def has_grown(before: Detail, now: Detail) -> str:
     """Say what has become worse: more partitions, more that depends on it; empty: nothing has."""
     fresh = [each for each in now.partitions if each not in before.partitions]
     said = []
-    if fresh or now.total > before.total:
+    if now.total > before.total:
         said.append(f"{now.total} partitions, {before.total} before")
+    elif fresh:
+        said.append(f"{fresh[0]} too" if len(fresh) == 1 else f"{len(fresh)} other partitions")
     reached = {each.asset: each.partitions for each in before.reach}
     wider = [each for each in now.reach if each.partitions > reached.get(each.asset, 0)]
     if wider:

@@ -45,6 +45,18 @@ def reconcile(deployment: Deployment, conditions: Sequence[Condition], *, within
         return _Turn(connection, deployment.environment, actor).reconcile(conditions, within)
 
 
+def raise_one(connection: sa.Connection, environment: str, condition: Condition, *, actor: str) -> None:
+    """Open or update one incident, in the transaction of what it is about; all others stay as they are."""
+    incidents.take_incidents(connection)
+    _Turn(connection, environment, actor).reconcile([condition], lambda one: False)
+
+
+def resolve_one(connection: sa.Connection, environment: str, key: tuple[str, str, str], *, actor: str) -> None:
+    """Resolve the incident of a pipeline, asset and cause class, if there is one, in the caller's transaction."""
+    incidents.take_incidents(connection)
+    _Turn(connection, environment, actor).reconcile([], lambda one: one.key == key)
+
+
 class _Turn:
     """One look's changes, in one transaction."""
 

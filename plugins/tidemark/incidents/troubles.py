@@ -63,6 +63,33 @@ def tell_verdict(deployment: Deployment, pipeline: Pipeline, verdict: Verdict, *
     return reconcile(deployment, conditions, within=within, actor=actor)
 
 
+def tell_no_plan(deployment: Deployment, pipeline: Pipeline, why: str, *, link: str, actor: str) -> None:
+    """Open the incident of a pipeline of which no plan could be made; the next verdict resolves it.
+
+    Args:
+        deployment: where.
+        pipeline: the definitions.
+        why: what the plan has failed for, or empty if nobody knows.
+        link: the page of the run, or empty.
+        actor: who looks, for the record.
+
+    Raises:
+        Unavailable: the ledger cannot be used.
+
+    """
+    condition = Condition(
+        CauseClass.RUN_FAILED,
+        pipeline.name,
+        "",
+        f"{pipeline.name}: no plan could be made, so nothing was computed",
+        why=why,
+        instead="everything that was live before",
+        owner=pipeline.owner or "",
+        link=link,
+    )
+    reconcile(deployment, [condition], within=lambda one: False, actor=actor)
+
+
 class _Telling:
     """Says what is wrong with a pipeline, in one transaction."""
 

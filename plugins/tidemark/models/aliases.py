@@ -16,9 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
-from tidemark.assets import Pipeline, model_of
+from tidemark.assets import Pipeline, champion_of, model_of
 from tidemark.deployment import Deployment
 from tidemark.errors import Unavailable, UsageError
+from tidemark.incidents.classes import CauseClass
+from tidemark.incidents.conditions import Condition
+from tidemark.incidents.reach import reach_of
+from tidemark.incidents.reconciling import raise_one
 from tidemark.ledger import acts, heads, registry, validations
 from tidemark.ledger.validations import Registration
 from tidemark.models.known import Model
@@ -139,7 +143,7 @@ def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> st
     if is_now != ours.wanted and not _move(client, name, ALIAS, ours.wanted):
         gone = f"{name}: version {ours.wanted} was deleted in the registry"
         swapped = f"{gone}; the next run of its pipeline registers it again"
-        _forget(deployment, ours, is_now, name, swapped)
+        _forget(deployment, client, ours, is_now, name, swapped)
         return swapped
     if ours.waiting and there.get(CANDIDATE_ALIAS) != ours.waiting:  # noqa: SIM102
         if not _move(client, name, CANDIDATE_ALIAS, ours.waiting):
@@ -149,23 +153,51 @@ def _reconciled(client: "httpx.Client", deployment: Deployment, name: str) -> st
         with deployment.ledger.write() as connection:
             validations.write_told(connection, ours.model, ours.wanted)
             if swapped:
-                _write_audit(connection, name, swapped, is_now, ours)
+                _tell(connection, deployment, client, name, swapped, is_now, ours)
     return swapped
 
 
-def _forget(deployment: Deployment, ours: _Ours, is_now: str | None, name: str, said: str) -> None:
+def _forget(
+    deployment: Deployment, client: "httpx.Client", ours: _Ours, is_now: str | None, name: str, said: str
+) -> None:
     """Forget what the registry calls a model's versions: whatever it still has is found there when it is needed."""
     with deployment.ledger.write() as connection:
         for each in ours.known.values():
             validations.forget_registration(connection, ours.model, each.version)
         validations.write_told(connection, ours.model, is_now)
-        _write_audit(connection, name, said, is_now, ours)
+        _tell(connection, deployment, client, name, said, is_now, ours)
 
 
-def _write_audit(connection: sa.Connection, name: str, said: str, found: str | None, ours: _Ours) -> None:
+def _tell(
+    connection: sa.Connection,
+    deployment: Deployment,
+    client: "httpx.Client",
+    name: str,
+    said: str,
+    found: str | None,
+    ours: _Ours,
+) -> None:
+    """Write down what somebody else has done: for the auditor, and for on-call."""
     act = "champion swapped" if "moved" in said else "champion deleted"
     detail = {"model": name, "found": found, "told": ours.told, "champion": ours.wanted}
     acts.write_audit(connection, actor="registry", act=act, detail=detail)
+    known = registry.assets(connection)
+    condition = Condition(
+        CauseClass.CHAMPION_SWAPPED,
+        known[name].pipeline,
+        name,
+        f"{name}: {CauseClass.CHAMPION_SWAPPED.said.title}",
+        why=said,
+        instead="the champion of the ledger: what the registry says decides nothing",
+        reach=reach_of(connection, deployment.environment, champion_of(name), (), known),
+        do="find out who may write to the registry; then resolve this by hand, since the alias was put right already",
+        owner=str(known[name].definition.get("owner") or ""),
+        link=f"{str(client.base_url).removesuffix('/').removesuffix(_API)}/#/models/{name}",
+    )
+    raise_one(connection, deployment.environment, condition, actor="registry")
+
+
+_API = "/api/2.0/mlflow/registered-models"
 
 
 def _client(url: str) -> AbstractContextManager["httpx.Client"]:
@@ -177,7 +209,7 @@ def _client(url: str) -> AbstractContextManager["httpx.Client"]:
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return httpx.Client(
         # httpx logs the address of each request, and hides no password in it.
-        base_url=f"{page_of(url)}/api/2.0/mlflow/registered-models",
+        base_url=f"{page_of(url)}{_API}",
         timeout=PATIENCE,
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {token}"} if token and not user else None,

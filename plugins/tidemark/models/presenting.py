@@ -58,11 +58,12 @@ def present(
     revived: bool = False,
     run: str,
     actor: str,
+    link: str = "",
 ) -> Presented | None:
     """Validate the candidate of a model and register it if it passes; None: none awaits a decision.
 
     With it, or without one, the champion is registered that the registry has not, or has lost. ``again`` judges it
-    also if it did not pass before, ``revived`` also if its promotion was rolled back.
+    also if it did not pass before, ``revived`` also if its promotion was rolled back; ``link`` is the page of the run.
 
     Raises:
         Refused: the candidate would be trained otherwise by now.
@@ -70,7 +71,7 @@ def present(
 
     """
     url = registry_url() if deployment.environment == heads.PROD else None  # a branch has no models of its own
-    made = challenge(deployment, pipeline, name, again=again, revived=revived, run=run, actor=actor)
+    made = challenge(deployment, pipeline, name, again=again, revived=revived, run=run, actor=actor, link=link)
     if url is not None and (made is None or not made.passed):
         _register_champion(url, deployment, pipeline, name, run=run, actor=actor)
     if made is None:

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from tidemark.assets import Asset, Pipeline
+from tidemark.assets import Asset, Pipeline, champion_of
 from tidemark.deployment import Deployment
 from tidemark.errors import OutputError, Refused, Unavailable
 from tidemark.facts import Names, register
 from tidemark.fingerprint import Component
 from tidemark.gate import Outcome, suite_digest
 from tidemark.hashing import digest
+from tidemark.incidents.classes import CauseClass
+from tidemark.incidents.conditions import Condition
+from tidemark.incidents.reach import reach_of
+from tidemark.incidents.reconciling import raise_one, resolve_one
 from tidemark.inspecting import judgement_in, survey_now, why_of
-from tidemark.ledger import heads, validations
+from tidemark.ledger import heads, registry, validations
 from tidemark.ledger.records import Made
 from tidemark.ledger.validations import Validated
 from tidemark.models.known import ROLLED_BACK, Model, named
@@ -151,9 +155,19 @@ def is_due(deployment: Deployment, pipeline: Pipeline, asset: Asset, *, register
 
 
 def challenge(
-    deployment: Deployment, pipeline: Pipeline, name: str, *, again: bool, revived: bool, run: str, actor: str
+    deployment: Deployment,
+    pipeline: Pipeline,
+    name: str,
+    *,
+    again: bool,
+    revived: bool,
+    run: str,
+    actor: str,
+    link: str = "",
 ) -> Challenge | None:
     """Validate the candidate of a model, and write down how it came out; None: none awaits a decision.
+
+    One that does not pass is an incident, until one does.
 
     Args:
         deployment: where.
@@ -163,6 +177,7 @@ def challenge(
         revived: judge it also if its promotion was rolled back.
         run: name of the run.
         actor: who started it.
+        link: the page of the run, for who is told of it.
 
     Raises:
         Refused: the candidate would be trained otherwise by now, or something changed while it was judged.
@@ -201,7 +216,35 @@ def challenge(
             run=run,
             actor=actor,
         )
+        _tell(connection, deployment, pipeline, made, link=link, actor=actor)
     return replace(made, validation=validation_id)
+
+
+def _tell(
+    connection: sa.Connection, deployment: Deployment, pipeline: Pipeline, made: Challenge, *, link: str, actor: str
+) -> None:
+    """Open the incident of a candidate that did not pass, or resolve that of an earlier one."""
+    asset, environment = made.asset, deployment.environment
+    if made.passed:
+        key = (pipeline.name, asset.name, CauseClass.VALIDATION_FAILED.value)
+        resolve_one(connection, environment, key, actor=actor)
+        return
+    known = registry.assets(connection)
+    champion = f"the champion {named(asset.name, made.champion)}" if made.champion else "nothing: there is no champion"
+    condition = Condition(
+        CauseClass.VALIDATION_FAILED,
+        pipeline.name,
+        asset.name,
+        f"{named(asset.name, made.candidate)}: {CauseClass.VALIDATION_FAILED.said.title}",
+        why="\n".join(made.report["problems"]),
+        partitions=(made.candidate.partition,),
+        instead=champion,
+        reach=reach_of(connection, environment, champion_of(asset.name), (), known),
+        do=f"'tidemark model compare {asset.name}' shows all metrics",
+        owner=asset.owner or pipeline.owner or "",
+        link=link,
+    )
+    raise_one(connection, environment, condition, actor=actor)
 
 
 def champion_alone(deployment: Deployment, pipeline: Pipeline, name: str, *, run: str, actor: str) -> Challenge | None:

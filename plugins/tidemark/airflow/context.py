@@ -1,0 +1,69 @@
+"""What a task knows of its run: the pipeline, the names and the page of the run, who started it, and how it ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from airflow.sdk import Context
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from tidemark.airflow.form import asked_pipeline
+from tidemark.assets import Pipeline
+from tidemark.errors import Unavailable, UsageError
+
+PROBLEM = "problem"
+"""Under this name a task leaves word of what it failed for."""
+
+_STARTED_BY = {"scheduled": "schedule", "asset_triggered": "arrival", "asset_materialization": "arrival"}
+
+
+def pipeline_of(context: Context) -> Pipeline:
+    """Return the pipeline whose DAG a task belongs to, as the run's form wants it.
+
+    Raises:
+        AirflowFailException: the form cannot be understood.
+
+    """
+    try:
+        return asked_pipeline(context["params"], cast("Pipeline", context["dag"].pipeline))  # type: ignore[attr-defined]
+    except UsageError as problem:
+        raise AirflowFailException(str(problem)) from problem
+
+
+@contextmanager
+def retrying_only_outages() -> Iterator[None]:
+    """Let Airflow retry an outage; whatever else is wrong, another try would not mend."""
+    try:
+        yield
+    except (Unavailable, AirflowException):
+        raise
+    except Exception as problem:
+        raise AirflowFailException(f"{type(problem).__name__}: {problem}") from problem
+
+
+@contextmanager
+def saying_why(context: Context) -> Iterator[None]:
+    """Leave word of what a task ended with: who comes after it in the DAG is not told of its exception."""
+    try:
+        yield
+    except Exception as problem:
+        context["ti"].xcom_push(PROBLEM, str(problem))
+        raise
+
+
+def page_of(context: Context) -> str:
+    """Return the address of a run's page in the UI."""
+    airflow = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    return f"{airflow}/dags/{context['dag'].dag_id}/runs/{context['run_id']}"
+
+
+def run_of(context: Context) -> str:
+    """Return the name of a run, for the record."""
+    return f"airflow {context['dag'].dag_id} {context['run_id']}"
+
+
+def actor_of(context: Context) -> str:
+    """Return who started the run: a person, or what else it was."""
+    run = context["dag_run"]
+    return run.triggering_user_name or _STARTED_BY.get(run.run_type, str(run.run_type))
