@@ -56,6 +56,7 @@ class Settings:
             are the same unless ``TIDEMARK_APPROVERS`` says ``NAME=ID``.
         people: user ids by git e-mail, in small letters (``TIDEMARK_PEOPLE``).
         four_eyes: who wrote a change may not promote it (``TIDEMARK_FOUR_EYES``).
+        alerts: the file that says who is told what, and how, or None (``TIDEMARK_ALERTS``).
 
     """
 
@@ -71,6 +72,7 @@ class Settings:
     approvers: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, str] = field(default_factory=dict)
     four_eyes: bool = True
+    alerts: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -159,7 +161,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     given = {name: value for name, value in _ours(environ).items() if value}
     home = Path(given.get("TIDEMARK_HOME", ".tidemark")).expanduser().absolute()
     as_of = given.get("TIDEMARK_AS_OF")
-    expectations = given.get("TIDEMARK_EXPECTATIONS")
+    expectations, alerts = given.get("TIDEMARK_EXPECTATIONS"), given.get("TIDEMARK_ALERTS")
     environment = given.get("TIDEMARK_ENVIRONMENT", PROD)
     if not environment.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"TIDEMARK_ENVIRONMENT={environment!r}: use letters, digits, '-' and '_'")
@@ -176,6 +178,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         approvers=_approvers(given.get("TIDEMARK_APPROVERS", "")),
         people=_people(given.get("TIDEMARK_PEOPLE", "")),
         four_eyes=_switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
+        alerts=Path(alerts).expanduser().absolute() if alerts else None,
     )
 
 

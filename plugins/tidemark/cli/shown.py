@@ -80,6 +80,14 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
+def alerts_text(rows: Sequence[tuple[str, str, str]]) -> Any:
+    """Return what came of test alerts: a line for each channel and kind."""
+    table = Table("channel", "kind", "outcome")
+    for row in rows:
+        table.add_row(*(Text(each) for each in row))
+    return table
+
+
 def plan_text(made: Plan, ahead: Outlook, file: str | None) -> Any:
     """Return a plan as a table with a line for each asset and reason, what changed in the code, and what would lack."""
     said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.rejected]

@@ -14,6 +14,7 @@ from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
 from tidemark.facts import instant_of, register
 from tidemark.hashing import digest
+from tidemark.interventions import reason_of
 from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing, Move
@@ -60,12 +61,6 @@ def _check_may_decide(deployment: Deployment, actor: str) -> None:
         )
 
 
-def _why(why: str) -> str:
-    if not why.strip():
-        raise UsageError("--why is empty: say why, for those who look later")
-    return why.strip()
-
-
 def promote(
     deployment: Deployment,
     pipeline: Pipeline,
@@ -98,7 +93,7 @@ def promote(
 
     """
     _check_may_decide(deployment, actor)
-    asset, reason, names = pipeline.asset(name), _why(why), register(deployment, pipeline)
+    asset, reason, names = pipeline.asset(name), reason_of(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         # From here on nobody else changes what is looked at before this is written down.
         seq = heads.new_change(connection, run="model promote", actor=actor)
@@ -262,7 +257,7 @@ def reject(deployment: Deployment, name: str, version: str | None, *, why: str, 
 
     """
     _check_may_decide(deployment, actor)
-    reason = _why(why)
+    reason = reason_of(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model reject", actor=actor)
         model = Model(connection, deployment, name)
@@ -292,7 +287,7 @@ def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, act
 
     """
     _check_may_decide(deployment, actor)
-    reason = _why(why)
+    reason = reason_of(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model rollback", actor=actor)
         model = Model(connection, deployment, name)
