@@ -67,10 +67,14 @@ def test_the_time_of_day_is_that_of_its_zone_all_year(shop: Shop) -> None:
     """In summer it comes an hour earlier, counted in UTC."""
     promised(shop)
     ran(shop, "2025-03-29T06:00")
-    assert looked(shop, "2025-03-31T06:29")[0].endswith("the run of 2025-03-30 06:00 was to be over by 07:30 Europe/London")
+    assert looked(shop, "2025-03-31T06:29")[0].endswith(
+        "the run of 2025-03-30 06:00 was to be over by 07:30 Europe/London"
+    )
     ran(shop, "2025-03-30T05:10")
     assert looked(shop, "2025-03-31T06:29") == []
-    assert looked(shop, "2025-03-31T06:31")[0].endswith("the run of 2025-03-31 06:00 was to be over by 07:30 Europe/London")
+    assert looked(shop, "2025-03-31T06:31")[0].endswith(
+        "the run of 2025-03-31 06:00 was to be over by 07:30 Europe/London"
+    )
 
 
 def test_a_run_whose_workers_never_came_is_not_over(shop: Shop) -> None:

@@ -178,7 +178,7 @@ class Airflow:
                 do=f"unpause it; or, if that is meant, silence {CauseClass.DAG_PAUSED} of {each['dag_id']} with the reason",
                 owner=_owner(each),
                 link=f"{self.url}/dags/{each['dag_id']}",
-                    happened=0,
+                happened=0,
             )
             for each in self._dags(paused=True)
             if each["timetable_summary"]

@@ -17,7 +17,6 @@ from tidemark.config import Settings, settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
 from tidemark.ledger import Ledger
-from tidemark.watching.candidates import drifting_models, waiting_candidates
 from tidemark.watching.checks import Look, act_on
 from tidemark.watching.deadlines import missed_deadlines
 from tidemark.watching.direct import send_directly
@@ -124,6 +123,8 @@ class _Watching:
             yield Job("dead man's switch", self._press, _SWITCH_SECONDS)
 
     def _looks(self) -> Iterator[Job]:
+        from tidemark.watching.candidates import drifting_models, waiting_candidates  # brings what reads data
+
         deployment, how = self._deployment, self._how
         logs = _airflow_logs() if how.user is not None else None
         yield self._look("late sources", lambda: late_sources(deployment), 1)

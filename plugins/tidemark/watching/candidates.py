@@ -84,9 +84,7 @@ def drifting_models(deployment: Deployment) -> Found:
         for model in each.definition.get("retrains", ())
     ]
     found = [(model, each, requested(deployment, model, each.name)) for model, each in asking if model in known]
-    conditions = tuple(
-        _drifting(known[model], each, request) for model, each, request in found if request is not None
-    )
+    conditions = tuple(_drifting(known[model], each, request) for model, each, request in found if request is not None)
     return Found(conditions, of_cause(CauseClass.DRIFT))
 
 

@@ -83,9 +83,7 @@ def _read_ones(known: Mapping[str, Registered]) -> frozenset[str]:
     return frozenset(upstream for each in readers for upstream, _ in each.definition.get("inputs", ()))
 
 
-def _late_of(
-    connection: sa.Connection, deployment: Deployment, registered: Registered, now: datetime
-) -> _Late | None:
+def _late_of(connection: sa.Connection, deployment: Deployment, registered: Registered, now: datetime) -> _Late | None:
     """Return which partitions of a source are expected and due, and not known of; None: none are."""
     grain, environment, name = registered.grain, deployment.environment, registered.name
     if registered.kind != "source" or registered.is_given_up or not registered.definition["expected"]:
@@ -144,13 +142,13 @@ def _undelivered(deployment: Deployment, late: _Late) -> tuple[str, ...]:
     return tuple(key for key in late.keys if source.file_of(key) not in there)
 
 
-def _condition(
-    connection: sa.Connection, environment: str, known: Mapping[str, Registered], late: _Late
-) -> Condition:
+def _condition(connection: sa.Connection, environment: str, known: Mapping[str, Registered], late: _Late) -> Condition:
     source, registered, newest = late.source, late.registered, late.keys[-1]
     due = due_of(source, registered.grain.ordinal(newest))
     others = f" and {len(late.keys) - 1} more" if len(late.keys) > 1 else ""
-    delivered = f"the newest delivery is that of {late.newest}" if late.newest else "nothing: nothing was ever delivered"
+    delivered = (
+        f"the newest delivery is that of {late.newest}" if late.newest else "nothing: nothing was ever delivered"
+    )
     return Condition(
         CauseClass.SOURCE_LATE,
         registered.pipeline,

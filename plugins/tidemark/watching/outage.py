@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 LEDGER = "ledger"
 
-Tell = Callable[[Incident, str, str], None]
-"""Sends an incident, as opened or resolved and with what is new of it, past the outbox."""
+Tell = Callable[[Incident, str, str], bool]
+"""Sends an incident, as opened or resolved and with what is new of it, past the outbox; returns whether that is done."""
 
 
 class Outage:
@@ -33,19 +33,20 @@ class Outage:
         self._environment, self._grace, self._tell = environment, timedelta(seconds=grace), tell
         self._since: datetime | None = None
         self._told: Condition | None = None
+        self._over: Incident | None = None
 
     @property
     def lasts(self) -> bool:
         """Whether the ledger is out of reach."""
-        return self._since is not None
+        return self._since is not None and self._over is None
 
     def away(self, problem: str, now: datetime | None = None) -> None:
         """Hear that the ledger could not be used, and tell people if that has lasted."""
         instant = now or datetime.now(UTC)
-        self._since = self._since or instant
+        self._since, self._over = self._since or instant, None
         if self._told is not None or instant - self._since < self._grace:
             return
-        self._told = Condition(
+        wrong = Condition(
             CauseClass.UNREACHABLE,
             "",
             LEDGER,
@@ -54,8 +55,9 @@ class Outage:
             instead="what was published before, where readers have it: nothing is computed, and no other incident can "
             "be told",
         )
-        log.info("%s: %s", self._told.summary, problem)
-        self._tell(self._incident(None), notices.OPENED, self._told.summary)
+        log.info("%s: %s", wrong.summary, problem)
+        if self._tell(self._incident(wrong, None), notices.OPENED, wrong.summary):
+            self._told = wrong
 
     def back(self, deployment: Deployment, now: datetime | None = None) -> None:
         """Hear that the ledger can be used again: tell it if people were told the other, and write it down.
@@ -64,19 +66,22 @@ class Outage:
             Unavailable: it is away once more.
 
         """
-        instant = now or datetime.now(UTC)
-        if self._told is not None:
-            self._write(deployment, instant)
+        if self._told is None:
+            self._since = None
+            return
+        if self._over is None:
+            over = self._incident(self._told, now or datetime.now(UTC))
+            _write(deployment, over)
             log.info("the %s is back", LEDGER)
-            self._tell(self._incident(instant), notices.RESOLVED, "it is over")
-        self._since = self._told = None
+            self._over = over
+        if self._tell(self._over, notices.RESOLVED, "it is over"):
+            self._since = self._told = self._over = None
 
-    def _incident(self, resolved_at: datetime | None, number: int = 0) -> Incident:
-        assert self._told is not None
+    def _incident(self, told: Condition, resolved_at: datetime | None) -> Incident:
         assert self._since is not None
-        told, since = self._told, self._since
+        since = self._since
         return Incident(
-            number,
+            int(since.timestamp()),  # which the ledger has for no other, so that both messages are of one
             self._environment,
             told.pipeline,
             told.asset,
@@ -92,14 +97,14 @@ class Outage:
             resolved_at,
         )
 
-    def _write(self, deployment: Deployment, now: datetime) -> None:
-        """Keep it in the ledger as one that is over; no notices, for people know."""
-        kept = self._incident(now)._asdict()
-        values = {name: value for name, value in kept.items() if name not in ("id", "environment")}
-        with deployment.ledger.write() as connection:
-            incidents.take_incidents(connection)
-            times = {name: values.pop(name) for name in ("opened_at", "updated_at", "resolved_at")}
-            number = incidents.write(connection, self._environment, values)
-            incidents.change(connection, number, **times)
-            incidents.write_event(connection, number, notices.OPENED, actor=ACTOR, said="told without the ledger")
-            incidents.write_event(connection, number, notices.RESOLVED, actor=ACTOR, said="it is over")
+
+def _write(deployment: Deployment, over: Incident) -> None:
+    """Keep an incident in the ledger that is over; no notices, for people know."""
+    values = {name: value for name, value in over._asdict().items() if name not in ("id", "environment")}
+    with deployment.ledger.write() as connection:
+        incidents.take_incidents(connection)
+        times = {name: values.pop(name) for name in ("opened_at", "updated_at", "resolved_at")}
+        number = incidents.write(connection, over.environment, values)
+        incidents.change(connection, number, **times)
+        incidents.write_event(connection, number, notices.OPENED, actor=ACTOR, said="told without the ledger")
+        incidents.write_event(connection, number, notices.RESOLVED, actor=ACTOR, said="it is over")

@@ -25,9 +25,13 @@ def why_not(deployment: Deployment, now: datetime | None = None) -> str:
     """
     since = (now or datetime.now(UTC)) - STUCK
     with deployment.ledger.read() as connection:
-        if any(each.at < since for each in notices.unrouted(connection, 1)):
+        if any(each.at < since for each in notices.unrouted(connection, 1, environment=deployment.environment)):
             return "nobody decides who is told of notices"
-        stuck = [each for each in notices.pending(connection) if each.attempts and each.notice.at < since]
+        stuck = [
+            each
+            for each in notices.pending(connection, deployment.environment)
+            if each.attempts and each.notice.at < since
+        ]
     if stuck:
         return f"the channel {stuck[0].channel} takes nothing: {stuck[0].problem}"
     return ""
