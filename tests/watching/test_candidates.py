@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from tests.incidents.story import open_incidents
 from tests.models.selling import SALES, begin, due, learn_anew, presented, promoted
 from tests.models.test_retraining import ALARM, EPISODES

@@ -1,9 +1,10 @@
-"""A pipeline that has promised to be done by a time is late from then on, until it is; late and failed is one incident."""
+"""A pipeline that promised to be done by a time is late from then on, until it is; late and failed is one incident."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+
 from tests.incidents.story import notices_of, open_incidents, told
 from tests.scenario import Shop
 from tests.watching.watched import instant

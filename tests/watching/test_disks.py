@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tests.incidents.story import open_incidents
 from tests.scenario import Shop
 from tidemark.watching.checks import act_on
@@ -84,7 +85,7 @@ def test_what_grows_on_this_machine_is_looked_at(shop: Shop) -> None:
     shop.more = {"TIDEMARK_STORE_URL": "s3://bucket/store"}
     with shop.deployment() as deployment:
         assert "store" not in folders_of(deployment, None)
-    total, used, free = shutil.disk_usage(shop.home)
+    _, used, free = shutil.disk_usage(shop.home)
     full = 100 * used / (used + free)
     assert not Disks(folders, Options(disk_warning=min(full + 1, 100), disk_critical=100)).look().conditions
     (wrong,) = Disks(folders, Options(disk_warning=max(full - 1, 0.1))).look().conditions

@@ -1,6 +1,7 @@
 """A source is late when it is expected, due, not there, and read by somebody: no sooner, and no longer."""
 
 import pytest
+
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop, on_both_ledgers
 from tests.watching.watched import look_for_late_ones

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+
 from tests.incidents.story import notices_of
 from tests.scenario import Shop, on_both_ledgers
 from tests.watching.watched import instant

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-
 from tests.incidents.story import open_incidents
 from tests.scenario import Shop
 from tidemark.watching.checks import act_on

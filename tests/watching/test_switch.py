@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
 from tests.scenario import Shop
 from tidemark.errors import Unavailable
 from tidemark.ledger import notices
@@ -43,9 +44,9 @@ def test_its_address_is_fetched(outside: tuple[str, list[str]]) -> None:
 
 def test_why_it_was_not_pressed_never_tells_the_address(outside: tuple[str, list[str]]) -> None:
     url, _ = outside
-    with pytest.raises(Unavailable, match="^the dead man's switch refuses: 429$"):
+    with pytest.raises(Unavailable, match=r"^the dead man's switch refuses: 429$"):
         press(f"{url}/full")
-    with pytest.raises(Unavailable, match="^the dead man's switch does not answer: ConnectError$"):
+    with pytest.raises(Unavailable, match=r"^the dead man's switch does not answer: ConnectError$"):
         press("http://127.0.0.1:9/0c2f")
 
 

@@ -8,7 +8,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from tidemark.assets import Pipeline
 from tidemark.incidents.classes import CauseClass
@@ -16,7 +17,7 @@ from tidemark.incidents.conditions import Condition
 
 
 def alert_of(pipeline: Pipeline) -> DeadlineAlert | None:
-    """Return what tells that a run of a pipeline takes too long; None: its deadline is a time of day, or it has none."""
+    """Return what tells that a run takes too long; None: the deadline is a time of day, or there is none."""
     due = pipeline.deadline
     if due is None or due.clock is not None:
         return None

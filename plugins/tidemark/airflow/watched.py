@@ -1,4 +1,4 @@
-"""What the watch asks of Airflow: whether its processes live, its DAGs can be imported and run, and its runs were judged.
+"""What the watch asks of Airflow: do its processes live, can its DAGs be imported and run, and were its runs judged?
 
 All of it is asked of the API server, as anybody could: the watch needs no access to Airflow's database.
 """
@@ -173,9 +173,10 @@ class Airflow:
                 CauseClass.DAG_PAUSED,
                 each["dag_id"],
                 "",
-                f"{each['dag_id']}: {CauseClass.DAG_PAUSED.said.title}, and has a schedule ({each['timetable_summary']})",
+                f"{each['dag_id']}: {CauseClass.DAG_PAUSED.said.title}, and has a schedule",
+                why=each["timetable_summary"],
                 instead="everything that was live before; deliveries are not looked at",
-                do=f"unpause it; or, if that is meant, silence {CauseClass.DAG_PAUSED} of {each['dag_id']} with the reason",
+                do=f"unpause it; if it is meant, silence {CauseClass.DAG_PAUSED} of {each['dag_id']}, with the reason",
                 owner=_owner(each),
                 link=f"{self.url}/dags/{each['dag_id']}",
                 happened=0,
@@ -191,7 +192,7 @@ class Airflow:
     # -- runs
 
     def unjudged(self, now: datetime | None = None) -> Found:
-        """Find every pipeline whose newest run has failed without a verdict, of those whose runs ended since the last look.
+        """Find every pipeline whose newest run, if it ended since the last look, has failed without a verdict.
 
         Raises:
             Unavailable: the API server does not answer, or the ledger cannot be used.

@@ -50,6 +50,7 @@ def opened() -> Iterator[tuple[Settings, Catalog, Deployment]]:
 
 
 def connect(url: str, name: str) -> Landing:
+    """Return the landing zone at a URL, opened with an Airflow connection."""
     from tidemark.airflow.landing import open_connection  # brings Airflow: only where a connection of it is named
 
     return open_connection(url, name)

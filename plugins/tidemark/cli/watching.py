@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from tidemark.alerting import drain
 from tidemark.cli.answers import Answer, connect
@@ -47,8 +48,7 @@ def watch(options: argparse.Namespace) -> Answer:
     paused, and runs that ended without a verdict. Of several watches of one ledger one acts, the others stand by.
     """
     how, given = read_options(), settings()
-    _log_to(sys.stderr)
-    with _watched(given) as deployment:
+    with _logging_to(sys.stderr), _watched(given) as deployment:
         watching = _Watching(deployment, how)
         if options.once:
             problems = watching.once()
@@ -184,12 +184,19 @@ def _airflow_logs() -> Path | None:
     return Path(os.path.expanduser(folder)) if folder else None
 
 
-def _log_to(stream: object) -> None:
+@contextmanager
+def _logging_to(stream: TextIO) -> Iterator[None]:
     """Log what is found, a line each, and nothing that libraries have to say: one of them would tell the switch."""
-    handler = logging.StreamHandler(stream)  # type: ignore[type-var]
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    ours = logging.getLogger("tidemark")
+    ours, theirs = logging.getLogger("tidemark"), logging.getLogger("httpx")
+    before = (ours.level, ours.propagate, ours.handlers, theirs.level)
     ours.setLevel(logging.INFO)
-    ours.propagate = False
-    ours.handlers = [handler]
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    ours.propagate, ours.handlers = False, [handler]
+    theirs.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        ours.propagate, ours.handlers = before[1], before[2]
+        ours.setLevel(before[0])
+        theirs.setLevel(before[3])

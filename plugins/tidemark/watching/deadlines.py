@@ -69,7 +69,7 @@ class Promise:
 
 def promises(known: Iterable[Registered]) -> dict[str, Promise]:
     """Return by when each pipeline has promised to be done, of those that have."""
-    found = {}
+    found: dict[str, Promise] = {}
     for each in known:
         told: Mapping[str, Any] | None = None if each.is_given_up else each.definition.get("deadline")
         if told:

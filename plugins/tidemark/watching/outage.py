@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 LEDGER = "ledger"
 
 Tell = Callable[[Incident, str, str], bool]
-"""Sends an incident, as opened or resolved and with what is new of it, past the outbox; returns whether that is done."""
+"""Sends an incident, as opened or resolved, and what is new of it past the outbox; returns whether that is done."""
 
 
 class Outage:
