@@ -18,7 +18,7 @@ def test_without_a_variable_the_watch_needs_nothing() -> None:
 def test_each_can_be_set() -> None:
     environ = {
         "TIDEMARK_WATCH_SECONDS": "5",
-        "TIDEMARK_WATCH_GRACE_SECONDS": "90",
+        "TIDEMARK_GRACE_SECONDS": "90",
         "TIDEMARK_WATCH_USER": "watch",
         "TIDEMARK_WATCH_PASSWORD": "secret",
         "TIDEMARK_APPROVAL_PATIENCE": "4 hours",
@@ -34,7 +34,7 @@ def test_each_can_be_set() -> None:
     [
         ({"TIDEMARK_WATCH_USER": "watch"}, "belong together"),
         ({"TIDEMARK_WATCH_SECONDS": "soon"}, "TIDEMARK_WATCH_SECONDS='soon': write a number above 0"),
-        ({"TIDEMARK_WATCH_GRACE_SECONDS": "0"}, "TIDEMARK_WATCH_GRACE_SECONDS='0'"),
+        ({"TIDEMARK_GRACE_SECONDS": "0"}, "TIDEMARK_GRACE_SECONDS='0'"),
         ({"TIDEMARK_DISK_WARNING": "101"}, "at most 100"),
         ({"TIDEMARK_DISK_WARNING": "96"}, "nobody would be warned"),
         ({"TIDEMARK_APPROVAL_PATIENCE": "a day"}, "TIDEMARK_APPROVAL_PATIENCE: 'a day' is no duration"),

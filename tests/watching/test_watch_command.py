@@ -54,7 +54,7 @@ def opened(shop: Shop) -> Shop:
 @contextmanager
 def watching(shop: Shop, log: Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A watch in a process of its own, as a supervisor runs it."""
-    given = {"TIDEMARK_WATCH_SECONDS": "0.5", "TIDEMARK_WATCH_GRACE_SECONDS": "1", **variables}
+    given = {"TIDEMARK_WATCH_SECONDS": "0.5", "TIDEMARK_GRACE_SECONDS": "1", **variables}
     path = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
     environ = {**os.environ, **shop.environ, **given, "PYTHONPATH": path, "AIRFLOW_HOME": str(log.parent / "airflow")}
     code = "import sys; from tidemark.cli import main; sys.exit(main(['watch']))"

@@ -200,12 +200,12 @@ class Airflow:
 
         """
         instant = now or datetime.now(UTC)
-        since = _instant(self._recall(_RUNS).get("since")) or instant - _AT_FIRST
+        known = self._recall(_RUNS)
+        since, looked_at = _instant(known.get("since")) or instant - _AT_FIRST, set(known.get("looked_at", ()))
         ours = {each["dag_id"]: each for each in self._dags(exclude_stale=False)}
-        newest: dict[str, dict[str, Any]] = {}
-        for run in self._ended(since):
-            if run["dag_id"] in ours:
-                newest[run["dag_id"]] = run
+        ended = {_name_of(run): run for run in self._ended(since) if run["dag_id"] in ours}
+        # A later run may have put right what was told of one that was looked at, and not have ended yet.
+        newest = {run["dag_id"]: run for name, run in ended.items() if name not in looked_at}
         told = self._told_of()
         wrong = tuple(
             self._unjudged_run(ours[name], run)
@@ -214,11 +214,12 @@ class Airflow:
         )
         well = {name for name, run in newest.items() if run["state"] == "success"}
         # Ends become visible a little later than they are, and not in order.
-        seen = max([since, *(_ends(run) - _OVERLAP for run in newest.values())])
+        until = max([since, *(_ends(run) - _OVERLAP for run in ended.values())])
+        kept = sorted(name for name, run in ended.items() if _ends(run) > until)
         return Found(
             wrong,
             lambda one: one.cause == CauseClass.RUN_FAILED and one.pipeline in well,
-            lambda: self._remember(_RUNS, {"since": seen.isoformat()}),
+            lambda: self._remember(_RUNS, {"since": until.isoformat(), "looked_at": kept}),
         )
 
     def _told_of(self) -> set[str]:
@@ -324,6 +325,10 @@ def _owner(dag: Mapping[str, Any]) -> str:
 
 def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _name_of(run: Mapping[str, Any]) -> str:
+    return f"{run['dag_id']}/{run['dag_run_id']}"
 
 
 def _ends(run: Mapping[str, Any]) -> datetime:

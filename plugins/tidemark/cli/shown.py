@@ -539,9 +539,9 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_DEADMAN_URL": "no switch is held",
         "TIDEMARK_DISK_CRITICAL": "95",
         "TIDEMARK_DISK_WARNING": "85",
+        "TIDEMARK_GRACE_SECONDS": "60",
         "TIDEMARK_MAIL_TO": "nobody",
         "TIDEMARK_SETTLE_SECONDS": "10",
-        "TIDEMARK_WATCH_GRACE_SECONDS": "60",
         "TIDEMARK_WATCH_SECONDS": "30",
         "TIDEMARK_WATCH_USER": "Airflow is not asked",
     }

@@ -17,7 +17,7 @@ class Options:
     Attributes:
         seconds: how long it waits between two looks (``TIDEMARK_WATCH_SECONDS``).
         grace: for how many seconds a process may show no sign of life, as when it is started anew
-            (``TIDEMARK_WATCH_GRACE_SECONDS``).
+            (``TIDEMARK_GRACE_SECONDS``).
         user: who asks Airflow; None: Airflow is not asked (``TIDEMARK_WATCH_USER``).
         password: his password (``TIDEMARK_WATCH_PASSWORD``).
         patience: how long a candidate may wait for an approver (``TIDEMARK_APPROVAL_PATIENCE``).
@@ -50,7 +50,7 @@ def read_options(environ: Mapping[str, str] | None = None) -> Options:
         raise UsageError("TIDEMARK_WATCH_USER and TIDEMARK_WATCH_PASSWORD belong together: set both, or neither")
     options = Options(
         seconds=_number(given, "TIDEMARK_WATCH_SECONDS", Options.seconds, most=3600),
-        grace=_number(given, "TIDEMARK_WATCH_GRACE_SECONDS", Options.grace, most=86400),
+        grace=_number(given, "TIDEMARK_GRACE_SECONDS", Options.grace, most=86400),
         user=user,
         password=password or "",
         patience=_patience(given.get("TIDEMARK_APPROVAL_PATIENCE")),
