@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
     {"models", "metrics", "alerting"},
-    {"reports"},
+    {"reports", "watching"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

@@ -22,11 +22,22 @@ _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)
 # Variables that are read where they are needed, and not part of the settings.
 OTHER_VARIABLES = (
     "TIDEMARK_ACTOR",
+    "TIDEMARK_APPROVAL_PATIENCE",
+    "TIDEMARK_DEADMAN_URL",
+    "TIDEMARK_DISK_CRITICAL",
+    "TIDEMARK_DISK_WARNING",
+    "TIDEMARK_GRACE_SECONDS",
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_METRICS",
     "TIDEMARK_SETTLE_SECONDS",
     "TIDEMARK_STATSD",
+    "TIDEMARK_WATCH_PASSWORD",
+    "TIDEMARK_WATCH_SECONDS",
+    "TIDEMARK_WATCH_USER",
 )
+
+# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it.
+SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_WATCH_PASSWORD"})
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,7 @@ def _text(value: object) -> str | None:
 def in_force() -> dict[str, str | None]:
     """Return every setting by the name of its variable, also those that are read where they are needed."""
     given = {name: os.environ.get(name) or None for name in OTHER_VARIABLES}
+    given |= {name: "***" for name in SECRET_VARIABLES if given[name]}
     return {**settings().shown(), **given, "TIDEMARK_ACTOR": person()}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown
+from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_planning(add)
     _add_looking(add)
     _add_acting(add)
+    _add_watch(add)
     database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
@@ -146,6 +147,11 @@ def _add_acting(add: _Add) -> None:
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
     for each in (absent, hold, release, restore):
         _why(each)
+
+
+def _add_watch(add: _Add) -> None:
+    watch = add("watch", watching.watch, "look after what tasks cannot tell of, and send what people must be told")
+    watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 
 def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -535,10 +535,17 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_EXPECTATIONS": "the folder 'expectations' nearest above each pipeline's file",
         "TIDEMARK_AS_OF": "the clock",
         "TIDEMARK_APPROVERS": "nobody",
+        "TIDEMARK_APPROVAL_PATIENCE": "1 day",
+        "TIDEMARK_DEADMAN_URL": "no switch is held",
+        "TIDEMARK_DISK_CRITICAL": "95",
+        "TIDEMARK_DISK_WARNING": "85",
+        "TIDEMARK_GRACE_SECONDS": "60",
         "TIDEMARK_MAIL_TO": "nobody",
         "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",
         "TIDEMARK_STATSD": "nowhere",
+        "TIDEMARK_WATCH_SECONDS": "30",
+        "TIDEMARK_WATCH_USER": "Airflow is not asked",
     }
     width = max(map(len, shown))
     lines = []
