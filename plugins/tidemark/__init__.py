@@ -62,6 +62,8 @@ def pipeline(
     tags: Sequence[str] = (),
     retrains: Mapping[str, str] | None = None,
     accuracy: Mapping[str, Accuracy] | None = None,
+    reports: Sequence[str] = (),
+    deadline: str | None = None,
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -78,6 +80,11 @@ def pipeline(
             row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
         accuracy: by the name of an asset of this pipeline, the column in which it says how accurate a model was: one
             row a partition. Who has subscribed is told when it goes up or down.
+        reports: assets by day or such that return the text of :class:`tidemark.figures.Figures`: they are pages of the
+            Airflow UI, and the newest is mailed once.
+        deadline: by when people must have it, or on-call is told: ``07:30 Europe/London``, when the run of a tick of
+            the schedule must be over (the next time that clocks there show it), or ``90 minutes``, which each run may
+            take.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -101,6 +108,8 @@ def pipeline(
         file=Path(file) if file else None,
         retrains=retrains,
         accuracy=accuracy,
+        reports=reports,
+        deadline=deadline,
     )
     _check(made)
     if _airflow_imports():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, looking, modelling, oncall, planning, shown
+from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -42,12 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_planning(add)
     _add_looking(add)
     _add_acting(add)
+    _add_watch(add)
     database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     _add_models(commands)
     _add_incidents(commands)
+    _add_alerts(commands)
     return parser
 
 
@@ -127,6 +129,8 @@ def _add_looking(add: _Add) -> None:
         "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
     )
     add("status", looking.status, "show the state of every asset")
+    metrics = add("metrics", looking.metrics, "print, or serve, how the ledger stands in Prometheus's form")
+    metrics.add_argument("--serve", action="store_true", help="serve them at TIDEMARK_METRICS until it is stopped")
     add("config", looking.config, "show the settings that are in force, secrets masked")
 
 
@@ -143,6 +147,11 @@ def _add_acting(add: _Add) -> None:
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
     for each in (absent, hold, release, restore):
         _why(each)
+
+
+def _add_watch(add: _Add) -> None:
+    watch = add("watch", watching.watch, "look after what tasks cannot tell of, and send what people must be told")
+    watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 
 def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -200,6 +209,16 @@ def _add_incidents(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     quiet.add_argument("--until", metavar="TIME", help="such as 2026-12-24T08:00+01:00, or '2026-12-24T08:00 UTC'")
     for each in (ack, quiet, resolve, lift):
         _why(each)
+
+
+def _add_alerts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    alert = commands.add_parser("alert", help="who is told of what", description="Who is told of what, and how.")
+    some = alert.add_subparsers(metavar="COMMAND", required=True)
+    said = "say whether the file of alerts can be used"
+    _completed(some.add_parser("check", help=said, description=inspect.getdoc(alerting.check)), alerting.check)
+    said = "send one alert of each kind through every channel"
+    test = _completed(some.add_parser("test", help=said, description=inspect.getdoc(alerting.test)), alerting.test)
+    test.add_argument("--channel", metavar="NAME", help="through this channel only")
 
 
 def _why(parser: argparse.ArgumentParser) -> None:
