@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTrigg
 from croniter import croniter  # type: ignore[import-untyped]
 
 from tidemark.airflow.approving import add_steps
+from tidemark.airflow.deadlines import alert_of
 from tidemark.airflow.doorbell import Doorbell
 from tidemark.airflow.form import form_of
 from tidemark.airflow.operators import (
@@ -19,9 +20,11 @@ from tidemark.airflow.operators import (
     BatchOperator,
     PlanOperator,
     VerdictOperator,
+    announce_step_of,
     retrain_step_of,
 )
 from tidemark.airflow.outlets import airflow_asset, mark_told
+from tidemark.airflow.reporting import AnnounceOperator
 from tidemark.airflow.retraining import RetrainOperator
 from tidemark.airflow.searching import add_search
 from tidemark.assets import Asset as Definition
@@ -64,6 +67,7 @@ def build_dag(pipeline: Pipeline) -> PipelineDag:
         max_active_runs=_MOST_WAITING if any(each.validation for each in pipeline.assets) else 1,
         tags=["tidemark", *pipeline.tags],
         params=form_of(pipeline),
+        deadline=alert_of(pipeline),
         default_args={
             "owner": pipeline.owner or NOBODY,
             "retries": 4,
@@ -115,6 +119,13 @@ def _add_tasks(pipeline: Pipeline) -> None:
             asset=asking,
             trigger_rule=TriggerRule.ALL_DONE,
             doc_md=f"Starts a training of `{model}` if `{asking}` asks for one: once for each episode of drift.",
+        )
+    for report in pipeline.reports:
+        tasks[report] >> AnnounceOperator(
+            task_id=announce_step_of(report),
+            asset=report,
+            trigger_rule=TriggerRule.ALL_DONE,
+            doc_md=f"Puts the newest `{report}` into the outbox, from where it is mailed; each once.",
         )
     for each in pipeline.assets:
         first = add_search(each, plan, tasks[each.name]) if each.search is not None else tasks[each.name]
