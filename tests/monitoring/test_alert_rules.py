@@ -7,7 +7,7 @@ import pytest
 
 from tests.monitoring.expressions import AIRFLOWS, ITS_OWN, MONITORING, expressions, metrics_in, rules
 from tests.monitoring.told import LISTENING, OURS
-from tests.prometheus import promtool
+from tests.prometheus import ROOT, promtool
 from tidemark.incidents.classes import CauseClass
 
 STORIES = sorted(Path(__file__).parent.glob("alerts*.yml"))
@@ -45,6 +45,11 @@ def test_every_rule_says_how_bad_it_is_and_names_its_runbook() -> None:
         assert labels["cause"] in KNOWN, each["alert"]
         assert labels["severity"] in ("critical", "warning", "info")
         assert said["runbook"] == f"docs/runbooks/{labels['cause']}.md"
+
+
+def test_every_cause_has_a_runbook() -> None:
+    """Whatever the label of an incident names, the page is there."""
+    assert [name for name in KNOWN if not (ROOT / "docs" / "runbooks" / f"{name}.md").exists()] == []
 
 
 @pytest.mark.parametrize(("where", "expression"), [*expressions()], ids=[where for where, _ in expressions()])
