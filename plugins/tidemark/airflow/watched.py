@@ -309,7 +309,7 @@ def _broken(error: Mapping[str, Any], dags: Iterable[Mapping[str, Any]]) -> Cond
         CauseClass.DAG_BROKEN,
         names[0] if len(names) == 1 else "",
         file,
-        f"{file}: {CauseClass.DAG_BROKEN.said.title}" + (f", so {', '.join(names)} does not run" if names else ""),
+        f"{file}: {CauseClass.DAG_BROKEN.said.title}" + (f", so {' and '.join(names)} cannot run" if names else ""),
         why=lines[-1].strip() if lines else "",
         instead="everything that was live before; nothing of it is computed",
         owner=_owner(lost[0]) if lost else "",
