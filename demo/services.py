@@ -54,6 +54,22 @@ AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
 }
 
+
+def sending_metrics(port: int) -> dict[str, str]:
+    """Return what Airflow is told so that its processes send their metrics to a port of this machine.
+
+    It costs them nothing if nobody listens there.
+    """
+    return {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": str(port),
+        # DAGs and tasks as labels, and not as parts of names.
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
+    }
+
+
 # What makes one machine, and somebody who watches it, comfortable.
 _DEMO_SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",

@@ -8,6 +8,8 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
+from tidemark.airflow.navigation import APPS, VIEWS
+
 # What tasks import anyway: seconds of CPU, most of them for the gate.
 _HEAVY = (
     "great_expectations",
@@ -25,9 +27,11 @@ _HEAVY = (
 
 
 class TidemarkPlugin(AirflowPlugin):
-    """Shows under Admin > Plugins that Tidemark is installed, and lets tasks start quickly where they are forked."""
+    """Brings the pages of reports into the UI, and lets tasks start quickly where they are forked."""
 
     name = "tidemark"
+    fastapi_apps = APPS
+    external_views = VIEWS
 
     @classmethod
     def on_load(cls, *args: Any, **options: Any) -> None:

@@ -59,3 +59,21 @@ def test_every_setting_is_documented():
 
     table = (ROOT / "docs/administrator.md").read_text()
     assert not [name for name in in_force() if f"`{name}`" not in table]
+
+
+def test_the_report_that_its_page_shows_is_one(tmp_path):
+    """The example is imported as it stands; what it returns are figures."""
+    import polars as pl
+
+    from tidemark.figures import Figures
+
+    page = (ROOT / "docs/business-report.md").read_text()
+    example = re.search(r"<!-- runs: takings.py -->\n```python\n(.*?)```", page, re.S)
+    (tmp_path / "takings.py").write_text(example[1])
+    catalog = load_catalog(tmp_path)
+    assert not catalog.problems
+    made = catalog.pipeline("takings")
+    assert made.reports == ("takings",)
+    countries = pl.DataFrame({"country": ["Spain"], "revenue_gbp": [8.0], "revenue_eur": [9.506]})
+    figures = Figures.of_text(made.asset("takings").function(countries))
+    assert [each.value for each in figures.numbers] == [9.51, 1]

@@ -176,3 +176,31 @@ def test_chains_are_no_circles() -> None:
 
     made = pipeline("p", [stock])
     assert [each.name for each in made.assets] == ["stock"]
+
+
+# -- reports
+
+
+def test_a_report_is_an_asset_of_a_time_that_the_pipeline_has() -> None:
+    """Of a misspelt name no report would ever come, and nobody would know why."""
+    orders = source("orders", files="{partition}", partitions=Daily())
+
+    @asset(partitions=Daily())
+    def takings(orders: str) -> str:
+        return orders
+
+    @asset()
+    def notes() -> str:
+        return ""
+
+    members = [orders, takings, notes]
+    assert pipeline("shop", members, reports=["takings"]).reports == ("takings",)
+    assert pipeline("shop", members).reports == ()
+    for given, said in (
+        (["taking"], r"reports=\['taking'\]: it is no asset of the pipeline: did you mean 'takings'\?"),
+        (["orders"], r"reports=\['orders'\]: it is no asset"),
+        (["notes"], r"reports=\['notes'\]: a report is of a time: write partitions=Daily\(\)"),
+        ("takings", r"reports='takings': give a list, reports=\['takings'\]"),
+    ):
+        with pytest.raises(DefinitionError, match=said):
+            pipeline("shop", members, reports=given)

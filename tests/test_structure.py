@@ -18,7 +18,7 @@ LIBRARY = PLUGINS / "tidemark"
 # From the ground up: what is in a file or folder of these names may import its own floor and lower ones.
 FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
-    {"partitions", "drift"},
+    {"partitions", "drift", "figures"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
@@ -29,8 +29,8 @@ FLOORS: list[set[str]] = [
     {"running"},
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
-    {"models", "alerting"},
-    {"watching"},
+    {"models", "metrics", "alerting"},
+    {"reports", "watching"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

@@ -155,7 +155,7 @@ def register(deployment: Deployment, pipeline: Pipeline) -> Names:
     """
     members = [
         registry.Registration(
-            each.name, _kind(each), each.grain, _static_keys(each.grain), _definition(pipeline, each), each.where
+            each.name, _kind(each), each.grain, _static_keys(each.grain), _definition(each, pipeline), each.where
         )
         for each in pipeline.members
     ]
@@ -228,7 +228,7 @@ def _static_keys(grain: Grain) -> tuple[str, ...]:
     return tuple(grain.keys) if isinstance(grain, Static) else ()
 
 
-def _definition(pipeline: Pipeline, member: Source | Asset) -> dict[str, Any]:
+def _definition(member: Source | Asset, pipeline: Pipeline) -> dict[str, Any]:
     """Return what the ledger keeps of a definition: what other pipelines and other commands need to know of it."""
     shared: dict[str, Any] = {"owner": member.owner, "gate": member.gate, "pii": sorted(member.pii)}
     shared["start"] = getattr(member.grain, "start", None)
@@ -240,6 +240,8 @@ def _definition(pipeline: Pipeline, member: Source | Asset) -> dict[str, Any]:
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
     key = list(member.key) if member.key else None
     more: dict[str, Any] = {"model": True} if member.is_model else {}
+    if member.name in pipeline.reports:
+        more["report"] = True
     if retrains := sorted(model for model, asking in pipeline.retrains.items() if asking == member.name):
         more["retrains"] = retrains
     if pipeline.deadline is not None:

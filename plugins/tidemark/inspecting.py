@@ -308,13 +308,20 @@ def history_of(deployment: Deployment, pipeline: Pipeline, name: str, key: str) 
 
 def status_of(deployment: Deployment, catalog: Catalog) -> dict[str, Any]:
     """Return how every source and asset stands, by pipeline; JSON-ready."""
-    pipelines: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     problems = {file.name: problem for file, problem in catalog.problems.items()}
-    for pipeline in catalog.pipelines.values():
-        try:
-            pipelines[pipeline.name] = _pipeline_status(deployment, pipeline)
-        except DefinitionError as problem:  # one that cannot be is shown beside those that can
-            problems[pipeline.name] = str(problem)
+    # To look at a pipeline registers it, so that one that reads it and was looked at before may be looked at now.
+    waiting, before = list(catalog.pipelines.values()), 0
+    while waiting and len(waiting) != before:
+        before = len(waiting)
+        for pipeline in waiting:
+            try:
+                found[pipeline.name] = _pipeline_status(deployment, pipeline)
+                problems.pop(pipeline.name, None)
+            except DefinitionError as problem:  # one that cannot be is shown beside those that can
+                problems[pipeline.name] = str(problem)
+        waiting = [each for each in waiting if each.name in problems]
+    pipelines = {name: found[name] for name in catalog.pipelines if name in found}
     return {"environment": deployment.environment, "pipelines": pipelines, "problems": problems}
 
 

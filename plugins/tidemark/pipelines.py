@@ -15,6 +15,7 @@ from tidemark.calendars import Due
 from tidemark.errors import DefinitionError, close
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, TimeGrain, known_zone
+from tidemark.validation import Accuracy
 
 
 def pipeline(
@@ -29,6 +30,8 @@ def pipeline(
     doc: str = "",
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
+    accuracy: Mapping[str, Accuracy] | None = None,
+    reports: Sequence[str] = (),
     deadline: str | None = None,
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
@@ -62,6 +65,8 @@ def pipeline(
         tags=tuple(tags),
         file=file,
         retrains=dict(retrains or {}),
+        accuracy=dict(accuracy or {}),
+        reports=_reports(reports, ordered, where),
         deadline=_deadline(deadline, schedule, where),
     )
     names = [each.name for each in ordered]
@@ -70,7 +75,35 @@ def pipeline(
             raise DefinitionError(
                 f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
             )
+    _check_accuracy(made, names, where)
     return made if owner is None else _owned(made, owner)
+
+
+def _check_accuracy(made: Pipeline, names: Sequence[str], where: str) -> None:
+    """Check that what says how accurate models are can say it."""
+    for name, each in made.accuracy.items():
+        said = f"{where}: accuracy={{{name!r}: ...}}"
+        if name not in names:
+            raise DefinitionError(f"{said}: {name!r} is no asset of it{close(name, names)}")
+        if not isinstance(each, Accuracy) or not each.column or not each.change > 0:
+            raise DefinitionError(f"{said}: write Accuracy('column'), and a change above 0")
+        if not made.asset(name).grain.is_time:
+            raise DefinitionError(f"{said}: it has no partitions of time, so that none comes before another")
+
+
+def _reports(given: Sequence[str], assets: list[Asset], where: str) -> tuple[str, ...]:
+    """Return the names of reports, each of which must be an asset of the pipeline that has a newest partition."""
+    if isinstance(given, str):
+        raise DefinitionError(f"{where}: reports={given!r}: give a list, reports=[{given!r}]")
+    known = {each.name: each for each in assets}
+    for name in given:
+        if name not in known:
+            raise DefinitionError(f"{where}: reports=[{name!r}]: it is no asset of the pipeline{close(name, known)}")
+        if not isinstance(known[name].grain, TimeGrain):
+            raise DefinitionError(
+                f"{where}: reports=[{name!r}]: a report is of a time: write partitions=Daily() or such"
+            )
+    return tuple(given)
 
 
 def _deadline(text: str | None, schedule: str | None, where: str) -> Due | None:

@@ -210,6 +210,17 @@ def test_a_definition_error_is_an_import_error_that_says_the_mend(tmp_path: Path
     assert "parameter 'questions' names no member of the pipeline" in error
 
 
+def test_a_report_is_announced_after_its_own_task_and_no_other_is() -> None:
+    """Whatever became of that task: the ledger says which report is the newest."""
+    dag = build_dag(shop(reports=["lines"]))
+    assert set(dag.task_ids) - set(build_dag(shop()).task_ids) == {"lines.announce"}
+    task = dag.get_task("lines.announce")
+    assert task.upstream_task_ids == {"lines"}
+    assert task.downstream_task_ids == set(), "a mail that is not announced makes no verdict"
+    assert task.trigger_rule == "all_done"
+    assert serialized(dag) == serialized(build_dag(shop(reports=["lines"])))
+
+
 def test_how_long_each_run_may_take_is_airflows_to_notice_and_a_time_of_day_is_not() -> None:
     """It counts from when a run was queued: one that deliveries start has no logical date."""
     (alert,) = build_dag(shop(deadline="1 day 90 minutes")).deadline or []

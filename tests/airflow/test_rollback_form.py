@@ -20,7 +20,7 @@ def test_the_form_is_a_dag_where_airflow_imports_the_file_and_nothing_elsewhere(
     assert dag.doc_md.startswith("## Take a promotion of a model back")
     catalog = load_catalog(ROOT / "dags")
     assert not catalog.problems
-    assert sorted(catalog.pipelines) == ["demand_model", "demand_monitoring", "price_list"]
+    assert sorted(catalog.pipelines) == ["business_report", "demand_model", "demand_monitoring", "price_list"]
 
 
 def test_who_does_not_say_why_or_for_which_model_gets_no_run() -> None:

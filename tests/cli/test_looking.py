@@ -533,6 +533,21 @@ def test_status_before_the_first_run_says_how_to_make_one(delivered: Shop, tidem
     assert "'tidemark run shop' runs it" in done.out
 
 
+def test_status_does_not_depend_on_which_pipeline_is_looked_at_first(delivered: Shop, tidemark: Command) -> None:
+    """One that reads another comes before it by name, and before the other was ever run."""
+    delivered.define(
+        """
+        @asset(partitions=Daily(), inputs={"read": ref("lines")})
+        def above(read: pl.DataFrame) -> pl.DataFrame:
+            return read
+        """,
+        "above",
+    )
+    state = tidemark.json("status")
+    assert list(state["pipelines"]) == ["above", "shop"]
+    assert state["problems"] == {}
+
+
 def test_status_without_a_pipeline_says_where_they_are_looked_for(tidemark: Command) -> None:
     assert "there is no pipeline yet: TIDEMARK_DAGS names the folder of their files" in tidemark("status").out
 

@@ -21,8 +21,9 @@ import pytest
 
 import tidemark.deployment
 from demo.client import Client
-from demo.services import ROOT, Services
+from demo.services import ROOT, Services, sending_metrics
 from tests.postgres import programs
+from tests.servers import free_port
 from tidemark.catalog import Catalog, load_catalog
 from tidemark.deployment import open_deployment
 
@@ -200,7 +201,7 @@ def services_in(folder: Path, database_url: str | None, *, with_mlflow: bool = T
     return Services(
         folder / "services",
         dags=dags,
-        settings=given | settings,
+        settings=given | sending_metrics(free_port()) | settings,
         database_url=database_url,
         with_mlflow=with_mlflow,
         usual_ports={},

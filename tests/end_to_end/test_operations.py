@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from conftest import Deployment, wait_for
@@ -14,6 +15,7 @@ from demo.client import ApiError
 from demo.mail import text
 from demo.services import ROOT
 from tidemark import models
+from tidemark.ledger import notices
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
 
@@ -300,6 +302,50 @@ MODEL = """
 
     product = pipeline("guesses", [guess])
     """
+
+
+def test_a_report_is_a_page_of_the_ui_for_those_who_are_signed_in(deployment: Deployment) -> None:
+    """In the navigation, by the session of the browser; and the newest one goes into the outbox, once."""
+    deployment.push(
+        "takings",
+        """
+        from tidemark import Daily, asset, pipeline, source
+        from tidemark.figures import Figures, Number
+
+        takings_in = source("takings_in", files="takings_in/{partition}.csv", partitions=Daily())
+
+        @asset(partitions=Daily())
+        def takings(takings_in: str) -> str:
+            return Figures("Shop", (Number("Taken", float(len(takings_in)), "GBP"),)).to_text()
+
+        dag = pipeline("takings", [takings_in, takings], reports=["takings"])
+        """,
+    )
+    for day in ("2011-01-04", "2011-01-05"):
+        deployment.deliver(f"takings_in/{day}.csv", "a\n1\n")
+    first = deployment.trigger("takings")
+    assert first.states["takings.announce"] == "success"
+    deployment.deliver("takings_in/2011-01-04.csv", "a\n12\n")
+    assert deployment.trigger("takings").states["takings.announce"] == "skipped", "that is an older day"
+    with deployment.opened() as (opened, _), opened.ledger.read() as connection:
+        queued = [each.payload for each in notices.unrouted(connection, 1000) if each.kind == notices.REPORT]
+    assert queued == [{"asset": "takings", "partition": "2011-01-05"}]
+
+    address = deployment.services.urls["airflow"]
+    page = f"{address}/tidemark/reports/takings/2011-01-05"
+    viewer = next(each for each in deployment.services.users if each.role == "viewer")
+    with httpx.Client(trust_env=False) as browser:
+        assert browser.get(page).status_code == 401
+        token = browser.post(f"{address}/auth/token", json={"username": viewer.name, "password": viewer.password})
+        browser.cookies.set("_token", token.json()["access_token"])
+        answer = browser.get(page)
+        assert answer.status_code == 200
+        assert "GBP 4.00" in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    plugins = deployment.client.request("GET", "/plugins")["plugins"]
+    assert ("Reports", "nav") in [
+        (view["name"], view["destination"]) for each in plugins for view in each["external_views"]
+    ]
 
 
 def test_an_approver_takes_a_promotion_back_in_a_form_and_nobody_else(deployment: Deployment) -> None:

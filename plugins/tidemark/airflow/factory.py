@@ -20,9 +20,11 @@ from tidemark.airflow.operators import (
     BatchOperator,
     PlanOperator,
     VerdictOperator,
+    announce_step_of,
     retrain_step_of,
 )
 from tidemark.airflow.outlets import airflow_asset, mark_told
+from tidemark.airflow.reporting import AnnounceOperator
 from tidemark.airflow.retraining import RetrainOperator
 from tidemark.airflow.searching import add_search
 from tidemark.assets import Asset as Definition
@@ -117,6 +119,13 @@ def _add_tasks(pipeline: Pipeline) -> None:
             asset=asking,
             trigger_rule=TriggerRule.ALL_DONE,
             doc_md=f"Starts a training of `{model}` if `{asking}` asks for one: once for each episode of drift.",
+        )
+    for report in pipeline.reports:
+        tasks[report] >> AnnounceOperator(
+            task_id=announce_step_of(report),
+            asset=report,
+            trigger_rule=TriggerRule.ALL_DONE,
+            doc_md=f"Puts the newest `{report}` into the outbox, from where it is mailed; each once.",
         )
     for each in pipeline.assets:
         first = add_search(each, plan, tasks[each.name]) if each.search is not None else tasks[each.name]

@@ -55,7 +55,7 @@ class MailChannel:
 
         """
         try:
-            hook = _Hook(CONNECTION)
+            hook = _known(CONNECTION)
             with hook:
                 refused = hook.send(message, self.to)
         except smtplib.SMTPResponseException as problem:
@@ -84,6 +84,15 @@ class _Hook(SmtpHook):
             raise Undelivered(f"the connection {CONNECTION} has no from_email: who sends is not known")
         assert isinstance(self._smtp_client, smtplib.SMTP)
         return list(self._smtp_client.send_message(mail_of(message, sender, to), sender, list(to)))
+
+
+def _known(name: str) -> _Hook:
+    try:
+        _Hook.get_connection(name)
+    except Exception:  # Airflow names a missing connection and a silent secrets backend alike
+        said = f"Airflow knows of no connection {name} here: set AIRFLOW_CONN_{name.upper()}, or a secrets backend"
+        raise Undelivered(said) from None
+    return _Hook(name)
 
 
 def mail_of(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:

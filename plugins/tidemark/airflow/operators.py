@@ -44,6 +44,11 @@ def retrain_step_of(model: str) -> str:
     return f"{model}.retrain"
 
 
+def announce_step_of(report: str) -> str:
+    """Return the id of the task that puts a report into the outbox."""
+    return f"{report}.announce"
+
+
 # Neighbours with one reason are one line of a plan's log.
 _MOST_LINES = 200
 
@@ -103,6 +108,7 @@ class PlanOperator(BaseOperator):
         idle = [each.name for each in pipeline.assets if each.name not in prepared.busy]
         idle += [step for each in settled for step in steps_of(each.name)]
         idle += [retrain_step_of(name) for name, asks in pipeline.retrains.items() if asks not in prepared.busy]
+        idle += [announce_step_of(name) for name in pipeline.reports if name not in prepared.busy]
         searching = [each.name for each in pipeline.assets if each.search and each.name not in prepared.busy]
         idle += [step for name in searching for step in search_steps_of(name)]
         self._skip([*idle, VERDICT] if well else idle)

@@ -41,16 +41,18 @@ class Apprised:
 
     @cached_property
     def _plugin(self) -> "NotifyBase":
-        from apprise import Apprise, OverflowMode
+        from apprise import Apprise
 
         with hushed():
             made = Apprise.instantiate(self.url, asset=_asset(), suppress_exceptions=True)
         if made is None:
             raise UsageError("Apprise does not know such a URL: https://appriseit.com/services shows each service's")
-        if "overflow=" not in self.url:
-            made.overflow_mode = OverflowMode.SPLIT  # rather two messages than one that is refused
-        made.body_maxlen = max(_ROOM.get(self.url.partition("://")[0].lower(), 0), made.body_maxlen)
         return made
+
+    @property
+    def _room(self) -> int:
+        """How many characters of text one message may have."""
+        return max(_ROOM.get(self.url.partition("://")[0].lower(), 0), self._plugin.body_maxlen)
 
     def send(self, message: Message) -> None:
         """Send a message.
@@ -59,7 +61,15 @@ class Apprised:
             Undelivered: Apprise says that it was not delivered.
 
         """
-        _notify(self._plugin, message.title, message.text, message)
+        _notify(self._plugin, message.title, self._fitted(message), message)
+
+    def _fitted(self, message: Message) -> str:
+        """Return the text as far as one message holds it: what matters most comes first, and is told in one."""
+        room = self._room - (0 if self._plugin.title_maxlen > 0 else len(message.title) + 2)
+        if len(message.text) <= room:
+            return message.text
+        rest = f"\n… and more: {message.link}" if message.link else "\n… and more"
+        return message.text[: max(room - len(rest), 0)].rpartition("\n")[0] + rest
 
 
 @dataclass(frozen=True)

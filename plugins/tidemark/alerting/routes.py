@@ -55,7 +55,8 @@ def parse_hours(text: str) -> Hours:
         first, last = (time.fromisoformat(match[name]) for name in ("first", "last"))
         return Hours(_days(match["days"] or "Mon-Sun"), first, last, ZoneInfo(match["zone"]))
     except (ValueError, KeyError, OSError) as problem:
-        raise UsageError(f"{text!r} are no hours: {str(problem).strip(chr(39))}") from None
+        said = problem.args[-1]  # a KeyError would quote it
+        raise UsageError(f"{text!r} are no hours: {said}") from None
 
 
 def _days(text: str) -> frozenset[int]:

@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     _add_models(commands)
     _add_incidents(commands)
+    _add_alerts(commands)
     return parser
 
 
@@ -128,6 +129,8 @@ def _add_looking(add: _Add) -> None:
         "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
     )
     add("status", looking.status, "show the state of every asset")
+    metrics = add("metrics", looking.metrics, "print, or serve, how the ledger stands in Prometheus's form")
+    metrics.add_argument("--serve", action="store_true", help="serve them at TIDEMARK_METRICS until it is stopped")
     add("config", looking.config, "show the settings that are in force, secrets masked")
 
 

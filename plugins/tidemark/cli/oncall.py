@@ -9,7 +9,6 @@ from tidemark.cli import shown_incidents
 from tidemark.cli.answers import Answer
 from tidemark.config import person
 from tidemark.deployment import open_deployment
-from tidemark.errors import UsageError
 from tidemark.incidents import accounts, handling
 from tidemark.incidents.handling import Scope
 from tidemark.ledger.incidents import Incident
@@ -60,12 +59,9 @@ def silence(options: argparse.Namespace) -> Answer:
     end, at most 90 days away, and a reason; each Monday lists the ones in force.
     """
     until = handling.expiry(options.lasts, options.until, datetime.now(UTC))
-    scope = Scope(options.pipeline, options.asset, options.cause)
-    if options.number is not None and scope != Scope():
-        raise UsageError("give an incident's number, or --pipeline, --asset and --cause: not both")
+    named = Scope(options.pipeline, options.asset, options.cause)
     with open_deployment() as deployment:
-        if options.number is not None:
-            scope = handling.scope_of(deployment, options.number)
+        scope = handling.asked_scope(deployment, options.number, named)
         made, quiet = handling.silence(deployment, scope, until=until, why=options.why, actor=person())
     data = {**accounts.told(made), "quiet": _numbers(quiet)}
     said = f"silence {made.id}: {data['what']}, until {handling.shown(made.ends_at)}; {_now(quiet, 'quiet')}"

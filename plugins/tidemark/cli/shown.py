@@ -541,7 +541,9 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_DISK_WARNING": "85",
         "TIDEMARK_GRACE_SECONDS": "60",
         "TIDEMARK_MAIL_TO": "nobody",
+        "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",
+        "TIDEMARK_STATSD": "nowhere",
         "TIDEMARK_WATCH_SECONDS": "30",
         "TIDEMARK_WATCH_USER": "Airflow is not asked",
     }

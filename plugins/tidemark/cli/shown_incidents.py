@@ -34,8 +34,9 @@ def account_text(data: Mapping[str, Any]) -> Any:
     tree = Tree(Text(f"incident {data['number']}: {data['summary']}"))
     of = " ".join(each for each in (data["cause"], data["pipeline"], data["asset"]) if each)
     tree.add(Text(f"{data['severity']}, {data['standing']}: {of}, in {data['environment']}"))
+    grown = f", last changed {shown(data['updated_at'])}" if data["updated_at"] > data["opened_at"] else ""
     times = f", {data['happened']} times" if data["happened"] > 1 else ""
-    tree.add(Text(f"since {shown(data['opened_at'])}, last grown {shown(data['updated_at'])}{times}"))
+    tree.add(Text(f"since {shown(data['opened_at'])}{grown}{times}"))
     for line in _lines(data):
         tree.add(Text(line))
     if data["reach"]:
@@ -68,10 +69,15 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
 def _add_reach(tree: Tree, reach: Sequence[Mapping[str, Any]]) -> None:
     node = tree.add(f"{len(reach)} depend on it")
     for each in reach:
-        what = f"{each['kind']} {each['asset']} in {each['pipeline']}"
-        span = each["first"] if each["partitions"] == 1 else f"{each['first']} .. {each['last']}"
-        lacks = f"{each['partitions']} partitions lack it, {span}" if each["partitions"] else "nothing lacks it yet"
-        node.add(Text(f"{what}: {lacks}"))
+        node.add(Text(f"{each['kind']} {each['asset']} in {each['pipeline']}: {_lacks(each)}"))
+
+
+def _lacks(each: Mapping[str, Any]) -> str:
+    if not each["partitions"]:
+        return "nothing lacks it yet"
+    if each["partitions"] == 1:
+        return f"{each['first']} lacks it"
+    return f"{each['partitions']} partitions lack it, {each['first']} .. {each['last']}"
 
 
 def _rows_table(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -2,5 +2,6 @@
 
 ``classes`` say what can be wrong; ``conditions`` what is, as whoever looks finds it; ``reach`` what depends on it;
 ``reconciling`` makes incidents of it; ``troubles`` does so for a run's verdict. ``handling`` is what people do with
-them, ``accounts`` what they are shown. ``topics`` and ``information``: what is told though nothing is wrong.
+them, ``accounts`` what they are shown. ``topics``, ``information`` and ``news``: what is told though
+nothing is wrong.
 """

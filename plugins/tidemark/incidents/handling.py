@@ -105,14 +105,23 @@ def resolve(deployment: Deployment, number: int, *, why: str, actor: str) -> Inc
         return over
 
 
-def scope_of(deployment: Deployment, number: int) -> Scope:
-    """Return the scope of which just this incident is, now and when it comes again.
+def asked_scope(deployment: Deployment, number: int | None, named: Scope) -> Scope:
+    """Return which incidents a person wants to be quiet.
+
+    Args:
+        deployment: where.
+        number: of an incident: it is meant, now and when it comes again; or None.
+        named: what is meant else.
 
     Raises:
-        UsageError: there is no such incident, or it is over.
+        UsageError: both are given, or there is no such incident, or it is over.
         Unavailable: the ledger cannot be used.
 
     """
+    if number is None:
+        return named
+    if named != Scope():
+        raise UsageError("give an incident's number, or a pipeline, an asset and a cause class: not both")
     with deployment.ledger.read() as connection:
         return Scope(*_open_one(connection, deployment, number).key)
 
