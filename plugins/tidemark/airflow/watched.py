@@ -18,6 +18,7 @@ from tidemark.incidents.conditions import Condition
 from tidemark.ledger import heartbeats, incidents
 from tidemark.ledger.incidents import Incident
 from tidemark.watching.checks import Found, of_cause
+from tidemark.watching.standing import heartbeat_name
 
 API_SERVER, SCHEDULER = "api-server", "scheduler"
 DATABASE = "Airflow's database"
@@ -262,19 +263,16 @@ class Airflow:
 
     def _recall(self, what: str) -> dict[str, Any]:
         with self.deployment.ledger.read() as connection:
-            found = heartbeats.read(connection, self._name(what))
-        return found.detail if found else {}
+            found = heartbeats.read(connection, heartbeat_name(self.deployment.environment))
+        return dict(found.detail.get(what, {})) if found else {}
 
     def _remember(self, what: str, detail: Mapping[str, Any]) -> None:
         if self._recall(what) != detail:
             with self.deployment.ledger.write() as connection:
-                heartbeats.write(connection, self._name(what), detail)
-
-    def _name(self, what: str) -> str:
-        return f"{what} of {self.deployment.environment}"
+                heartbeats.remember(connection, heartbeat_name(self.deployment.environment), what, dict(detail))
 
 
-_API, _RUNS = "watch: api-server", "watch: runs"
+_API, _RUNS = "silence of the API server", "runs"
 
 
 def _of_processes(one: Incident) -> bool:
