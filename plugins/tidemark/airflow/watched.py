@@ -177,7 +177,6 @@ class Airflow:
                 f"{each['dag_id']}: {CauseClass.DAG_PAUSED.said.title}, and has a schedule",
                 why=each["timetable_summary"],
                 instead="everything that was live before; deliveries are not looked at",
-                do=f"unpause it; if it is meant, silence {CauseClass.DAG_PAUSED} of {each['dag_id']}, with the reason",
                 owner=_owner(each),
                 link=f"{self.url}/dags/{each['dag_id']}",
                 happened=0,
@@ -254,7 +253,6 @@ class Airflow:
             f"{name}: {CauseClass.RUN_FAILED.said.title}: {run['dag_run_id']}",
             why="a worker died or was ended before it could say what came of the run",
             instead="everything that was live before, and what the run had published by then",
-            do="look at its tasks; the next run goes on where it stopped",
             owner=_owner(dag),
             link=f"{self.url}/dags/{name}/runs/{run['dag_run_id']}",
         )

@@ -166,7 +166,6 @@ def _condition(
         partitions=late.keys,
         instead=delivered,
         reach=_reach(connection, environment, known, late, told),
-        do=f"ask who sends it; if it will never come: tidemark absent {source.name} {newest} --why REASON",
         owner=registered.definition.get("owner") or "",
         happened=0,
     )
