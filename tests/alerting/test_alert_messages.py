@@ -197,7 +197,10 @@ def test_a_wide_row_names_each_value() -> None:
 
 def test_a_page_fetches_nothing() -> None:
     """No picture, no style, no font from elsewhere: a mail is read where there is no network, and tells nobody so."""
-    for message in (worded(), information_message(sample_notice("prod", "information", NOW), wording=Wording())):
+    for message in (
+        worded(),
+        information_message(sample_notice("prod", "information", NOW), wording=Wording(), links=LINKS),
+    ):
         assert not re.search(r"src=|url\(|@import|<link", message.html)
 
 
@@ -290,11 +293,11 @@ def test_every_template_can_be_replaced_and_ours_are_of_these_names() -> None:
 
 def test_information_says_what_it_is_about_and_why_one_gets_it() -> None:
     notice = sample_notice("prod", "information", NOW)
-    notice = notice._replace(payload={"said": EVIL, "more": [EVIL] * 20, "link": "https://airflow.test/x"})
-    message = information_message(notice, wording=Wording())
+    notice = notice._replace(payload={"title": EVIL, "lines": [EVIL] * 30})
+    message = information_message(notice, wording=Wording(), links=LINKS)
     assert message.severity == Severity.INFO
     assert "You get this because you have subscribed to model_promoted." in message.text
-    assert "and 12 more" in message.text
+    assert "and 9 more" in message.text
     assert "script" not in Page(message.html).tags
-    assert ("href", "https://airflow.test/x") in Page(message.html).attributes
+    assert ("href", "https://airflow.test/dags/price_list") in Page(message.html).attributes
     assert message.key == message.id
