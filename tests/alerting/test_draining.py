@@ -1,5 +1,6 @@
 """From the outbox to people: at least once, in order, once an hour, to whom it concerns, whatever the channels do."""
 
+import logging
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.alerting.board import BAD, LATE, Board, Diary, open_board
+from tests.alerting.receiving import Receiver
 from tidemark.alerting import Alerting, Drained, Undelivered
 from tidemark.alerting import draining as draining_module
 from tidemark.alerting.channels import Line
 from tidemark.alerting.routes import Route
+from tidemark.alerting.webhook import Webhook
 from tidemark.config import settings
 from tidemark.deployment import open_deployment
 from tidemark.errors import Unavailable
@@ -400,7 +403,7 @@ def test_information_never_becomes_a_page(board: Board) -> None:
     assert board.pager.said == []
     board.chat.is_up()
     board.passes(15)
-    assert board.chat.said == ["information model_promoted", "opened fx_rates"]
+    assert sorted(board.chat.said) == ["information model_promoted", "opened fx_rates"]
 
 
 def test_a_report_is_made_when_it_is_sent_and_goes_out_as_the_mail_it_is(board: Board) -> None:
@@ -456,3 +459,26 @@ def test_the_outbox_of_one_home_is_found_again(tmp_path: Path) -> None:
     with open_board(tmp_path / "home") as board:
         assert board.round().sent == 1
         assert board.pager.said == ["opened orders"]
+
+
+def test_no_secret_is_kept_in_the_ledger_or_logged(
+    board: Board, hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a failed attempt came up with is kept, and shown to who asks; the address and the key are not."""
+    caplog.set_level(logging.DEBUG)
+    key, token = "hunter2-hunter2", "t0ken-of-the-hook"
+    hook.answers = [500, "closes", (429, {"Retry-After": "1"}), 404]
+    line = Line("desk", Webhook(f"{hook.url}/in?token={token}", key))
+    board.alerting = Alerting({"desk": line}, (Route(channels=("desk",)),))
+    board.wrong(BAD)
+    problems = set()
+    for _ in range(6):
+        board.round()
+        problems |= set(board.problems())
+        board.later(minutes=11)
+    assert problems == {"answered 500", "could not be reached: RemoteProtocolError", "answered 429", "answered 404"}
+    assert len(hook.got) == 5
+    kept = b"".join(each.read_bytes() for each in board.deployment.settings.home.glob("ledger.db*"))
+    for secret in (key, token):
+        assert secret.encode() not in kept
+        assert secret not in caplog.text + repr(board.alerting) + repr(line)
