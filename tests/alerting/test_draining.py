@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ import pytest
 
 from tests.alerting.board import BAD, LATE, Board, Diary, open_board
 from tests.alerting.receiving import Receiver
-from tidemark.alerting import Alerting, Drained, Undelivered
+from tidemark.alerting import Alerting, Drained, Message, Undelivered
 from tidemark.alerting import draining as draining_module
 from tidemark.alerting.channels import Line
 from tidemark.alerting.routes import Route
@@ -214,6 +215,22 @@ def test_a_channel_that_hangs_holds_up_no_other_and_only_once_a_round(
     board.passes(3)
     assert sorted(board.mail.said) == [f"opened a{number}" for number in range(5)]
     stuck.set()
+
+
+def test_a_slow_channel_sends_the_rest_in_the_next_round(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a round ends, and the others have their turn."""
+    monkeypatch.setattr(draining_module, "ROUND_SECONDS", 0.05)
+
+    class Slow(Diary):
+        def send(self, message: Message) -> None:
+            time.sleep(0.1)
+            super().send(message)
+
+    slow = Slow()
+    board.alerting = Alerting({"slow": Line("slow", slow)}, (Route(channels=("slow",)),))
+    board.wrong(*(replace(BAD, asset=f"a{number}") for number in range(3)))
+    assert [board.round().sent for _ in range(4)] == [1, 1, 1, 0]
+    assert slow.said == ["opened a0", "opened a1", "opened a2"]
 
 
 def test_a_message_that_cannot_be_made_holds_up_no_other(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,10 +115,17 @@ def span(length: timedelta) -> str:
 
 
 def partitions(keys: Sequence[str], total: int) -> str:
-    """Return which partitions something is about, in a few words."""
+    """Return which partitions something is about, in a few words; ``keys`` are the first of them, or all."""
     if total <= 3:
-        return ", ".join(line(each, MOST_CELL) for each in keys)
-    return f"{line(keys[0], MOST_CELL)} … {line(keys[-1], MOST_CELL)} ({total})" if keys else str(total)
+        return ", ".join(line(each, MOST_CELL) for each in keys[:total])
+    if len(keys) == total:
+        return _spanned(keys[0], keys[-1], total)
+    return f"{line(keys[0], MOST_CELL)} and {total - 1} more" if keys else str(total)
+
+
+def _spanned(first: str, last: str, total: int) -> str:
+    ends = [line(each, MOST_CELL) for each in (first, last)]
+    return ends[0] if total == 1 else ", ".join(ends) if total == 2 else f"{ends[0]} … {ends[1]} ({total})"
 
 
 def _counted(number: int, what: str) -> str:
@@ -146,11 +153,12 @@ def _reach(reached: Iterable[Reached]) -> Facts:
             "kind": each.kind,
             "pipeline": line(each.pipeline, MOST_CELL),
             "partitions": each.partitions,
-            "which": partitions([each.first, each.last][: each.partitions], each.partitions),
+            "which": _spanned(each.first, each.last, each.partitions),
         }
         for each in ranked[:MOST_LINES]
     ]
-    return {"reach": said, "reach_left": max(len(ranked) - MOST_LINES, 0)}
+    repaired = any(each.partitions for each in ranked)
+    return {"reach": said, "reach_left": max(len(ranked) - MOST_LINES, 0), "repaired": repaired}
 
 
 def _also(also: Sequence[str]) -> Facts:
