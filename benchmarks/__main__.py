@@ -8,6 +8,8 @@ COMMANDS = (
     ("the same on PostgreSQL", ["-m", "benchmarks.incremental", "--ledger", "postgresql"]),
     ("a window of a year over ten years", ["-m", "benchmarks.scale", "--days", "3650", "--window", "365"]),
     ("a million step-partitions", ["-m", "benchmarks.scale"]),
+    ("what a scrape costs", ["-m", "benchmarks.metrics"]),
+    ("the same on PostgreSQL", ["-m", "benchmarks.metrics", "--ledger", "postgresql"]),
     ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
     ("the weekly run of the demand model", ["-m", "benchmarks.weekly_model"]),

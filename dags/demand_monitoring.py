@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from demand_rows import FEATURES, watched, weekly_rows
-from tidemark import Daily, Partition, Weekly, asset, in_force, pipeline, previous, ref, trailing
+from tidemark import Accuracy, Daily, Partition, Weekly, asset, in_force, pipeline, previous, ref, trailing
 from tidemark.drift import Limit, drift, over, profile_digest
 
 if TYPE_CHECKING:
@@ -177,4 +177,5 @@ dag = pipeline(
     timezone="Europe/London",
     owner="pricing",
     retrains={"demand_model": "demand_retrain"},
+    accuracy={"demand_model_performance": Accuracy("deviance_champion")},
 )

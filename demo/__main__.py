@@ -30,7 +30,7 @@ from tidemark.config import settings
 from tidemark.deployment import open_deployment
 from tidemark.errors import TidemarkError, UsageError
 
-SERVICES = ["mail", "mlflow", "api-server", "scheduler", "dag-processor", "triggerer"]
+SERVICES = ["mail", "mlflow", "api-server", "scheduler", "dag-processor", "triggerer", "watch"]
 WELL, NOT_AS_EXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 

@@ -38,6 +38,11 @@ USUAL_PORTS = {"airflow": 8080, "mlflow": 5000, "mail": 1025}
 ROLES = {"admin": "admin", "operator": "op", "scientist": "user", "viewer": "viewer"}
 """The users of the demo, each with the role of Airflow's SimpleAuthManager that it has."""
 
+WATCH = "watch"
+"""The user as which the watch looks; no person signs in with it."""
+
+_WATCH_COMMAND = "import sys; from tidemark.cli import main; sys.exit(main(['watch']))"
+
 # What an Airflow that runs Tidemark should always be told, and why.
 AIRFLOW_SETTINGS = {
     # With the default, 5, a worker looks at a task that has ended only seconds later: short tasks hold their slots.
@@ -48,6 +53,22 @@ AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE": "tidemark.airflow.discovery.might_contain_dag",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
 }
+
+
+def sending_metrics(port: int) -> dict[str, str]:
+    """Return what Airflow is told so that its processes send their metrics to a port of this machine.
+
+    It costs them nothing if nobody listens there.
+    """
+    return {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": str(port),
+        # DAGs and tasks as labels, and not as parts of names.
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
+    }
+
 
 # What makes one machine, and somebody who watches it, comfortable.
 _DEMO_SETTINGS = {
@@ -111,6 +132,7 @@ class Services:
             `TIDEMARK_*` and `AIRFLOW*` variables reaches it.
         with_mlflow: start an MLflow server.
         with_mail: start a mail sink, and let Airflow's `smtp_default` connection point at it.
+        with_watch: start the watch, signed in to Airflow as a user of its own.
         database_url: Airflow's database as an SQLAlchemy URL; an SQLite file in the folder by default.
         workers: how many task instances run at the same time.
         usual_ports: which port each of `airflow`, `mlflow`, `mail` gets if it is free; any free one if not named.
@@ -126,6 +148,7 @@ class Services:
         settings: Mapping[str, str] | None = None,
         with_mlflow: bool = True,
         with_mail: bool = True,
+        with_watch: bool = True,
         database_url: str | None = None,
         workers: int = 2,
         usual_ports: Mapping[str, int] = USUAL_PORTS,
@@ -134,13 +157,14 @@ class Services:
         self.folder = folder.resolve()
         self.dags = dags.resolve()
         self._settings = dict(settings or {})
-        self._with_mlflow, self._with_mail = with_mlflow, with_mail
+        self._with_mlflow, self._with_mail, self._with_watch = with_mlflow, with_mail, with_watch
         self._home = self.folder / "airflow"
         self._database_url = database_url or f"sqlite:///{self._home / 'airflow.db'}"
         self._workers = workers
         self._usual_ports = usual_ports
         self._report = report
         self._services: list[_Service] = []
+        self._watch_begins = 0
         self._sink: MailSink | None = None
         self._lock: IO[str] | None = None
         self._state: dict[str, Any] = {}
@@ -225,7 +249,9 @@ class Services:
             "AIRFLOW__CORE__PARALLELISM": str(self._workers),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in ROLES.items()),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{name}:{role}" for name, role in [*ROLES.items(), (WATCH, "viewer")]
+            ),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self._home / "bundles"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database_url,
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
@@ -233,6 +259,8 @@ class Services:
         }
         if self._with_mlflow:
             own["MLFLOW_TRACKING_URI"] = self.urls["mlflow"]
+        if self._with_watch:
+            own |= {"TIDEMARK_WATCH_USER": WATCH, "TIDEMARK_WATCH_PASSWORD": keys[WATCH]}
         if self._with_mail:
             sink = {
                 "conn_type": "smtp",
@@ -276,6 +304,9 @@ class Services:
         self._launch("scheduler", _airflow("scheduler", "--skip-serve-logs"))
         self._launch("dag-processor", _airflow("dag-processor"))
         self._launch("triggerer", _airflow("triggerer", "--skip-serve-logs"))
+        if self._with_watch:
+            self._watch_begins = log.stat().st_size if (log := self.log("watch")).exists() else 0
+            self._launch("watch", [sys.executable, "-c", _WATCH_COMMAND])
 
     def wait_healthy(self, timeout: float = 180) -> None:
         """Wait until every service answers.
@@ -356,15 +387,18 @@ class Services:
     def _load_state(self) -> None:
         """Read ports and secrets of the earlier start, or make them; ports that are taken by now are replaced."""
         file = self.folder / "services.json"
-        self._state = json.loads(file.read_text()) if file.exists() else {"secrets": _new_secrets(), "ports": {}}
+        self._state = json.loads(file.read_text()) if file.exists() else {"secrets": {}, "ports": {}}
+        self._state["secrets"] = _new_secrets() | self._state["secrets"]
         earlier, ports = self._state["ports"], {}
         for name in USUAL_PORTS:
             wished = (earlier.get(name), self._usual_ports.get(name))
             ports[name] = next((port for port in wished if port and _is_free(port)), None) or _free_port()
         self._state["ports"] = ports
         self._save_state()
-        if not self._passwords_file.exists():
-            self._passwords_file.touch(0o600)
+        self._passwords_file.touch(0o600)
+        # Airflow makes the others' as it starts; the watch starts beside it, and has to know its own.
+        passwords = json.loads(self._passwords_file.read_text() or "{}")
+        self._passwords_file.write_text(json.dumps(passwords | {WATCH: self._state["secrets"][WATCH]}) + "\n")
 
     def _save_state(self) -> None:
         file = self.folder / "services.json"
@@ -408,6 +442,12 @@ class Services:
         self._services.append(service)
         return service
 
+    def _watch_looks(self) -> bool:
+        """Whether the watch has said since its start that it acts, or that another one does."""
+        with self.log("watch").open("rb") as log:
+            log.seek(self._watch_begins)
+            return b"watch acts" in log.read()
+
     def _mlflow_command(self) -> list[str]:
         folder = self.folder / "mlflow"
         place = ["--host", "127.0.0.1", "--port", str(self._state["ports"]["mlflow"]), "--workers", "1"]
@@ -422,6 +462,8 @@ class Services:
     def _healthy(self) -> set[str]:
         """The names of the services that answer; a heartbeat left over from an earlier start does not count."""
         found: set[str] = set()
+        if self._with_watch and self._watch_looks():
+            found.add("watch")
         if self._with_mlflow and _get(f"{self.urls['mlflow']}/health") is not None:
             found.add("mlflow")
         answer = _get(f"{self.urls['airflow']}/api/v2/monitor/health")
@@ -446,6 +488,7 @@ def _new_secrets() -> dict[str, str]:
     return {
         "api": secrets.token_urlsafe(32),
         "jwt": secrets.token_urlsafe(32),
+        WATCH: secrets.token_urlsafe(16),
         "fernet": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
 

@@ -30,6 +30,7 @@ def test_without_a_variable_everything_is_in_one_folder_of_the_working_directory
     assert given.expectations is None
     assert given.landing_connection is None
     assert given.as_of is None
+    assert given.alerts is None
     assert not home.exists()
 
 
@@ -86,6 +87,7 @@ def test_what_is_shown_names_the_variables_and_hides_every_secret() -> None:
         "TIDEMARK_APPROVERS": None,
         "TIDEMARK_PEOPLE": None,
         "TIDEMARK_FOUR_EYES": "on",
+        "TIDEMARK_ALERTS": None,
     }
 
 

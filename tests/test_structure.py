@@ -29,8 +29,8 @@ FLOORS: list[set[str]] = [
     {"running"},
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
-    {"models"},
-    {"reports"},
+    {"models", "metrics", "alerting"},
+    {"reports", "watching"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 

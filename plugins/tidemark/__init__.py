@@ -13,12 +13,13 @@ from tidemark.errors import DefinitionError, TidemarkError
 from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
 from tidemark.search import Search
-from tidemark.validation import Validation, at_least, at_most
+from tidemark.validation import Accuracy, Validation, at_least, at_most
 
 if TYPE_CHECKING:
     from tidemark.reading import read
 
 __all__ = [
+    "Accuracy",
     "Calendar",
     "Daily",
     "Hourly",
@@ -34,6 +35,7 @@ __all__ = [
     "at_least",
     "at_most",
     "in_force",
+    "incident_forms",
     "last_known",
     "latest",
     "model",
@@ -59,7 +61,9 @@ def pipeline(
     owner: str | None = None,
     tags: Sequence[str] = (),
     retrains: Mapping[str, str] | None = None,
+    accuracy: Mapping[str, Accuracy] | None = None,
     reports: Sequence[str] = (),
+    deadline: str | None = None,
 ) -> Any:
     """Put sources and assets together as one data product; bind the result to a name in the file.
 
@@ -74,8 +78,13 @@ def pipeline(
         tags: words to find the DAG by.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it: a table with one
             row a partition and the columns ``retrain``, ``since``, ``champion`` and ``features``.
+        accuracy: by the name of an asset of this pipeline, the column in which it says how accurate a model was: one
+            row a partition. Who has subscribed is told when it goes up or down.
         reports: assets by day or such that return the text of :class:`tidemark.figures.Figures`: they are pages of the
             Airflow UI, and the newest is mailed once.
+        deadline: by when people must have it, or on-call is told: ``07:30 Europe/London``, when the run of a tick of
+            the schedule must be over (the next time that clocks there show it), or ``90 minutes``, which each run may
+            take.
 
     Returns:
         The pipeline's definition; where Airflow imports the file, its DAG.
@@ -98,7 +107,9 @@ def pipeline(
         doc=caller.get("__doc__") or "",
         file=Path(file) if file else None,
         retrains=retrains,
+        accuracy=accuracy,
         reports=reports,
+        deadline=deadline,
     )
     _check(made)
     if _airflow_imports():
@@ -123,6 +134,20 @@ def rollback_form(name: str) -> Any:
     from tidemark.airflow.operations import rollback_dag
 
     return rollback_dag(name, sys._getframe(1).f_globals.get("__doc__") or "")
+
+
+def incident_forms() -> tuple[Any, Any, Any]:
+    """Make the forms by which people acknowledge, silence and resolve incidents; bind each to a name in the file.
+
+    Returns:
+        The three DAGs where Airflow imports the file, whose docstring is their page; else None three times.
+
+    """
+    if not _airflow_imports():
+        return None, None, None
+    from tidemark.airflow.oncall import incident_dags
+
+    return incident_dags(sys._getframe(1).f_globals.get("__doc__") or "")
 
 
 def _airflow_imports() -> bool:

@@ -20,7 +20,7 @@ from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, Hourly, TimeGrain
 from tidemark.search import Search
-from tidemark.validation import Validation
+from tidemark.validation import Accuracy, Validation
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,10 @@ class Pipeline:
         tags: words to find the DAG by.
         file: the definition's file, or None.
         retrains: by the name of a model, the asset of this pipeline that asks for a training of it.
+        accuracy: by the name of an asset of this pipeline, what it says of how accurate a model is.
         reports: the assets that hold figures, which are mailed and shown as pages.
+        deadline: when a run must be over, counted from the tick of the schedule, or from the run where it names no time
+            of day; None: whenever it is.
 
     """
 
@@ -235,7 +238,9 @@ class Pipeline:
     tags: tuple[str, ...] = ()
     file: Path | None = None
     retrains: Mapping[str, str] = field(default_factory=dict)
+    accuracy: Mapping[str, Accuracy] = field(default_factory=dict)
     reports: tuple[str, ...] = ()
+    deadline: Due | None = None
 
     @property
     def members(self) -> tuple[Source | Asset, ...]:

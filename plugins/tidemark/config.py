@@ -20,7 +20,24 @@ from tidemark.places import redact
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)?)?(?: +([A-Za-z]\S*))?", re.ASCII)
 
 # Variables that are read where they are needed, and not part of the settings.
-OTHER_VARIABLES = ("TIDEMARK_ACTOR", "TIDEMARK_MAIL_TO", "TIDEMARK_SETTLE_SECONDS")
+OTHER_VARIABLES = (
+    "TIDEMARK_ACTOR",
+    "TIDEMARK_APPROVAL_PATIENCE",
+    "TIDEMARK_DEADMAN_URL",
+    "TIDEMARK_DISK_CRITICAL",
+    "TIDEMARK_DISK_WARNING",
+    "TIDEMARK_GRACE_SECONDS",
+    "TIDEMARK_MAIL_TO",
+    "TIDEMARK_METRICS",
+    "TIDEMARK_SETTLE_SECONDS",
+    "TIDEMARK_STATSD",
+    "TIDEMARK_WATCH_PASSWORD",
+    "TIDEMARK_WATCH_SECONDS",
+    "TIDEMARK_WATCH_USER",
+)
+
+# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it.
+SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_WATCH_PASSWORD"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Settings:
             are the same unless ``TIDEMARK_APPROVERS`` says ``NAME=ID``.
         people: user ids by git e-mail, in small letters (``TIDEMARK_PEOPLE``).
         four_eyes: who wrote a change may not promote it (``TIDEMARK_FOUR_EYES``).
+        alerts: the file that says who is told what, and how, or None (``TIDEMARK_ALERTS``).
 
     """
 
@@ -56,6 +74,7 @@ class Settings:
     approvers: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, str] = field(default_factory=dict)
     four_eyes: bool = True
+    alerts: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -103,6 +122,7 @@ def _text(value: object) -> str | None:
 def in_force() -> dict[str, str | None]:
     """Return every setting by the name of its variable, also those that are read where they are needed."""
     given = {name: os.environ.get(name) or None for name in OTHER_VARIABLES}
+    given |= {name: "***" for name in SECRET_VARIABLES if given[name]}
     return {**settings().shown(), **given, "TIDEMARK_ACTOR": person()}
 
 
@@ -143,7 +163,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     given = {name: value for name, value in _ours(environ).items() if value}
     home = Path(given.get("TIDEMARK_HOME", ".tidemark")).expanduser().absolute()
     as_of = given.get("TIDEMARK_AS_OF")
-    expectations = given.get("TIDEMARK_EXPECTATIONS")
+    expectations, alerts = given.get("TIDEMARK_EXPECTATIONS"), given.get("TIDEMARK_ALERTS")
     environment = given.get("TIDEMARK_ENVIRONMENT", PROD)
     if not environment.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"TIDEMARK_ENVIRONMENT={environment!r}: use letters, digits, '-' and '_'")
@@ -160,6 +180,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         approvers=_approvers(given.get("TIDEMARK_APPROVERS", "")),
         people=_people(given.get("TIDEMARK_PEOPLE", "")),
         four_eyes=_switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
+        alerts=Path(alerts).expanduser().absolute() if alerts else None,
     )
 
 

@@ -239,9 +239,16 @@ def _definition(member: Source | Asset, pipeline: Pipeline) -> dict[str, Any]:
     closes_after = member.closes_after.total_seconds() if member.closes_after is not None else None
     reads = [[read.upstream, str(read.mapping)] for read in member.inputs]
     key = list(member.key) if member.key else None
-    model = {"model": True} if member.is_model else {}
-    report = {"report": True} if member.name in pipeline.reports else {}
-    return {**shared, "key": key, "closes_after": closes_after, "inputs": reads, **model, **report}
+    more: dict[str, Any] = {"model": True} if member.is_model else {}
+    if member.name in pipeline.reports:
+        more["report"] = True
+    if retrains := sorted(model for model, asking in pipeline.retrains.items() if asking == member.name):
+        more["retrains"] = retrains
+    if pipeline.deadline is not None:
+        # The ledger knows pipelines by their assets alone.
+        when = {"schedule": pipeline.schedule, "timezone": pipeline.timezone}
+        more["deadline"] = {"due": pipeline.deadline.to_json(), **when}
+    return {**shared, "key": key, "closes_after": closes_after, "inputs": reads, **more}
 
 
 def _checked_externals(pipeline: Pipeline, known: Mapping[str, registry.Registered]) -> list[str]:

@@ -21,7 +21,13 @@ from tidemark.versions import chosen
 NOTHING_OBSERVED = Observed((), ())
 
 
-def _why(why: str) -> str:
+def reason_of(why: str) -> str:
+    """Return the reason that a person gives for what he does.
+
+    Raises:
+        UsageError: there is none.
+
+    """
     if not why.strip():
         raise UsageError("--why is empty: say why, for those who look later")
     return why.strip()
@@ -62,7 +68,7 @@ def declare_absent(
 
     """
     pipeline.source(source)
-    reason = _why(why)
+    reason = reason_of(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, source, key)
@@ -94,7 +100,7 @@ def withdraw_declaration(
 
     """
     pipeline.source(source)
-    reason = _why(why)
+    reason = reason_of(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _met_partition(connection, pipeline, names, source, key)
@@ -130,7 +136,7 @@ def hold(
 
     """
     pipeline.asset(asset)
-    reason = _why(why)
+    reason = reason_of(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _known_partition(connection, pipeline, names, asset, key) if key is not None else None
@@ -172,7 +178,7 @@ def release_hold(
 
     """
     pipeline.asset(asset)
-    reason = _why(why)
+    reason = reason_of(why)
     names = register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         partition_id = _met_partition(connection, pipeline, names, asset, key) if key is not None else None
@@ -217,7 +223,7 @@ def restore(
 
     """
     definition = pipeline.asset(asset)
-    reason = _why(why)
+    reason = reason_of(why)
     names = register(deployment, pipeline)
     ordinal = definition.grain.ordinal(key)
     with deployment.ledger.read() as connection:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tidemark.assets import Asset, Input, Pipeline, Source
+from tidemark.calendars import Due
 from tidemark.errors import DefinitionError, close
 from tidemark.mappings import Previous
 from tidemark.partitions import Grain, TimeGrain, known_zone
+from tidemark.validation import Accuracy
 
 
 def pipeline(
@@ -28,12 +30,15 @@ def pipeline(
     doc: str = "",
     file: Path | None = None,
     retrains: Mapping[str, str] | None = None,
+    accuracy: Mapping[str, Accuracy] | None = None,
     reports: Sequence[str] = (),
+    deadline: str | None = None,
 ) -> Pipeline:
     """Put sources and assets together, check that they fit, and order them.
 
     Raises:
-        DefinitionError: a cycle, an unknown input, a mapping between grains that cannot map, a duplicate name.
+        DefinitionError: a cycle, an unknown input, a mapping between grains that cannot map, a duplicate name, a
+            deadline that cannot be read.
 
     """
     where = f"{file.name if file else 'pipeline'}: pipeline({name!r})"
@@ -60,7 +65,9 @@ def pipeline(
         tags=tuple(tags),
         file=file,
         retrains=dict(retrains or {}),
+        accuracy=dict(accuracy or {}),
         reports=_reports(reports, ordered, where),
+        deadline=_deadline(deadline, schedule, where),
     )
     names = [each.name for each in ordered]
     for model, asking in made.retrains.items():
@@ -68,7 +75,20 @@ def pipeline(
             raise DefinitionError(
                 f"{where}: retrains={{{model!r}: {asking!r}}}: {asking!r} is no asset of it{close(asking, names)}"
             )
+    _check_accuracy(made, names, where)
     return made if owner is None else _owned(made, owner)
+
+
+def _check_accuracy(made: Pipeline, names: Sequence[str], where: str) -> None:
+    """Check that what says how accurate models are can say it."""
+    for name, each in made.accuracy.items():
+        said = f"{where}: accuracy={{{name!r}: ...}}"
+        if name not in names:
+            raise DefinitionError(f"{said}: {name!r} is no asset of it{close(name, names)}")
+        if not isinstance(each, Accuracy) or not each.column or not each.change > 0:
+            raise DefinitionError(f"{said}: write Accuracy('column'), and a change above 0")
+        if not made.asset(name).grain.is_time:
+            raise DefinitionError(f"{said}: it has no partitions of time, so that none comes before another")
 
 
 def _reports(given: Sequence[str], assets: list[Asset], where: str) -> tuple[str, ...]:
@@ -84,6 +104,25 @@ def _reports(given: Sequence[str], assets: list[Asset], where: str) -> tuple[str
                 f"{where}: reports=[{name!r}]: a report is of a time: write partitions=Daily() or such"
             )
     return tuple(given)
+
+
+def _deadline(text: str | None, schedule: str | None, where: str) -> Due | None:
+    """Read by when runs must be over."""
+    if text is None:
+        return None
+    try:
+        due = Due.parse(text)
+    except DefinitionError as problem:
+        raise DefinitionError(
+            f"{where}: deadline={text!r}: write '07:30 Europe/London' (a run of the schedule is over by then), "
+            "or '90 minutes' (each run may take so long)"
+        ) from problem
+    if due.clock is not None and schedule is None:
+        raise DefinitionError(
+            f"{where}: deadline={text!r} is counted from the schedule, and there is none: "
+            "give schedule= too, or a duration such as '90 minutes'"
+        )
+    return due
 
 
 def _owned(made: Pipeline, owner: str) -> Pipeline:

@@ -57,6 +57,26 @@ def at_least(value: float | None, *, worse_by: float | None = None) -> Limit:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """What says how accurate a model was in use; people can be told when it goes up or down.
+
+    Attributes:
+        column: the column with the number, in a table with one row a partition.
+        less_is_better: it is an error, else a score.
+        change: the share of the earlier number by which it has to go up or down to be told.
+
+    """
+
+    column: str
+    less_is_better: bool = True
+    change: float = 0.1
+
+    def is_news(self, before: float, now: float) -> bool:
+        """Return whether a number differs enough from the one before to be told."""
+        return now != before and abs(now - before) >= self.change * abs(before)
+
+
+@dataclass(frozen=True)
 class Validation:
     """How a candidate is judged.
 

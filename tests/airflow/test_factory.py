@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +219,17 @@ def test_a_report_is_announced_after_its_own_task_and_no_other_is() -> None:
     assert task.downstream_task_ids == set(), "a mail that is not announced makes no verdict"
     assert task.trigger_rule == "all_done"
     assert serialized(dag) == serialized(build_dag(shop(reports=["lines"])))
+
+
+def test_how_long_each_run_may_take_is_airflows_to_notice_and_a_time_of_day_is_not() -> None:
+    """It counts from when a run was queued: one that deliveries start has no logical date."""
+    (alert,) = build_dag(shop(deadline="1 day 90 minutes")).deadline or []
+    assert alert.reference.serialize_reference() == {"reference_type": "DagRunQueuedAtDeadline"}
+    assert alert.interval == timedelta(days=1, minutes=90)
+    assert (alert.callback.path, alert.callback.kwargs) == (
+        "tidemark.airflow.deadlines.missed",
+        {"pipeline": "shop", "owner": "pricing"},
+    )
+    timed = build_dag(shop(schedule="0 6 * * *", deadline="07:30 Europe/London"))
+    assert not timed.deadline
+    assert not build_dag(shop()).deadline

@@ -21,8 +21,9 @@ import pytest
 
 import tidemark.deployment
 from demo.client import Client
-from demo.services import ROOT, Services
+from demo.services import ROOT, Services, sending_metrics
 from tests.postgres import programs
+from tests.servers import free_port
 from tidemark.catalog import Catalog, load_catalog
 from tidemark.deployment import open_deployment
 
@@ -180,7 +181,7 @@ def airflow_database(request: pytest.FixtureRequest) -> str | None:
     return new_database(request, "airflow_for_all")
 
 
-def services_in(folder: Path, database_url: str | None, **settings: str) -> Services:
+def services_in(folder: Path, database_url: str | None, *, with_mlflow: bool = True, **settings: str) -> Services:
     """Services as of 2011-03-21 06:00 UTC, with all that they need in a folder: `dags` and `landing` are in it."""
     dags, landing = folder / "dags", folder / "landing"
     for each in (dags, landing):
@@ -195,12 +196,14 @@ def services_in(folder: Path, database_url: str | None, **settings: str) -> Serv
         "TIDEMARK_MAIL_TO": "oncall@shop.test",
         "TIDEMARK_APPROVERS": "operator",
         "TIDEMARK_FOUR_EYES": "off",
+        "TIDEMARK_WATCH_SECONDS": "2",
     }
     return Services(
         folder / "services",
         dags=dags,
-        settings=given | settings,
+        settings=given | sending_metrics(free_port()) | settings,
         database_url=database_url,
+        with_mlflow=with_mlflow,
         usual_ports={},
         report=lambda name, state: print(f"{name}: {state}"),
     )

@@ -51,6 +51,8 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("fab")
     manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
     given = {"AIRFLOW__CORE__AUTH_MANAGER": manager, "TIDEMARK_APPROVERS": f"ada={ADA}"}
+    # The watch's user is none of FAB's.
+    given |= {"TIDEMARK_WATCH_USER": "", "TIDEMARK_WATCH_PASSWORD": ""}
     with services_in(folder, new_database(request, "airflow_for_fab"), **given) as services:
         password = secrets.token_urlsafe(16)
         for name, role in ROLES.items():

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTrigg
 from croniter import croniter  # type: ignore[import-untyped]
 
 from tidemark.airflow.approving import add_steps
+from tidemark.airflow.deadlines import alert_of
 from tidemark.airflow.doorbell import Doorbell
 from tidemark.airflow.form import form_of
 from tidemark.airflow.operators import (
@@ -66,6 +67,7 @@ def build_dag(pipeline: Pipeline) -> PipelineDag:
         max_active_runs=_MOST_WAITING if any(each.validation for each in pipeline.assets) else 1,
         tags=["tidemark", *pipeline.tags],
         params=form_of(pipeline),
+        deadline=alert_of(pipeline),
         default_args={
             "owner": pipeline.owner or NOBODY,
             "retries": 4,

@@ -45,11 +45,12 @@ def opened() -> Iterator[tuple[Settings, Catalog, Deployment]]:
     """Yield the settings, the pipelines, and the deployment with everything in it."""
     given = settings()
     catalog = load_catalog(given.dags)
-    with open_deployment(given, connect=_connect) as deployment:
+    with open_deployment(given, connect=connect) as deployment:
         yield given, catalog, deployment
 
 
-def _connect(url: str, name: str) -> Landing:
+def connect(url: str, name: str) -> Landing:
+    """Return the landing zone at a URL, opened with an Airflow connection."""
     from tidemark.airflow.landing import open_connection  # brings Airflow: only where a connection of it is named
 
     return open_connection(url, name)

@@ -1,8 +1,10 @@
 """The commands that look: they change nothing."""
 
 import argparse
+import contextlib
 import io
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tidemark.cli import shown
 from tidemark.cli.answers import Answer, opened, plain, write_file
 from tidemark.config import in_force
-from tidemark.deployment import open_deployment
+from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import UsageError
 from tidemark.frames import RAW
 from tidemark.inspecting import account_of, history_of, status_of
@@ -135,6 +137,34 @@ def status(options: argparse.Namespace) -> Answer:
     with opened() as (_, catalog, deployment):
         state = status_of(deployment, catalog)
     return Answer(state, shown.status_text(state))
+
+
+def metrics(options: argparse.Namespace) -> Answer:
+    """Print how the ledger stands in the form that Prometheus reads: heads, ages, gates, incidents, seconds.
+
+    With --serve: serve it at http://TIDEMARK_METRICS/metrics until it is stopped, with what Airflow sends to
+    TIDEMARK_STATSD; a ledger that cannot be reached is told as tidemark_up 0.
+    """
+    from tidemark.metrics import serving  # brings prometheus_client
+
+    with open_deployment() as deployment:
+        if options.serve:
+            return _served(deployment)
+        text = serving.exposition(deployment)
+    return Answer(lambda: serving.samples(text), raw=text)
+
+
+def _served(deployment: Deployment) -> Answer:
+    from tidemark.metrics import serving
+
+    with serving.serve_if_asked(deployment) as address:
+        if address is None:
+            raise UsageError("TIDEMARK_METRICS is not set: name the address to serve at, such as 127.0.0.1:9102")
+        shown.warn(f"serving http://{address}/metrics; Ctrl-C ends it")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container has no default
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    return Answer({"served": str(address)})
 
 
 def config(options: argparse.Namespace) -> Answer:

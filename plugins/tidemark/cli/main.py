@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, looking, modelling, planning, shown
+from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -42,11 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_planning(add)
     _add_looking(add)
     _add_acting(add)
+    _add_watch(add)
     database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
     _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
     _add_models(commands)
+    _add_incidents(commands)
+    _add_alerts(commands)
     return parser
 
 
@@ -126,6 +129,8 @@ def _add_looking(add: _Add) -> None:
         "query", metavar="QUERY", help="such as \"SELECT * FROM price_list WHERE partition = '2011-06-30'\""
     )
     add("status", looking.status, "show the state of every asset")
+    metrics = add("metrics", looking.metrics, "print, or serve, how the ledger stands in Prometheus's form")
+    metrics.add_argument("--serve", action="store_true", help="serve them at TIDEMARK_METRICS until it is stopped")
     add("config", looking.config, "show the settings that are in force, secrets masked")
 
 
@@ -142,6 +147,11 @@ def _add_acting(add: _Add) -> None:
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
     for each in (absent, hold, release, restore):
         _why(each)
+
+
+def _add_watch(add: _Add) -> None:
+    watch = add("watch", watching.watch, "look after what tasks cannot tell of, and send what people must be told")
+    watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 
 def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -171,6 +181,46 @@ def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         _why(each)
 
 
+def _add_incidents(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    said = "what is wrong, who is at it, and what is kept quiet"
+    some = commands.add_parser("incident", help=said, description="Incidents, and silences of them.")
+    parts = some.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], Answer], said: str) -> argparse.ArgumentParser:
+        return _completed(parts.add_parser(name, help=said, description=inspect.getdoc(command)), command)
+
+    everything = "also those that are over, the newest first"
+    add("list", oncall.list_incidents, "list what is wrong").add_argument("--all", action="store_true", help=everything)
+    show = add("show", oncall.show, "show everything about an incident")
+    ack = add("ack", oncall.acknowledge, "take an incident on")
+    quiet = add("silence", oncall.silence, "keep incidents quiet for a while")
+    resolve = add("resolve", oncall.resolve, "call an incident over")
+    add("silences", oncall.list_silences, "list what is kept quiet")
+    lift = add("lift", oncall.lift, "end a silence before its time")
+    for each in (show, ack, resolve):
+        each.add_argument("number", type=_number, metavar="N", help="its number, as 'tidemark incident list' shows it")
+    lift.add_argument("number", type=_number, metavar="N", help="its number, as 'tidemark incident silences' shows it")
+    quiet.add_argument("number", nargs="?", type=_number, metavar="N", help="what this incident is of")
+    for name in ("pipeline", "asset", "cause"):
+        quiet.add_argument(
+            f"--{name}", default="", metavar=name.upper(), help=f"what is of this {name}; and the others"
+        )
+    quiet.add_argument("--for", dest="lasts", metavar="DURATION", help="such as '4 hours' or '3 days'")
+    quiet.add_argument("--until", metavar="TIME", help="such as 2026-12-24T08:00+01:00, or '2026-12-24T08:00 UTC'")
+    for each in (ack, quiet, resolve, lift):
+        _why(each)
+
+
+def _add_alerts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    alert = commands.add_parser("alert", help="who is told of what", description="Who is told of what, and how.")
+    some = alert.add_subparsers(metavar="COMMAND", required=True)
+    said = "say whether the file of alerts can be used"
+    _completed(some.add_parser("check", help=said, description=inspect.getdoc(alerting.check)), alerting.check)
+    said = "send one alert of each kind through every channel"
+    test = _completed(some.add_parser("test", help=said, description=inspect.getdoc(alerting.test)), alerting.test)
+    test.add_argument("--channel", metavar="NAME", help="through this channel only")
+
+
 def _why(parser: argparse.ArgumentParser) -> None:
     said = "kept in the audit log, for those who look later"
     parser.add_argument("--why", required=True, metavar="REASON", help=said)
@@ -193,6 +243,13 @@ def _count(text: str) -> int:
     """Return a number of rows; argparse tells what is none."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of rows: 0 or more")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    """Return the number of an incident or a silence; argparse tells what is none."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 

@@ -80,6 +80,14 @@ def progress() -> Iterator[Progress]:
         yield tell
 
 
+def alerts_text(rows: Sequence[tuple[str, str, str]]) -> Any:
+    """Return what came of test alerts: a line for each channel and kind."""
+    table = Table("channel", "kind", "outcome")
+    for row in rows:
+        table.add_row(*(Text(each) for each in row))
+    return table
+
+
 def plan_text(made: Plan, ahead: Outlook, file: str | None) -> Any:
     """Return a plan as a table with a line for each asset and reason, what changed in the code, and what would lack."""
     said: list[Any] = [Text(f"rejected: {source} {key}: {why}") for source, key, why in made.rejected]
@@ -527,8 +535,17 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_EXPECTATIONS": "the folder 'expectations' nearest above each pipeline's file",
         "TIDEMARK_AS_OF": "the clock",
         "TIDEMARK_APPROVERS": "nobody",
+        "TIDEMARK_APPROVAL_PATIENCE": "1 day",
+        "TIDEMARK_DEADMAN_URL": "no switch is held",
+        "TIDEMARK_DISK_CRITICAL": "95",
+        "TIDEMARK_DISK_WARNING": "85",
+        "TIDEMARK_GRACE_SECONDS": "60",
         "TIDEMARK_MAIL_TO": "nobody",
+        "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",
+        "TIDEMARK_STATSD": "nowhere",
+        "TIDEMARK_WATCH_SECONDS": "30",
+        "TIDEMARK_WATCH_USER": "Airflow is not asked",
     }
     width = max(map(len, shown))
     lines = []

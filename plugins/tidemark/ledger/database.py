@@ -33,6 +33,8 @@ class Turn(IntEnum):
     NAMES = 7_415_205_916
     OBSERVATIONS = 7_415_205_917
     INCIDENTS = 7_415_205_918
+    NOTICES = 7_415_205_919
+    WATCH = 7_415_205_920
 
 
 def take_turn(connection: sa.Connection, turn: Turn) -> None:

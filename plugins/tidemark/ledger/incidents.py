@@ -14,7 +14,8 @@ from tidemark.errors import UsageError
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.schema import incident, incident_event, silence
 
-ACKNOWLEDGED = "acknowledged"
+ACKNOWLEDGED, SILENCED, HEARD = "acknowledged", "silenced", "silence lifted"
+"""What becomes of an incident by people, beside being resolved."""
 
 
 class Incident(NamedTuple):
@@ -65,7 +66,7 @@ class Incident(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What became of an incident at one time: opened, updated, acknowledged or resolved, by whom, in words."""
+    """What became of an incident at one time: opened, updated, acknowledged, silenced, resolved; by whom, in words."""
 
     at: datetime
     what: str
@@ -143,6 +144,13 @@ def read(connection: sa.Connection, number: int) -> Incident:
     return Incident(*row)
 
 
+def ever(connection: sa.Connection, environment: str) -> set[tuple[str, str, str]]:
+    """Return the keys of all incidents that an environment has, or had: pipeline, asset and cause class."""
+    columns = incident.c
+    query = sa.select(columns.pipeline, columns.asset, columns.cause).where(columns.environment == environment)
+    return {(row.pipeline, row.asset, row.cause) for row in connection.execute(query.distinct())}
+
+
 def write(connection: sa.Connection, environment: str, values: Mapping[str, Any]) -> int:
     """Write a new incident down and return its number."""
     now = datetime.now(UTC)
@@ -207,10 +215,6 @@ def write_silence(connection: sa.Connection, environment: str, values: Mapping[s
     return int(connection.execute(sa.insert(silence).values(**row).returning(silence.c.id)).scalar_one())
 
 
-def lift_silence(connection: sa.Connection, environment: str, number: int, at: datetime) -> bool:
-    """End a silence before its time; returns whether there was one that still counted."""
-    columns = silence.c
-    statement = sa.update(silence).where(
-        columns.id == number, columns.environment == environment, columns.lifted_at.is_(None), columns.ends_at > at
-    )
-    return bool(connection.execute(statement.values(lifted_at=at)).rowcount)
+def lift_silence(connection: sa.Connection, number: int, at: datetime) -> None:
+    """End a silence before its time."""
+    connection.execute(sa.update(silence).where(silence.c.id == number).values(lifted_at=at))

@@ -2,7 +2,9 @@
 
 Invariants: a notice is written in one transaction with what it tells of, so that neither is there without the other.
 Who is told is decided later, once, by who sends; from then on each channel has a delivery of its own, which stays
-pending until it was sent, dropped, or taken over by another channel. A notice with a unique key is written once.
+pending until it was sent, dropped, or taken over by another channel. A notice with a unique key is written once. Who
+decides or claims holds the turn of notices; a delivery that is claimed is due for nobody else until its claim runs out,
+so that what a process was about to send when it died is sent by another.
 """
 
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.registry import insert_new
 from tidemark.ledger.schema import delivery, notice
 
@@ -63,6 +66,7 @@ class Delivery(NamedTuple):
         notice: what is told.
         channel: the channel's name.
         attempts: how often that failed.
+        next_at: when it is tried next, or its claim runs out.
         problem: what the newest failed attempt came up with.
 
     """
@@ -71,7 +75,15 @@ class Delivery(NamedTuple):
     notice: Notice
     channel: str
     attempts: int
+    next_at: datetime
     problem: str | None
+
+
+class Told(NamedTuple):
+    """What a channel was last told of an incident, and when."""
+
+    at: datetime
+    severity: str
 
 
 def write(
@@ -118,40 +130,51 @@ _COLUMNS = (
 )
 
 
-def unrouted(connection: sa.Connection, limit: int) -> list[Notice]:
-    """Return the oldest notices of which nobody has decided yet who is told."""
+def take_notices(connection: sa.Connection) -> None:
+    """Wait until nobody else decides who is told or claims deliveries, and keep it so until the transaction ends."""
+    take_turn(connection, Turn.NOTICES)
+
+
+def unrouted(connection: sa.Connection, limit: int | None = None, *, environment: str | None = None) -> list[Notice]:
+    """Return the oldest notices, of one environment or all, of which nobody has decided yet who is told."""
     query = sa.select(*_COLUMNS).where(notice.c.routed_at.is_(None)).order_by(notice.c.id).limit(limit)
+    if environment is not None:
+        query = query.where(notice.c.environment == environment)
     return [Notice(*row) for row in connection.execute(query)]
 
 
 def route(connection: sa.Connection, notice_id: int, channels: list[str], at: datetime) -> None:
     """Decide who is told: each of these channels, from an instant on."""
-    connection.execute(sa.update(notice).where(notice.c.id == notice_id).values(routed_at=datetime.now(UTC)))
+    connection.execute(sa.update(notice).where(notice.c.id == notice_id).values(routed_at=at))
+    hand_to(connection, notice_id, channels, at)
+
+
+def hand_to(connection: sa.Connection, notice_id: int, channels: list[str], at: datetime) -> None:
+    """Let more channels tell a notice, from an instant on; one that does already goes on as it did."""
     rows = [{"notice_id": notice_id, "channel": each, "attempts": 0, "next_at": at} for each in channels]
     if rows:
         connection.execute(insert_new(connection, delivery), rows)
 
 
-def pending(connection: sa.Connection, *, due: datetime | None = None) -> list[Delivery]:
-    """Return the deliveries that are neither sent nor given up, oldest notice first; of these only what is due."""
+def pending(connection: sa.Connection, environment: str) -> list[Delivery]:
+    """Return the deliveries of an environment that are neither sent nor given up, oldest notice first."""
+    columns = delivery.c
     query = (
-        sa.select(delivery.c.id, delivery.c.channel, delivery.c.attempts, delivery.c.problem, *_COLUMNS)
-        .join(notice, notice.c.id == delivery.c.notice_id)
-        .where(delivery.c.done_at.is_(None))
-        .order_by(notice.c.id, delivery.c.id)
+        sa.select(columns.id, columns.channel, columns.attempts, columns.next_at, columns.problem, *_COLUMNS)
+        .join(notice, notice.c.id == columns.notice_id)
+        .where(columns.done_at.is_(None), notice.c.environment == environment)
+        .order_by(notice.c.id, columns.id)
     )
-    if due is not None:
-        query = query.where(delivery.c.next_at <= due)
     return [
-        Delivery(number, Notice(*rest), channel, attempts, problem)
-        for number, channel, attempts, problem, *rest in connection.execute(query)
+        Delivery(number, Notice(*rest), channel, attempts, next_at, problem)
+        for number, channel, attempts, next_at, problem, *rest in connection.execute(query)
     ]
 
 
-def finish(connection: sa.Connection, delivery_id: int, outcome: str) -> None:
-    """Note that a delivery was sent, dropped, or that another channel has taken it over."""
-    values = {"done_at": datetime.now(UTC), "outcome": outcome}
-    connection.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(**values))
+def finish(connection: sa.Connection, delivery_id: int, outcome: str, at: datetime) -> None:
+    """Note that a delivery was sent, dropped, or that another channel has taken it over; nobody can undo that."""
+    statement = sa.update(delivery).where(delivery.c.id == delivery_id, delivery.c.done_at.is_(None))
+    connection.execute(statement.values(done_at=at, outcome=outcome))
 
 
 def postpone(connection: sa.Connection, delivery_id: int, until: datetime, problem: str) -> None:
@@ -161,26 +184,85 @@ def postpone(connection: sa.Connection, delivery_id: int, until: datetime, probl
 
 
 def wait(connection: sa.Connection, delivery_id: int, until: datetime) -> None:
-    """Note that a delivery is not tried before an instant, without anything having failed."""
+    """Note that a delivery is not tried before an instant, without anything having failed: it waits, or is claimed."""
     connection.execute(sa.update(delivery).where(delivery.c.id == delivery_id).values(next_at=until))
 
 
-def last_sent(connection: sa.Connection, incident: int, channel: str) -> datetime | None:
-    """Return when a channel was last told of an incident; None: never."""
+def last_told(connection: sa.Connection, incident: int, channel: str) -> Told | None:
+    """Return what a channel was last told of an incident; None: nothing yet."""
     query = (
-        sa.select(sa.func.max(delivery.c.done_at))
+        sa.select(delivery.c.done_at, notice.c.severity)
         .join(notice, notice.c.id == delivery.c.notice_id)
         .where(notice.c.incident_id == incident, delivery.c.channel == channel, delivery.c.outcome == SENT)
+        .order_by(delivery.c.done_at.desc(), notice.c.id.desc())
+        .limit(1)
     )
-    return connection.execute(query).scalar()
+    row = connection.execute(query).first()
+    return Told(*row) if row else None
 
 
-def told_channels(connection: sa.Connection, incident: int) -> list[str]:
-    """Return the channels that were told of an incident, or are about to be."""
+def told_channels(connection: sa.Connection, incident: int) -> dict[str, str]:
+    """Return the channels that were told of an incident, or are about to be, with the severity of the newest of it."""
     query = (
-        sa.select(delivery.c.channel)
+        sa.select(delivery.c.channel, notice.c.severity)
         .join(notice, notice.c.id == delivery.c.notice_id)
-        .where(notice.c.incident_id == incident, delivery.c.outcome.is_distinct_from(DROPPED))
-        .distinct()
+        .where(
+            notice.c.incident_id == incident,
+            sa.or_(delivery.c.outcome.is_(None), delivery.c.outcome == SENT),
+        )
+        .order_by(notice.c.id)
     )
-    return sorted(connection.execute(query).scalars())
+    return dict(tuple(row) for row in connection.execute(query))
+
+
+class Sending(NamedTuple):
+    """What became of a notice in one channel.
+
+    Attributes:
+        kind: of the notice.
+        at: when the notice was written.
+        routed: whether it was decided who is told.
+        channel: the channel's name; None: nobody is told, or that is not decided yet.
+        outcome: sent, dropped or fell back; None: still to be sent.
+        done_at: when that was.
+        attempts: how often it failed.
+        problem: what the newest failed attempt came up with.
+
+    """
+
+    kind: str
+    at: datetime
+    routed: bool
+    channel: str | None
+    outcome: str | None
+    done_at: datetime | None
+    attempts: int
+    problem: str | None
+
+
+def sendings(connection: sa.Connection, incident: int) -> list[Sending]:
+    """Return what became of all notices of an incident in each channel, oldest first."""
+    query = (
+        sa.select(
+            notice.c.kind,
+            notice.c.at,
+            notice.c.routed_at,
+            delivery.c.channel,
+            delivery.c.outcome,
+            delivery.c.done_at,
+            delivery.c.attempts,
+            delivery.c.problem,
+        )
+        .select_from(notice.outerjoin(delivery, delivery.c.notice_id == notice.c.id))
+        .where(notice.c.incident_id == incident)
+        .order_by(notice.c.id, delivery.c.id)
+    )
+    return [
+        Sending(kind, at, routed is not None, channel, outcome, done, attempts or 0, problem)
+        for kind, at, routed, channel, outcome, done, attempts, problem in connection.execute(query)
+    ]
+
+
+def is_written(connection: sa.Connection, unique_key: str) -> bool:
+    """Return whether what is told only once was told, or is about to be."""
+    return connection.execute(sa.select(notice.c.id).where(notice.c.unique_key == unique_key)).first() is not None

@@ -460,7 +460,7 @@ incident_event = sa.Table(
     _id(),
     _ref("incident_id", "incident"),
     sa.Column("at", Instant, nullable=False),
-    sa.Column("what", sa.Text, nullable=False),  # opened, updated, acknowledged, resolved
+    sa.Column("what", sa.Text, nullable=False),  # opened, updated, resolved, or what people do
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("said", sa.Text, nullable=False),
     sa.Index("ix_incident_event_incident", "incident_id", "id"),

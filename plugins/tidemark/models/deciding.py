@@ -6,6 +6,7 @@ is in force: who reads it sees it change as any other input does, and by nothing
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from tidemark.approvers import check_approver, check_four_eyes
 from tidemark.assets import CHAMPIONS, Asset, Pipeline
@@ -14,6 +15,9 @@ from tidemark.errors import Refused, UsageError
 from tidemark.explain import short
 from tidemark.facts import instant_of, register
 from tidemark.hashing import digest
+from tidemark.incidents.information import inform
+from tidemark.incidents.topics import Topic
+from tidemark.interventions import reason_of
 from tidemark.ledger import acts, decisions, heads, records, registry
 from tidemark.ledger.decisions import Decision
 from tidemark.ledger.heads import FINAL, Missing, Move
@@ -60,12 +64,6 @@ def _check_may_decide(deployment: Deployment, actor: str) -> None:
         )
 
 
-def _why(why: str) -> str:
-    if not why.strip():
-        raise UsageError("--why is empty: say why, for those who look later")
-    return why.strip()
-
-
 def promote(
     deployment: Deployment,
     pipeline: Pipeline,
@@ -98,7 +96,7 @@ def promote(
 
     """
     _check_may_decide(deployment, actor)
-    asset, reason, names = pipeline.asset(name), _why(why), register(deployment, pipeline)
+    asset, reason, names = pipeline.asset(name), reason_of(why), register(deployment, pipeline)
     with deployment.ledger.write() as connection:
         # From here on nobody else changes what is looked at before this is written down.
         seq = heads.new_change(connection, run="model promote", actor=actor)
@@ -144,6 +142,7 @@ def promote(
             "why": reason,
         }
         acts.write_audit(connection, actor=actor, act="promote", detail=detail)
+        _inform(model, Topic.MODEL_PROMOTED, f"{short(made.data_version)} is champion", detail, actor)
         missing = model.missing.get(made.id, FINAL)
         return Promoted(made.data_version, made.partition, begins, before, missing, model.pipelines)
 
@@ -262,7 +261,7 @@ def reject(deployment: Deployment, name: str, version: str | None, *, why: str, 
 
     """
     _check_may_decide(deployment, actor)
-    reason = _why(why)
+    reason = reason_of(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model reject", actor=actor)
         model = Model(connection, deployment, name)
@@ -292,7 +291,7 @@ def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, act
 
     """
     _check_may_decide(deployment, actor)
-    reason = _why(why)
+    reason = reason_of(why)
     with deployment.ledger.write() as connection:
         seq = heads.new_change(connection, run="model rollback", actor=actor)
         model = Model(connection, deployment, name)
@@ -320,7 +319,29 @@ def rollback(deployment: Deployment, name: str, to: str | None, *, why: str, act
             "why": reason,
         }
         acts.write_audit(connection, actor=actor, act="roll back", detail=detail)
+        again = f"{short(version)} is champion again" if version else "there is no champion any more"
+        _inform(model, Topic.MODEL_ROLLED_BACK, again, detail, actor)
         return RolledBack(version, gone, begins, model.pipelines)
+
+
+def _inform(model: Model, topic: Topic, said: str, detail: dict[str, Any], actor: str) -> None:
+    """Tell who has subscribed of a decision that changes what is served."""
+    begins = datetime.fromisoformat(detail["begins"])
+    readers = ", ".join(model.pipelines)
+    inform(
+        model.connection,
+        heads.PROD,
+        topic,
+        title=f"{model.name}: {said} from {_shown(begins)} on",
+        lines=[
+            f"by {actor}: {detail['why']}",
+            f"read by: {readers}; their next runs follow" if readers else "nothing reads it yet",
+        ],
+        pipeline=model.registered.pipeline,
+        owner=model.registered.definition.get("owner") or "",
+        **detail,
+        by=actor,
+    )
 
 
 def _up_to(model: Model, version: str) -> list[Decision]:

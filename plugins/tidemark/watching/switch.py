@@ -1,0 +1,54 @@
+"""The dead man's switch: a service outside that tells people when this deployment's watch falls silent."""
+
+from datetime import UTC, datetime, timedelta
+
+from tidemark.deployment import Deployment
+from tidemark.errors import Unavailable
+from tidemark.ledger import notices
+
+_SECONDS = 10.0
+
+STUCK = timedelta(minutes=10)
+"""So long a notice may be on its way."""
+
+
+def why_not(deployment: Deployment, now: datetime | None = None) -> str:
+    """Say why people may not be told of what is wrong: then the switch is not pressed; empty: they are.
+
+    Args:
+        deployment: where.
+        now: the instant that is taken for now, by default the clock's.
+
+    Raises:
+        Unavailable: the ledger cannot be used.
+
+    """
+    since = (now or datetime.now(UTC)) - STUCK
+    with deployment.ledger.read() as connection:
+        if any(each.at < since for each in notices.unrouted(connection, 1, environment=deployment.environment)):
+            return "nobody decides who is told of notices"
+        stuck = [
+            each
+            for each in notices.pending(connection, deployment.environment)
+            if each.attempts and each.notice.at < since
+        ]
+    if stuck:
+        return f"the channel {stuck[0].channel} takes nothing: {stuck[0].problem}"
+    return ""
+
+
+def press(url: str) -> None:
+    """Fetch the address of the switch.
+
+    Raises:
+        Unavailable: nobody answers, or refuses; the address is not repeated, for it is a secret.
+
+    """
+    import httpx
+
+    try:
+        answer = httpx.get(url, timeout=_SECONDS, follow_redirects=True)
+    except httpx.HTTPError as problem:
+        raise Unavailable(f"the dead man's switch does not answer: {type(problem).__name__}") from None
+    if answer.is_error:
+        raise Unavailable(f"the dead man's switch refuses: {answer.status_code}")

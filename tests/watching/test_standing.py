@@ -1,0 +1,48 @@
+"""Of several watches of one ledger one acts; another takes over when it leaves, or has given no sign of life."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.scenario import Shop, on_both_ledgers
+from tidemark.ledger import heartbeats
+from tidemark.watching.standing import LIFETIME, Standing
+
+
+@on_both_ledgers
+def test_one_acts_and_another_takes_over_when_it_leaves(shop: Shop) -> None:
+    """Who acts goes on acting; who leaves is followed at once."""
+    with shop.deployment() as deployment:
+        first, second = Standing(deployment), Standing(deployment)
+        assert first.beat()
+        assert second.beat()
+        assert (first.acts, second.acts, second.stands_by) == (True, False, True)
+        assert not first.beat()
+        assert not second.beat()
+        first.leave()
+        assert second.beat()
+        assert first.beat()
+        assert (first.acts, second.acts) == (False, True)
+
+
+def test_who_gives_no_sign_of_life_is_followed_when_his_time_is_up(shop: Shop) -> None:
+    """As after a power cut."""
+    with shop.deployment() as deployment:
+        first, second = Standing(deployment), Standing(deployment)
+        first.beat()
+        with deployment.ledger.write() as connection:
+            found = heartbeats.read(connection, "watch")
+            assert found is not None
+            long_ago = datetime.now(UTC) - LIFETIME - timedelta(seconds=1)
+            heartbeats.write(connection, "watch", found.detail, at=long_ago)
+        assert second.beat()
+        assert second.acts
+
+
+def test_each_environment_has_a_watch_of_its_own(shop: Shop) -> None:
+    """What is watched differs."""
+    with shop.deployment() as deployment:
+        Standing(deployment).beat()
+    shop.environment = "branch"
+    with shop.deployment() as deployment:
+        other = Standing(deployment)
+        other.beat()
+        assert other.acts
