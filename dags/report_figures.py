@@ -237,8 +237,8 @@ def model_by_week(demand_model_performance: pl.DataFrame | None) -> Section:
             share = round(ours / baseline, 4) if ours is not None and baseline else None
             rows.append((str(each["week"]), said, sold, off, share))
     said = (
-        "Units, predicted by the model in force for the prices that were paid, and sold. The deviance is a share of the "
-        "baseline's, which expects the units of the week before: less is better, and 100 % no better than that."
+        "Units, predicted by the model in force for the prices that were paid, and sold. The deviance is a share of "
+        "the baseline's, which expects the units of the week before: less is better, and 100 % no better than that."
     )
     return Section("How the model did", said, tables=(Table(columns, tuple(rows), empty="No week is over yet."),))
 
