@@ -2,12 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop, on_both_ledgers
+from tidemark.incidents import reconciling
 from tidemark.incidents.classes import CauseClass, Severity
 from tidemark.incidents.conditions import MOST_PARTITIONS, MOST_ROWS, MOST_TEXT, Condition, Reached
 from tidemark.incidents.reconciling import reconcile
@@ -58,14 +60,23 @@ def test_five_hundred_failures_of_one_cause_are_one_incident(shop: Shop) -> None
         ({"severity": Severity.CRITICAL}, "it is critical now"),
     ],
 )
-def test_what_grows_is_told(shop: Shop, change: dict[str, object], said: str) -> None:
+def test_what_grows_is_told(shop: Shop, change: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More partitions, more that depends on it, worse: each is one update, that says what is new."""
+    monkeypatch.setattr(reconciling, "SETTLING", timedelta(0))
     first = replace(FAILED, severity=Severity.WARNING)
     look(shop, first)
     look(shop, replace(first, **change))
     assert notices_of(shop) == ["opened asset_failed", "updated asset_failed"]
     with shop.deployment() as deployment, deployment.ledger.read() as connection:
         assert incidents.events(connection, only(shop).id)[-1].said == said
+
+
+def test_what_depends_on_it_is_no_news_while_the_run_goes_on(shop: Shop) -> None:
+    """The alert was hardly sent; what it says is what is so as it is sent."""
+    look(shop, FAILED)
+    assert look(shop, replace(FAILED, reach=(Reached("totals", "shop", "asset", 1, "1", "1"),))) == []
+    assert only(shop).detail["reach"][0]["partitions"] == 1
+    assert notices_of(shop) == ["opened asset_failed"]
 
 
 def test_what_shrinks_is_no_news(shop: Shop) -> None:

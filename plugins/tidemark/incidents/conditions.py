@@ -135,8 +135,15 @@ def _bounded(text: str) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ..."
 
 
-def has_grown(before: Detail, now: Detail) -> str:
-    """Say what has become worse: more partitions, more that depends on it; empty: nothing has."""
+def has_grown(before: Detail, now: Detail, *, settled: bool) -> str:
+    """Say what has become worse: more partitions, more that depends on it; empty: nothing has.
+
+    Args:
+        before: what was told.
+        now: what is so.
+        settled: what depends on it has had the time to come to lack something; before that, it is no news.
+
+    """
     fresh = [each for each in now.partitions if each not in before.partitions]
     said = []
     if now.total > before.total:
@@ -144,9 +151,9 @@ def has_grown(before: Detail, now: Detail) -> str:
     elif fresh:
         said.append(f"{fresh[0]} too" if len(fresh) == 1 else f"{len(fresh)} other partitions")
     reached = {each.asset: each.partitions for each in before.reach}
-    wider = [each for each in now.reach if each.partitions > reached.get(each.asset, 0)]
-    if wider:
-        said.append("it reaches more of " + ", ".join(each.asset for each in wider))
+    wider = [each.asset for each in now.reach if each.partitions > reached.get(each.asset, 0)]
+    if wider and settled:
+        said.append("it reaches more of " + ", ".join(wider))
     also = [each for each in now.also if each not in before.also]
     if also:
         said.append(also[0] if len(also) == 1 else f"{len(also)} more failures below")

@@ -5,7 +5,7 @@ that is no longer wrong is resolved; what has grown is told. Looking twice at th
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,9 @@ from tidemark.ledger import incidents, notices
 from tidemark.ledger.incidents import Incident
 
 Within = Callable[[Incident], bool]
+
+SETTLING = timedelta(minutes=5)
+"""What depends on something comes to lack it while the run goes on in which that was found."""
 
 
 def reconcile(deployment: Deployment, conditions: Sequence[Condition], *, within: Within, actor: str) -> list[int]:
@@ -104,7 +107,8 @@ class _Turn:
 
     def _update(self, one: Incident, condition: Condition) -> None:
         before, now = Detail.from_json(one.detail), detail_of(condition)
-        grown = has_grown(before, now)
+        settled = datetime.now(UTC) - one.opened_at > SETTLING
+        grown = has_grown(before, now, settled=settled)
         if one.cause != condition.cause:
             grown = f"now it is known why: {condition.summary}"
         if Severity(one.severity).rank < condition.bad.rank:
