@@ -14,11 +14,15 @@ from email.policy import SMTP
 from email.utils import formatdate, parseaddr
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.sdk.configuration import conf
 
+from tidemark.airflow.navigation import page_of
 from tidemark.alerting import Alerting, Message, Undelivered, load_alerting
 from tidemark.config import Settings
+from tidemark.deployment import Deployment
 from tidemark.incidents.classes import Severity
-from tidemark.ledger.notices import OPENED
+from tidemark.ledger.notices import OPENED, Notice
+from tidemark.reports import as_mail, render
 
 CONNECTION = "smtp_default"
 SILENT_SECONDS = 8
@@ -33,7 +37,19 @@ def open_alerting(given: Settings) -> Alerting:
         UsageError: see :func:`tidemark.alerting.load_alerting`.
 
     """
-    return load_alerting(given, mailing=MailChannel)
+    return load_alerting(given, mailing=MailChannel, reporting=reported)
+
+
+def reported(deployment: Deployment, notice: Notice) -> EmailMessage:
+    """Return the mail of the report that a notice is about, as it is now, with the address of its page.
+
+    Raises:
+        UsageError: it is no longer there.
+
+    """
+    asset, partition = notice.payload["asset"], notice.payload["partition"]
+    airflow = conf.get("api", "base_url", fallback="http://localhost:8080")
+    return as_mail(render(deployment, asset, partition, page=page_of(airflow, asset, partition)))
 
 
 @dataclass(frozen=True)
