@@ -64,8 +64,8 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.8)
     # Room for the values at the ends of the bars.
     lowest, highest = min([0.0, *values]), max([0.0, *values])
-    room = 0.22 * (highest - lowest) or 1.0
-    axes.set_xlim(lowest - (room if lowest else 0), highest + room)
+    room = (highest - lowest or 1.0) / 4
+    axes.set_xlim(lowest - (1.4 * room if lowest else 0), highest + room)
     axes.margins(y=0.01)
     for place, value in zip(places, values, strict=True):
         right = value >= 0
