@@ -19,13 +19,16 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from demo.mail import MailSink
 from demo.services import _free_port
+from tests.reports.reporting import DAY, open_for_business
+from tests.scenario import Shop
 from tidemark.airflow.mailing import MailChannel, open_alerting
-from tidemark.alerting import Message, Undelivered
+from tidemark.alerting import Message, Undelivered, drain
 from tidemark.alerting.channels import Line
 from tidemark.alerting.messages import Links, incident_message, report_message
 from tidemark.alerting.samples import sample_incident, sample_notice
 from tidemark.alerting.wording import Wording
 from tidemark.config import settings
+from tidemark.reports import announce
 
 TO = MailChannel(("oncall@shop.test", "boss@shop.test"))
 NOW = datetime(2011, 1, 6, 8, 2, tzinfo=UTC)
@@ -234,6 +237,24 @@ def test_a_password_is_neither_told_nor_logged(serve: Any, caplog: pytest.LogCap
     assert asked[0].password.decode() == PASSWORD
     ours = "\n".join(each.getMessage() for each in caplog.records if not each.name.startswith("mail."))
     assert PASSWORD not in ours + repr(failed.value) + repr(failed.value.__context__)
+
+
+def test_a_report_is_mailed_to_who_has_subscribed(shop: Shop, sink: MailSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its pictures, and the address of its page in Airflow."""
+    monkeypatch.setenv("TIDEMARK_MAIL_TO", "boss@shop.test")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.test:8080/")
+    open_for_business(shop)
+    with shop.deployment() as deployment:
+        assert announce(deployment, "takings") == DAY
+        done = drain(deployment, open_alerting(deployment.settings))
+    assert (done.sent, done.problems) == (1, ())
+    (mail,) = sink.wait(1)
+    assert mail["To"] == "boss@shop.test"
+    assert mail["Subject"].startswith(f"Shop {DAY}: GBP 23,456")
+    assert "image/png" in [part.get_content_type() for part in mail.walk()]
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert f"http://airflow.test:8080/plugin/tidemark-reports/tidemark/reports/takings/{DAY}" in text.get_content()
 
 
 def test_the_channel_is_handed_in_where_airflow_is_known(sink: MailSink, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ class Board:
                 kind=notices.INFORMATION,
                 topic=topic,
                 severity=Severity.INFO,
-                payload={"said": said},
+                payload={"title": said, "lines": []},
                 pipeline="shop",
             )
 

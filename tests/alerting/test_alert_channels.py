@@ -278,7 +278,7 @@ def test_no_secret_is_logged_shown_or_told(
 
 def test_other_threads_may_go_on_talking(caplog: pytest.LogCaptureFixture, hook: Receiver) -> None:
     """Only what is said while an alert is sent is kept quiet."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "httpx")
     Webhook(hook.url, SECRET).send(message())
     logging.getLogger("httpx").info("somebody else's request")
     assert "somebody else's request" in caplog.text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidemark.alerting.facts import span
+from tidemark.alerting.facts import partitions, span
 from tidemark.alerting.messages import Links, Message, incident_message, information_message
 from tidemark.alerting.samples import sample_incident, sample_notice
 from tidemark.alerting.wording import NAMES, Wording
@@ -76,6 +76,29 @@ def test_one_message_tells_it_all() -> None:
     for place in ("https://git.test/runbooks/gate_failed.md", "https://airflow.test/dags/price_list"):
         assert place in message.text
         assert ("href", place) in Page(message.html).attributes
+
+
+@pytest.mark.parametrize(
+    ("keys", "total", "said"),
+    [
+        ([], 0, ""),
+        (["a", "b", "c"], 3, "a, b, c"),
+        (["a", "b", "c", "d"], 4, "a … d (4)"),
+        (["a", "b"], 900, "a and 899 more"),
+    ],
+)
+def test_partitions_are_said_in_a_few_words(keys: list[str], total: int, said: str) -> None:
+    """Of those that were left out nobody says which is the last."""
+    assert partitions(keys, total) == said
+
+
+def test_who_is_told_can_say_that_they_are_at_it() -> None:
+    """Until somebody has, or it is over."""
+    command = "tidemark incident ack 12 --why ..."
+    one = sample_incident("prod", NOW, number=12)
+    for taken, wanted in ((one, True), (one._replace(acknowledged_at=NOW), False), (one._replace(id=0), False)):
+        assert (command in worded(one=taken).text) is wanted
+        assert (command in Page(worded(one=taken).html).words) is wanted
 
 
 def test_an_update_says_first_what_is_new() -> None:
@@ -182,7 +205,7 @@ def test_whatever_comes_a_message_stays_short() -> None:
     assert len(message.text) < 16_000
     assert len(message.html) < 60_000
     assert len(str(message.facts)) < 20_000
-    assert "(10000)" in message.text
+    assert "and 9999 more" in message.text
     assert "992 more" in message.text
 
 
@@ -197,7 +220,10 @@ def test_a_wide_row_names_each_value() -> None:
 
 def test_a_page_fetches_nothing() -> None:
     """No picture, no style, no font from elsewhere: a mail is read where there is no network, and tells nobody so."""
-    for message in (worded(), information_message(sample_notice("prod", "information", NOW), wording=Wording())):
+    for message in (
+        worded(),
+        information_message(sample_notice("prod", "information", NOW), wording=Wording(), links=LINKS),
+    ):
         assert not re.search(r"src=|url\(|@import|<link", message.html)
 
 
@@ -290,11 +316,11 @@ def test_every_template_can_be_replaced_and_ours_are_of_these_names() -> None:
 
 def test_information_says_what_it_is_about_and_why_one_gets_it() -> None:
     notice = sample_notice("prod", "information", NOW)
-    notice = notice._replace(payload={"said": EVIL, "more": [EVIL] * 20, "link": "https://airflow.test/x"})
-    message = information_message(notice, wording=Wording())
+    notice = notice._replace(payload={"title": EVIL, "lines": [EVIL] * 30})
+    message = information_message(notice, wording=Wording(), links=LINKS)
     assert message.severity == Severity.INFO
     assert "You get this because you have subscribed to model_promoted." in message.text
-    assert "and 12 more" in message.text
+    assert "and 9 more" in message.text
     assert "script" not in Page(message.html).tags
-    assert ("href", "https://airflow.test/x") in Page(message.html).attributes
+    assert ("href", "https://airflow.test/dags/price_list") in Page(message.html).attributes
     assert message.key == message.id

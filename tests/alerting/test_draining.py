@@ -1,6 +1,8 @@
 """From the outbox to people: at least once, in order, once an hour, to whom it concerns, whatever the channels do."""
 
+import logging
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -9,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.alerting.board import BAD, LATE, Board, Diary, open_board
-from tidemark.alerting import Alerting, Drained, Undelivered
+from tests.alerting.receiving import Receiver
+from tidemark.alerting import Alerting, Drained, Message, Undelivered
 from tidemark.alerting import draining as draining_module
 from tidemark.alerting.channels import Line
 from tidemark.alerting.routes import Route
+from tidemark.alerting.webhook import Webhook
 from tidemark.config import settings
 from tidemark.deployment import open_deployment
 from tidemark.errors import Unavailable
@@ -213,6 +217,22 @@ def test_a_channel_that_hangs_holds_up_no_other_and_only_once_a_round(
     stuck.set()
 
 
+def test_a_slow_channel_sends_the_rest_in_the_next_round(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a round ends, and the others have their turn."""
+    monkeypatch.setattr(draining_module, "ROUND_SECONDS", 0.05)
+
+    class Slow(Diary):
+        def send(self, message: Message) -> None:
+            time.sleep(0.1)
+            super().send(message)
+
+    slow = Slow()
+    board.alerting = Alerting({"slow": Line("slow", slow)}, (Route(channels=("slow",)),))
+    board.wrong(*(replace(BAD, asset=f"a{number}") for number in range(3)))
+    assert [board.round().sent for _ in range(4)] == [1, 1, 1, 0]
+    assert slow.said == ["opened a0", "opened a1", "opened a2"]
+
+
 def test_a_message_that_cannot_be_made_holds_up_no_other(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     made = draining_module.incident_message
 
@@ -400,7 +420,7 @@ def test_information_never_becomes_a_page(board: Board) -> None:
     assert board.pager.said == []
     board.chat.is_up()
     board.passes(15)
-    assert board.chat.said == ["information model_promoted", "opened fx_rates"]
+    assert sorted(board.chat.said) == ["information model_promoted", "opened fx_rates"]
 
 
 def test_a_report_is_made_when_it_is_sent_and_goes_out_as_the_mail_it_is(board: Board) -> None:
@@ -456,3 +476,26 @@ def test_the_outbox_of_one_home_is_found_again(tmp_path: Path) -> None:
     with open_board(tmp_path / "home") as board:
         assert board.round().sent == 1
         assert board.pager.said == ["opened orders"]
+
+
+def test_no_secret_is_kept_in_the_ledger_or_logged(
+    board: Board, hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a failed attempt came up with is kept, and shown to who asks; the address and the key are not."""
+    caplog.set_level(logging.DEBUG)
+    key, token = "hunter2-hunter2", "t0ken-of-the-hook"
+    hook.answers = [500, "closes", (429, {"Retry-After": "1"}), 404]
+    line = Line("desk", Webhook(f"{hook.url}/in?token={token}", key))
+    board.alerting = Alerting({"desk": line}, (Route(channels=("desk",)),))
+    board.wrong(BAD)
+    problems = set()
+    for _ in range(6):
+        board.round()
+        problems |= set(board.problems())
+        board.later(minutes=11)
+    assert problems == {"answered 500", "could not be reached: RemoteProtocolError", "answered 429", "answered 404"}
+    assert len(hook.got) == 5
+    kept = b"".join(each.read_bytes() for each in board.deployment.settings.home.glob("ledger.db*"))
+    for secret in (key, token):
+        assert secret.encode() not in kept
+        assert secret not in caplog.text + repr(board.alerting) + repr(line)

@@ -15,10 +15,13 @@ from email.utils import formatdate, parseaddr
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 
+from tidemark.airflow.navigation import page_of
+from tidemark.airflow.watched import base_url
 from tidemark.alerting import Alerting, Message, Undelivered, load_alerting
 from tidemark.config import Settings
+from tidemark.deployment import Deployment
 from tidemark.incidents.classes import Severity
-from tidemark.ledger.notices import OPENED
+from tidemark.ledger.notices import OPENED, Notice
 
 CONNECTION = "smtp_default"
 SILENT_SECONDS = 8
@@ -33,7 +36,20 @@ def open_alerting(given: Settings) -> Alerting:
         UsageError: see :func:`tidemark.alerting.load_alerting`.
 
     """
-    return load_alerting(given, mailing=MailChannel)
+    return load_alerting(given, mailing=MailChannel, reporting=reported)
+
+
+def reported(deployment: Deployment, notice: Notice) -> EmailMessage:
+    """Return the mail of the report that a notice is about, as it is now, with the address of its page.
+
+    Raises:
+        UsageError: it is no longer there.
+
+    """
+    from tidemark.reports import as_mail, render  # brings what reads data and draws
+
+    asset, partition = notice.payload["asset"], notice.payload["partition"]
+    return as_mail(render(deployment, asset, partition, page=page_of(base_url(), asset, partition)))
 
 
 @dataclass(frozen=True)

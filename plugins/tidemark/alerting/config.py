@@ -273,7 +273,7 @@ def _sample_facts() -> dict[str, list[Facts]]:
     found: dict[str, list[Facts]] = {"incident": [], "information": []}
     for notice, one in samples():
         if one is None:
-            found["information"].append(information_facts(notice))
+            found["information"].append(information_facts(notice, page=""))
         else:
             facts = incident_facts(notice, one, runbook="https://docs.test/gate_failed.md", page="", now=notice.at)
             found["incident"].append(facts)

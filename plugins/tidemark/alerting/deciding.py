@@ -94,8 +94,6 @@ class Deciding:
     def _told_on(self, notice: Notice, one: Incident, told: dict[str, str]) -> list[str]:
         if notice.kind == RESOLVED:
             return list(told)
-        if one.acknowledged_at is not None or not one.is_open:
-            return []
         worse = all(_rank(severity) < _rank(one.severity) for severity in told.values())
         return list(dict.fromkeys([*told, *(self._first_told(notice, one) if worse else ())]))
 

@@ -160,12 +160,12 @@ class _Sending:
             raise Undelivered(f"the message could not be made: {type(problem).__name__}") from problem
 
     def _worded(self, notice: Notice, one: Incident | None) -> Message:
-        wording, reporting = self.alerting.wording, self.alerting.reporting
+        wording, links, reporting = self.alerting.wording, self.alerting.links, self.alerting.reporting
         if one is not None:
-            return incident_message(notice, one, wording=wording, links=self.alerting.links, now=self.now)
+            return incident_message(notice, one, wording=wording, links=links, now=self.now)
         if notice.kind == REPORT and reporting is not None:
             return report_message(notice, reporting(self.deployment, notice))
-        return information_message(notice, wording=wording)
+        return information_message(notice, wording=wording, links=links)
 
     # -- what came of it
 

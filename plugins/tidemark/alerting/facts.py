@@ -16,6 +16,7 @@ from tidemark.ledger.notices import INFORMATION, Notice
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 5, 12, 80
 MOST_LINES, MOST_LINE, MOST_WHY = 8, 300, 1_500
+MOST_NEWS = 21
 
 # Control characters, and those that make text run backwards: a terminal or a mail client may obey them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -79,9 +80,9 @@ def incident_facts(notice: Notice, one: Incident, *, runbook: str, page: str, no
     }
 
 
-def information_facts(notice: Notice) -> Facts:
-    """Return what can be said of information; its payload has ``said``, and may have ``more`` lines and a ``link``."""
-    more = [clean(each) for each in notice.payload.get("more", ())[:MOST_LINES]]
+def information_facts(notice: Notice, *, page: str) -> Facts:
+    """Return what can be said of information, as :func:`tidemark.incidents.information.inform` has written it down."""
+    lines = notice.payload.get("lines", ())
     return {
         "kind": INFORMATION,
         "severity": notice.severity,
@@ -89,11 +90,11 @@ def information_facts(notice: Notice) -> Facts:
         "environment": notice.environment,
         "pipeline": line(notice.pipeline),
         "owner": line(notice.owner),
-        "said": clean(notice.payload.get("said", notice.topic)),
-        "more": more,
-        "more_left": max(len(notice.payload.get("more", ())) - MOST_LINES, 0),
+        "title": line(notice.payload.get("title", notice.topic)),
+        "lines": [clean(each) for each in lines[:MOST_NEWS]],
+        "lines_left": max(len(lines) - MOST_NEWS, 0),
         "at": instant(notice.at),
-        "link": line(notice.payload.get("link", "")),
+        "link": page,
     }
 
 
@@ -114,10 +115,17 @@ def span(length: timedelta) -> str:
 
 
 def partitions(keys: Sequence[str], total: int) -> str:
-    """Return which partitions something is about, in a few words."""
+    """Return which partitions something is about, in a few words; ``keys`` are the first of them, or all."""
     if total <= 3:
-        return ", ".join(line(each, MOST_CELL) for each in keys)
-    return f"{line(keys[0], MOST_CELL)} … {line(keys[-1], MOST_CELL)} ({total})" if keys else str(total)
+        return ", ".join(line(each, MOST_CELL) for each in keys[:total])
+    if len(keys) == total:
+        return _spanned(keys[0], keys[-1], total)
+    return f"{line(keys[0], MOST_CELL)} and {total - 1} more" if keys else str(total)
+
+
+def _spanned(first: str, last: str, total: int) -> str:
+    ends = [line(each, MOST_CELL) for each in (first, last)]
+    return ends[0] if total == 1 else ", ".join(ends) if total == 2 else f"{ends[0]} … {ends[1]} ({total})"
 
 
 def _counted(number: int, what: str) -> str:
@@ -145,11 +153,12 @@ def _reach(reached: Iterable[Reached]) -> Facts:
             "kind": each.kind,
             "pipeline": line(each.pipeline, MOST_CELL),
             "partitions": each.partitions,
-            "which": partitions([each.first, each.last][: each.partitions], each.partitions),
+            "which": _spanned(each.first, each.last, each.partitions),
         }
         for each in ranked[:MOST_LINES]
     ]
-    return {"reach": said, "reach_left": max(len(ranked) - MOST_LINES, 0)}
+    repaired = any(each.partitions for each in ranked)
+    return {"reach": said, "reach_left": max(len(ranked) - MOST_LINES, 0), "repaired": repaired}
 
 
 def _also(also: Sequence[str]) -> Facts:

@@ -92,9 +92,9 @@ def incident_message(notice: Notice, one: Incident, *, wording: Wording, links: 
     )
 
 
-def information_message(notice: Notice, *, wording: Wording) -> Message:
+def information_message(notice: Notice, *, wording: Wording, links: Links) -> Message:
     """Return what people read of a piece of information."""
-    facts = information_facts(notice)
+    facts = information_facts(notice, page=links.page(notice.pipeline))
     return _message(notice, notice_id(notice), notice.severity, wording.words("information", facts), facts)
 
 

@@ -60,9 +60,9 @@ def sample_notice(environment: str, kind: str, now: datetime, *, test: str = "")
     """Return a notice that never was: of the sample incident, or of information."""
     information = kind == INFORMATION
     said = "demand_model: ann made version 1f3a5c7e9b0d the champion" if information else _SAID[kind]
-    payload: dict[str, Any] = {"said": f"{test}{said}" if information else said}
+    payload: dict[str, Any] = {"said": said}
     if information:
-        payload["more"] = ["Its prices are in force from 2011-01-06 on."]
+        payload = {"title": f"{test}{said}", "lines": ["Its prices are in force from 2011-01-06 on."]}
     return Notice(
         id=0,
         environment=environment,

@@ -102,7 +102,7 @@ def _messages(alerting: "Alerting", environment: str) -> "list[Message]":
         one = sample_incident(environment, now, test="[TEST] ")
         one = one._replace(resolved_at=now) if kind == RESOLVED else one
         message = (
-            information_message(notice, wording=alerting.wording)
+            information_message(notice, wording=alerting.wording, links=alerting.links)
             if kind == INFORMATION
             else incident_message(notice, one, wording=alerting.wording, links=alerting.links, now=now)
         )
