@@ -82,8 +82,8 @@ def test_who_was_told_and_what_could_not_be_sent_is_shown(shop: Shop, tidemark: 
     with shop.deployment() as deployment, deployment.ledger.write() as connection:
         (opened,) = notices.unrouted(connection, 10)
         notices.route(connection, opened.id, ["mail", "chat", "pager"], datetime.now(UTC))
-        mail, chat, _ = notices.pending(connection)
-        notices.finish(connection, mail.id, notices.SENT)
+        mail, chat, _ = notices.pending(connection, "prod")
+        notices.finish(connection, mail.id, notices.SENT, datetime.now(UTC))
         notices.postpone(connection, chat.id, datetime.now(UTC), "503: try later")
     shown = tidemark("incident", "show", str(incident)).out
     assert re.search(r"opened +│ mail +│ sent ", shown)
@@ -130,4 +130,5 @@ def test_a_run_from_the_command_line_tells_what_it_has_repaired(delivered: Shop,
     with delivered.deployment() as deployment, deployment.ledger.read() as connection:
         (told,) = notices.unrouted(connection, 10)
     assert (told.kind, told.topic, told.severity) == ("information", "repaired", "info")
-    assert told.payload["repaired"] == [{"asset": "totals", "count": 1, "first": "2025-01-07", "last": "2025-01-07"}]
+    counted = {"asset": "totals", "count": 2, "first": "2025-01-06", "last": "2025-01-07"}
+    assert told.payload["repaired"] == [counted]

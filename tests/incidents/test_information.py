@@ -1,18 +1,21 @@
 """Claims about what people are told though nothing is wrong: decisions about models, and each Monday's silences."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
+import pytest
 import sqlalchemy as sa
 
+from tests.cli.conftest import enter
 from tests.incidents.test_news import opened, said, told
 from tests.models import selling
 from tests.models.selling import WEEK_1, begin
 from tests.scenario import Shop
-from tidemark.incidents import handling
+from tidemark.cli.main import main
+from tidemark.incidents import handling, information
 from tidemark.incidents.handling import Scope
 from tidemark.incidents.information import list_silences
 from tidemark.incidents.topics import Topic
-from tidemark.ledger.schema import silence
+from tidemark.ledger.schema import notice, silence
 
 
 def test_a_promotion_and_a_rollback_are_told_with_who_and_why(shop: Shop) -> None:
@@ -76,3 +79,18 @@ def test_where_nothing_was_silenced_by_monday_nothing_is_listed_that_week(shop: 
     silenced(shop, MONDAY + timedelta(days=1), MONDAY + timedelta(days=10))
     assert not listed(shop, MONDAY + timedelta(days=1, minutes=1))
     assert listed(shop, MONDAY + timedelta(days=7))
+
+
+def test_the_watch_lists_them(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever day it is: what was silenced two weeks ago is on this week's list, once."""
+    opened(shop)
+    shop.run()
+    now = datetime.now(UTC)
+    silenced(shop, now - timedelta(days=14), now + timedelta(days=14))
+    enter(shop, monkeypatch)
+    monkeypatch.setattr(information, "MONDAY", time(tzinfo=UTC))  # on a Monday morning, too
+    for _ in range(2):
+        main(["watch", "--once"])
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        told = connection.execute(sa.select(notice.c.payload).where(notice.c.topic == Topic.SILENCES)).scalars().all()
+    assert [each["title"] for each in told] == ["1 silence is in force"]

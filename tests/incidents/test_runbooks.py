@@ -80,7 +80,7 @@ def test_every_setting_dag_and_asset_that_a_runbook_names_is_there(page: Path) -
         elif re.fullmatch(r"[a-z_]+/", span):
             assert (ROOT / span).is_dir(), span
         elif re.fullmatch(r"[a-z_]+=", span):  # a setting of a definition
-            assert span in {"expected=", "due=", "schema=", "limits="}, span
+            assert span in {"expected=", "due=", "schema=", "limits=", "deadline="}, span
 
 
 @pytest.mark.parametrize("command", ["incident", "model", "run", "absent", "hold"])

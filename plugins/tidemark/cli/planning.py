@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> Answer:
         kept = _kept_plan(options.plan, pipeline, deployment) if options.plan else None
         now = datetime.fromisoformat(kept["as_of"]) if kept else _as_of(options, given)
         selection = selection_from(kept["selection"]) if kept else _selection(options, pipeline)
-        name, actor = f"cli {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", person()
+        name, actor = f"cli {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}", person()  # no two runs have one name
         names, made = _planned(deployment, pipeline, now, selection, options, progress, run=name)
         if kept:
             _check_unchanged(deployment, names, kept, made)

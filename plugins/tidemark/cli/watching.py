@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -17,6 +18,7 @@ from tidemark.cli.answers import Answer, connect
 from tidemark.config import Settings, settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
+from tidemark.incidents.information import list_silences
 from tidemark.ledger import Ledger
 from tidemark.watching.checks import Look, act_on
 from tidemark.watching.deadlines import missed_deadlines
@@ -121,6 +123,7 @@ class _Watching:
         if self._how.user is not None:
             yield from self._looks_at_airflow(self._how.user)
         yield self._look("watch itself", lambda: self._loop.blind(), 1)
+        yield Job("silences", self._list_silences, self._how.seconds)
         yield Job("outbox", self._drain, min(self._how.seconds, _DRAIN_SECONDS))
         if self._how.deadman is not None:
             yield Job("dead man's switch", self._press, _SWITCH_SECONDS)
@@ -167,6 +170,9 @@ class _Watching:
         """Hear that the ledger is out of reach; who stands by leaves it to the other to tell that."""
         if not self._standing.stands_by:
             self._outage.away(problem)
+
+    def _list_silences(self) -> Iterable[str]:
+        return ["the silences in force are listed"] if list_silences(self._deployment, datetime.now(UTC)) else []
 
     def _drain(self) -> Iterable[str]:
         return drain(self._deployment, self._alerting).problems
