@@ -323,6 +323,18 @@ def test_what_becomes_worse_is_told_at_once_and_to_whom_that_concerns(board: Boa
     assert board.chat.said[-1] == board.pager.said[-1] == "resolved fx_rates"
 
 
+def test_what_nobody_was_told_of_is_routed_anew_when_it_grows(board: Board) -> None:
+    """It concerned nobody as a warning; it does now."""
+    board.alerting = replace(board.alerting, routes=(board.alerting.routes[0], Route()))
+    board.wrong(LATE)
+    board.rounds()
+    board.grows(LATE, 2, severity=Severity.CRITICAL)
+    board.rounds()
+    board.well(LATE)
+    board.rounds()
+    assert (board.pager.said, board.chat.said) == (["updated fx_rates", "resolved fx_rates"], [])
+
+
 # -- who does not want to hear
 
 
