@@ -106,6 +106,28 @@ def test_two_processes_at_once_do_not_send_twice(any_board: Board) -> None:
     assert board.outcomes() == {"sent": 20}
 
 
+def test_who_comes_second_sees_what_the_first_has_claimed(any_board: Board) -> None:
+    """It waits until the first has said so, and finds nothing left to do."""
+    board = any_board
+    board.pager.is_down(1)
+    board.mail.is_down(1)
+    board.wrong(BAD)
+    board.rounds(2)
+    board.later(minutes=1)
+    second: list[Drained] = []
+    thread = threading.Thread(target=lambda: second.append(board.round()))
+    with board.deployment.ledger.write() as connection:
+        notices.take_notices(connection)
+        (waiting,) = notices.pending(connection, "prod")
+        notices.wait(connection, waiting.id, board.now + draining_module.LEASE)
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+    thread.join()
+    assert second == [Drained()]
+    assert board.mail.said == []
+
+
 # -- failures
 
 
