@@ -139,6 +139,8 @@ class Demo:
             "TIDEMARK_APPROVERS": "operator,admin",
             # Nobody who tries the demo can be told from who wrote the model.
             "TIDEMARK_FOUR_EYES": "off",
+            # Nobody wants to wait for the mails.
+            "TIDEMARK_WATCH_SECONDS": "2",
         }
 
     def _write_files(self, variables: dict[str, str]) -> None:

@@ -29,7 +29,7 @@ class Chapter:
         lacking: which deliveries are lacking from then on: not there, or rejected.
         by_arrival: the doorbell starts the run; otherwise the demo presses the button.
         red: the run fails.
-        mail_says: what the one mail that is sent has to say; nothing: no mail is sent.
+        mails: the beginning of what each mail says that is sent about it, whatever its order.
         pipeline: whose run it is.
 
     """
@@ -42,7 +42,7 @@ class Chapter:
     lacking: frozenset[Delivery]
     by_arrival: bool = True
     red: bool = False
-    mail_says: str = ""
+    mails: tuple[str, ...] = ()
     pipeline: str = PRICE_LIST
 
 
@@ -83,6 +83,7 @@ def chapters(
             "",
             all_but_two,
             gone | {late, unsent},
+            mails=_late(gone | {late, unsent}),
         ),
         Chapter(
             "nothing new",
@@ -117,7 +118,7 @@ def chapters(
             {},
             gone | {unsent, broken},
             red=True,
-            mail_says=f"orders {days.malformed}: rejected",
+            mails=(f"CRITICAL: orders {days.malformed}: ",),
         ),
         Chapter(
             "right file",
@@ -126,6 +127,7 @@ def chapters(
             "the content is the one used all along",
             {},
             gone | {unsent},
+            mails=("Over after ",),
         ),
         Chapter(
             "no delivery",
@@ -135,6 +137,7 @@ def chapters(
             {},
             gone,
             by_arrival=False,
+            mails=() if any(source == "fx_rates" for source, _ in gone) else ("Over after ",),
         ),
         Chapter(
             "it came after all",
@@ -163,3 +166,9 @@ def chapters(
             pipeline=BEST_SELLERS,
         ),
     ]
+
+
+def _late(lacking: frozenset[Delivery]) -> tuple[str, ...]:
+    """Return how the mail of each source begins that is late: it names the newest of its days."""
+    sources = sorted({source for source, _ in lacking})
+    return tuple(f"Warning: {each} {max(day for source, day in lacking if source == each)}" for each in sources)

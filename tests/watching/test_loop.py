@@ -73,9 +73,9 @@ def test_what_hangs_or_raises_stops_no_other(caplog: pytest.LogCaptureFixture) -
         thread.join()
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert sorted(warnings) == [
-        "away cannot look: the ledger is away",
-        "hanging has not come back for 0.3 s",
-        "raising failed: ZeroDivisionError: on purpose",
+        "away: the ledger is away",
+        "hanging: has not come back for 0.3 s",
+        "raising: failed: ZeroDivisionError: on purpose",
     ]
 
 
@@ -104,8 +104,8 @@ def test_once_does_each_job_and_says_what_is_wrong_with_them() -> None:
 
     jobs = [Job("raising", raises, 1), Job("hanging", hanging, 1, limit=0.2), Job("work", work, 1)]
     assert Loop(jobs, acts=lambda: True, grace=60).once() == [
-        "raising failed: ZeroDivisionError: on purpose",
-        "hanging has not come back for 0.2 s",
+        "raising: failed: ZeroDivisionError: on purpose",
+        "hanging: has not come back for 0.2 s",
     ]
     never.set()
     assert work.times == 1

@@ -23,7 +23,11 @@ class Api:
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
+        import httpx
+
         self._url, self._user, self._password = url.rstrip("/"), user, password
+        # A proxy has no business between two processes of one deployment.
+        self._client = httpx.Client(base_url=self._url, timeout=_SECONDS, trust_env=False)
         self._token = ""
 
     def health(self) -> dict[str, Any]:
@@ -67,9 +71,7 @@ class Api:
         import httpx
 
         try:
-            # A proxy has no business between two processes of one deployment.
-            with httpx.Client(base_url=self._url, timeout=_SECONDS, trust_env=False) as client:
-                answer = self._answer(client, f"/api/v2{path}", params, signed_in)
+            answer = self._answer(f"/api/v2{path}", params, signed_in)
         except httpx.HTTPError as problem:
             raise Unavailable(f"Airflow at {self._url} does not answer: {type(problem).__name__}") from problem
         if answer.status_code == httpx.codes.NOT_FOUND:
@@ -84,21 +86,21 @@ class Api:
             raise Unavailable(f"Airflow at {self._url} answers {path} with {answer.status_code} {answer.reason_phrase}")
         return found
 
-    def _answer(self, client: "httpx.Client", path: str, params: dict[str, Any], signed_in: bool) -> "httpx.Response":
+    def _answer(self, path: str, params: dict[str, Any], signed_in: bool) -> "httpx.Response":
         import httpx
 
         if not signed_in:
-            return client.get(path, params=params)
+            return self._client.get(path, params=params)
         if not self._token:
-            self._sign_in(client)
-        answer = client.get(path, params=params, headers={"Authorization": f"Bearer {self._token}"})
+            self._sign_in()
+        answer = self._client.get(path, params=params, headers={"Authorization": f"Bearer {self._token}"})
         if answer.status_code != httpx.codes.UNAUTHORIZED:
             return answer
-        self._sign_in(client)  # a token lasts for some hours
-        return client.get(path, params=params, headers={"Authorization": f"Bearer {self._token}"})
+        self._sign_in()  # a token lasts for some hours
+        return self._client.get(path, params=params, headers={"Authorization": f"Bearer {self._token}"})
 
-    def _sign_in(self, client: "httpx.Client") -> None:
-        answer = client.post("/auth/token", json={"username": self._user, "password": self._password})
+    def _sign_in(self) -> None:
+        answer = self._client.post("/auth/token", json={"username": self._user, "password": self._password})
         if answer.is_server_error:
             raise Unavailable(f"Airflow at {self._url} cannot sign anybody in: {answer.status_code}")
         if answer.is_error:

@@ -18,6 +18,7 @@ from tidemark.incidents.conditions import Condition
 from tidemark.ledger import heartbeats, incidents
 from tidemark.ledger.incidents import Incident
 from tidemark.watching.checks import Found, of_cause
+from tidemark.watching.standing import heartbeat_name
 
 API_SERVER, SCHEDULER = "api-server", "scheduler"
 DATABASE = "Airflow's database"
@@ -176,7 +177,6 @@ class Airflow:
                 f"{each['dag_id']}: {CauseClass.DAG_PAUSED.said.title}, and has a schedule",
                 why=each["timetable_summary"],
                 instead="everything that was live before; deliveries are not looked at",
-                do=f"unpause it; if it is meant, silence {CauseClass.DAG_PAUSED} of {each['dag_id']}, with the reason",
                 owner=_owner(each),
                 link=f"{self.url}/dags/{each['dag_id']}",
                 happened=0,
@@ -253,7 +253,6 @@ class Airflow:
             f"{name}: {CauseClass.RUN_FAILED.said.title}: {run['dag_run_id']}",
             why="a worker died or was ended before it could say what came of the run",
             instead="everything that was live before, and what the run had published by then",
-            do="look at its tasks; the next run goes on where it stopped",
             owner=_owner(dag),
             link=f"{self.url}/dags/{name}/runs/{run['dag_run_id']}",
         )
@@ -262,19 +261,16 @@ class Airflow:
 
     def _recall(self, what: str) -> dict[str, Any]:
         with self.deployment.ledger.read() as connection:
-            found = heartbeats.read(connection, self._name(what))
-        return found.detail if found else {}
+            found = heartbeats.read(connection, heartbeat_name(self.deployment.environment))
+        return dict(found.detail.get(what, {})) if found else {}
 
     def _remember(self, what: str, detail: Mapping[str, Any]) -> None:
         if self._recall(what) != detail:
             with self.deployment.ledger.write() as connection:
-                heartbeats.write(connection, self._name(what), detail)
-
-    def _name(self, what: str) -> str:
-        return f"{what} of {self.deployment.environment}"
+                heartbeats.remember(connection, heartbeat_name(self.deployment.environment), what, dict(detail))
 
 
-_API, _RUNS = "watch: api-server", "watch: runs"
+_API, _RUNS = "silence of the API server", "runs"
 
 
 def _of_processes(one: Incident) -> bool:
@@ -309,7 +305,7 @@ def _broken(error: Mapping[str, Any], dags: Iterable[Mapping[str, Any]]) -> Cond
         CauseClass.DAG_BROKEN,
         names[0] if len(names) == 1 else "",
         file,
-        f"{file}: {CauseClass.DAG_BROKEN.said.title}" + (f", so {', '.join(names)} does not run" if names else ""),
+        f"{file}: {CauseClass.DAG_BROKEN.said.title}" + (f", so {' and '.join(names)} cannot run" if names else ""),
         why=lines[-1].strip() if lines else "",
         instead="everything that was live before; nothing of it is computed",
         owner=_owner(lost[0]) if lost else "",

@@ -53,7 +53,10 @@ def watch(options: argparse.Namespace) -> Answer:
         if options.once:
             problems = watching.once()
             return Answer({"acts": watching.acted, "problems": problems}, ok=not problems, problem="; ".join(problems))
-        watching.run()
+        from tidemark.metrics.serving import serve_if_asked
+
+        with serve_if_asked(deployment):
+            watching.run()
     return Answer({})
 
 

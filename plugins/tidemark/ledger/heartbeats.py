@@ -36,6 +36,13 @@ def write(connection: sa.Connection, name: str, detail: Mapping[str, Any], *, at
     connection.execute(upsert(connection, heartbeat).values(**row))
 
 
+def remember(connection: sa.Connection, name: str, what: str, kept: Any) -> None:
+    """Keep something in mind, JSON-ready, beside the newest sign of life under a name, which it is not itself."""
+    take_heartbeats(connection)
+    found = read(connection, name)
+    write(connection, name, {**(found.detail if found else {}), what: kept}, at=found.at if found else None)
+
+
 def take_heartbeats(connection: sa.Connection) -> None:
-    """Wait until nobody else decides whose turn to watch it is, and keep it so until the transaction ends."""
+    """Wait until nobody else changes what is under a name, and keep it so until the transaction ends."""
     take_turn(connection, Turn.WATCH)

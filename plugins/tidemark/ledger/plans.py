@@ -118,6 +118,11 @@ def places(connection: sa.Connection, plan_id: int, *, left_over: bool) -> list[
     return [(asset_id, number) for asset_id, number in connection.execute(query)]
 
 
+def is_done(connection: sa.Connection, plan: StoredPlan) -> bool:
+    """Return whether a plan was worked off, whatever it came to."""
+    return plan.settled is not None or not places(connection, plan.id, left_over=True)
+
+
 def settle(connection: sa.Connection, plan_id: int, seq: int) -> None:
     """Note that a plan is worked off, and that up to a change heads and gaps are what readers see."""
     connection.execute(sa.update(plan).where(plan.c.id == plan_id).values(settled=seq))

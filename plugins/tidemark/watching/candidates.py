@@ -95,8 +95,6 @@ def _drifting(model: registry.Registered, asking: registry.Registered, request: 
         model.name,
         f"{model.name}: {CauseClass.DRIFT.said.title}, since {request.since}: {request.features}",
         why=f"{asking.name} compares each day with what the champion {request.champion} was trained on",
-        do=f"a training was started once for this episode; decide about its candidate, or: tidemark model compare "
-        f"{model.name}",
         owner=model.definition.get("owner") or "",
         happened=0,
     )

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
 from croniter import croniter  # type: ignore[import-untyped]
 
 from tidemark.calendars import Due
@@ -95,7 +94,7 @@ def missed_deadlines(deployment: Deployment, now: datetime | None = None) -> Fou
         made = promises(registry.assets(connection).values())
         opened = incidents.open_ones(connection, deployment.environment)
         newest = {name: plans.newest(connection, deployment.environment, name) for name in made}
-        done = {name: plan for name, plan in newest.items() if plan is not None and _is_done(connection, plan)}
+        done = {name: plan for name, plan in newest.items() if plan is not None and plans.is_done(connection, plan)}
     conditions = tuple(
         condition
         for each in made.values()
@@ -113,11 +112,6 @@ def missed_deadlines(deployment: Deployment, now: datetime | None = None) -> Fou
         return after_run is None or (plan is not None and plan.made_at + after_run >= one.opened_at)
 
     return Found(conditions, within)
-
-
-def _is_done(connection: sa.Connection, plan: StoredPlan) -> bool:
-    """Whether a plan was worked off, whatever it came to."""
-    return plan.settled is not None or not plans.places(connection, plan.id, left_over=True)
 
 
 def _is_told(promise: Promise, opened: Iterable[Incident]) -> bool:

@@ -72,7 +72,7 @@ class _Turn:
                 log.info("%s: %s", self.job.name, line)
         except Unavailable as problem:
             # Whatever is out of reach is told of by who looks after it.
-            self._say(f"cannot look: {problem}")
+            self._say(str(problem))
             self.blind_since = None
         except Exception as problem:  # whatever a check comes up with: the others go on
             self._say(f"failed: {type(problem).__name__}: {problem}")
@@ -89,7 +89,7 @@ class _Turn:
     def _say(self, problem: str) -> None:
         """Log what is wrong, if it was not so before."""
         if problem != self.problem:
-            log.warning("%s %s", self.job.name, problem)
+            log.warning("%s: %s", self.job.name, problem)
         self.problem = problem
 
 
@@ -125,7 +125,7 @@ class Loop:
                 assert each.thread is not None
                 each.thread.join(each.job.limit)
                 each.note_hanging(time.monotonic())
-        return [f"{each.job.name} {each.problem}" for each in self._turns if each.problem]
+        return [f"{each.job.name}: {each.problem}" for each in self._turns if each.problem]
 
     def blind(self) -> Found:
         """Find every job that has failed or hung for longer than the grace."""

@@ -51,10 +51,11 @@ class Standing:
         with self._deployment.ledger.write() as connection:
             heartbeats.take_heartbeats(connection)
             found = heartbeats.read(connection, self._name)
-            holder = found.detail.get("holder") if found else None
+            kept = found.detail if found else {}
+            holder = kept.get("holder")
             self.acts = found is None or holder in (None, self._holder) or now - found.at > LIFETIME
             if self.acts:
-                heartbeats.write(connection, self._name, {"holder": self._holder}, at=now)
+                heartbeats.write(connection, self._name, {**kept, "holder": self._holder}, at=now)
         known, self.stands_by = self.acts or self.stands_by, not self.acts
         return self.acts != before or not known
 
@@ -72,4 +73,4 @@ class Standing:
             heartbeats.take_heartbeats(connection)
             found = heartbeats.read(connection, self._name)
             if found is not None and found.detail.get("holder") == self._holder:
-                heartbeats.write(connection, self._name, {"holder": None}, at=found.at)
+                heartbeats.write(connection, self._name, {**found.detail, "holder": None}, at=found.at)
