@@ -179,7 +179,8 @@ def price_into_demand(
     elasticity = Number("Elasticity of demand, by the model", round(steps[0] / steps[1], 3), NUMBER)
     return Section(
         title,
-        "How many units are sold when a price is above or below its usual one.",
+        "How many units are sold when a price is above or below its usual one. Who buys much pays less, "
+        "which the points show too.",
         numbers=(elasticity,),
         charts=(Chart(chart, CURVES, along, at, SHARE, (seen, says)),),
         tables=(_expected(demand_model, asked, today),),
@@ -225,17 +226,20 @@ def model_by_week(demand_model_performance: pl.DataFrame | None) -> Section:
         Column("Predicted", COUNT),
         Column("Sold", COUNT),
         Column("Off by", CHANGE),
-        Column("Deviance", NUMBER),
-        Column("Baseline", NUMBER),
+        Column("Deviance", SHARE),
     )
     rows = []
     if demand_model_performance is not None:
         for each in demand_model_performance.sort("week").iter_rows(named=True):
             said, sold = each["predicted_units"], each["actual_units"]
             off = round(said / sold - 1, 4) if said is not None and sold else None
-            deviances = each["deviance_champion"], each["deviance_baseline"]
-            rows.append((str(each["week"]), said, sold, off, *deviances))
-    said = "Units, predicted by the model in force for the prices that were paid, and sold. Less deviance is better."
+            ours, baseline = each["deviance_champion"], each["deviance_baseline"]
+            share = round(ours / baseline, 4) if ours is not None and baseline else None
+            rows.append((str(each["week"]), said, sold, off, share))
+    said = (
+        "Units, predicted by the model in force for the prices that were paid, and sold. The deviance is a share of "
+        "the baseline's, which expects the units of the week before: less is better, and 100 % no better than that."
+    )
     return Section("How the model did", said, tables=(Table(columns, tuple(rows), empty="No week is over yet."),))
 
 

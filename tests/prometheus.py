@@ -32,7 +32,7 @@ def program(name: str) -> str:
 def promtool(*words: str | Path, text: bytes = b"") -> "subprocess.CompletedProcess[str]":
     """Run ``promtool``, with a text for it to read."""
     command = [program("promtool"), *map(str, words)]
-    done = subprocess.run(command, input=text, capture_output=True, timeout=60)
+    done = subprocess.run(command, input=text, capture_output=True, timeout=120)
     return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

@@ -42,7 +42,9 @@ def test_the_file_that_the_page_shows_does_what_the_page_says(tmp_path: Path) ->
     assert routed(alerting.routes, incident(severity="warning"), night) == ["on-call"]
     notice = sample_notice("prod", "information", night)
     assert subscribed(alerting.subscriptions, notice) == ["chat"]
-    assert subscribed(alerting.subscriptions, notice._replace(kind="report", topic="business_report")) == ["team"]
+    assert subscribed(
+        alerting.subscriptions, notice._replace(kind="report", topic="business_report", pipeline="business_report")
+    ) == ["team"]
     assert subscribed(alerting.subscriptions, notice._replace(topic="accuracy")) == []
 
 

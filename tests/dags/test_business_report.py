@@ -309,8 +309,8 @@ def test_drift_and_how_the_model_did_are_told(inputs: dict[str, Any]) -> None:
     )
     assert told.tables[0].rows == (("b", 0.9, 0.4), ("a", 0.3, 0.2))
     assert section(figures, "How the model did").tables[0].rows == (
-        ("2011-05-09", None, 90.0, None, None, 9.0),
-        ("2011-05-16", 110.0, 100.0, 0.1, 1.5, 8.0),
+        ("2011-05-09", None, 90.0, None, None),
+        ("2011-05-16", 110.0, 100.0, 0.1, 0.1875),
     )
 
 

@@ -24,6 +24,7 @@ from tests.scenario import ROOT, Shop
 from tidemark import Partition, models
 from tidemark.drift import drift, over, training_profile
 from tidemark.frames.estimators import dumped, loaded
+from tidemark.incidents.news import tell_accuracy
 from tidemark.models.presenting import present
 from tidemark.reading import read
 
@@ -432,6 +433,10 @@ def test_the_story_of_a_champion_that_is_watched_and_asks_for_its_successor_once
     how = {week: row for week, (row,) in shop.heads("demand_model_performance").items()}
     week = str(CHANGE + timedelta(7))
     assert how[week]["deviance_champion"] > 0
+    with shop.deployment() as deployment:
+        told = tell_accuracy(deployment, shop.pipelines["demand_monitoring"], f"run {shop._runs}")
+    before, now = (how[each]["deviance_champion"] for each in (str(CHANGE), week))
+    assert told == (abs(now - before) >= 0.1 * before), "of the two newest weeks, whatever they came to"
     assert how[str(STORY - timedelta(7))]["deviance_champion"] is None
     with shop.deployment() as deployment:
         champion = read("demand_model", str(STORY - timedelta(7)), deployment=deployment)

@@ -36,16 +36,20 @@ def open_alerting(given: Settings) -> Alerting:
         UsageError: see :func:`tidemark.alerting.load_alerting`.
 
     """
-    return load_alerting(given, mailing=MailChannel, reporting=_report)
+    return load_alerting(given, mailing=MailChannel, reporting=reported)
 
 
-def _report(deployment: Deployment, notice: Notice) -> EmailMessage:
-    """Return a report as a mail that says where it is as it is by then; who sends it to whom is said as it is sent."""
+def reported(deployment: Deployment, notice: Notice) -> EmailMessage:
+    """Return the mail of the report that a notice is about, as it is now, with the address of its page.
+
+    Raises:
+        UsageError: it is no longer there.
+
+    """
     from tidemark.reports import as_mail, render  # brings what reads data and draws
 
     asset, partition = notice.payload["asset"], notice.payload["partition"]
-    page = page_of(base_url(), asset, partition)
-    return as_mail(render(deployment, asset, partition, page=page), sender="", receivers=())
+    return as_mail(render(deployment, asset, partition, page=page_of(base_url(), asset, partition)))
 
 
 @dataclass(frozen=True)

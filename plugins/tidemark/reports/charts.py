@@ -62,22 +62,19 @@ def _bars(axes: "Axes", chart: Chart) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    # Room for the values at the ends of the bars.
+    # Room for the values on the right; on the left, where negative bars end, the labels are.
     lowest, highest = min([0.0, *values]), max([0.0, *values])
-    room = 0.22 * (highest - lowest) or 1.0
-    axes.set_xlim(lowest - (room if lowest else 0), highest + room)
+    room = (highest - lowest or 1.0) / 4
+    axes.set_xlim(lowest - room / 10, highest + room)
     axes.margins(y=0.01)
     for place, value in zip(places, values, strict=True):
-        right = value >= 0
-        said = shown(value, chart.unit)
-        gap = (4 if right else -4, 0)
         axes.annotate(
-            said,
-            (value, place),
-            gap,
+            shown(value, chart.unit),
+            (max(value, 0.0), place),
+            (4, 0),
             textcoords="offset points",
             va="center",
-            ha="left" if right else "right",
+            ha="left",
             color=INK,
             fontsize=10,
             parse_math=False,

@@ -1,6 +1,5 @@
 """A report as a mail: plain text, and HTML with its pictures in it."""
 
-from collections.abc import Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -10,17 +9,13 @@ from tidemark.reports.rendering import Report
 _POLICY = SMTP.clone(max_line_length=500, cte_type="7bit")
 
 
-def as_mail(report: Report, *, sender: str, receivers: Sequence[str]) -> EmailMessage:
+def as_mail(report: Report) -> EmailMessage:
     """Return a report as a mail: text as the alternative to HTML, which has the pictures beside it.
 
-    Raises:
-        ValueError: an address holds a line end.
-
+    From whom and to whom it goes is for whoever sends it.
     """
     mail = EmailMessage(policy=_POLICY)
     mail["Subject"] = report.subject
-    mail["From"] = sender
-    mail["To"] = ", ".join(receivers)
     mail.set_content(report.text)
     mail.add_alternative(report.html, subtype="html")
     html = mail.get_payload(1)

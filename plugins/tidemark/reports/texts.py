@@ -10,7 +10,7 @@ from tidemark.reports.wording import compared, is_right, plain, shown
 
 _WIDTH = 72
 _BAR = 24
-_LONGEST = 34
+_LONGEST = 40
 
 
 def text_of(subject: str, figures: Figures, standing: Standing, page: str | None) -> str:

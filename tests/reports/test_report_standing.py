@@ -61,6 +61,15 @@ def test_a_step_that_failed_is_told(shop: Shop) -> None:
     assert f"lines {BEFORE} could not be computed" in rendered(shop).standing.lacks
 
 
+def test_a_report_that_could_not_be_made_anew_says_so(shop: Shop) -> None:
+    """The last good one is shown, and nobody takes it for news."""
+    open_for_business(shop)
+    shop.breaks("takings", DAY)
+    shop.deliver("orders", DAY, "k,v\na,2\n")
+    shop.run()
+    assert rendered(shop).standing.lacks == ("It could not be made anew: these are the figures from before",)
+
+
 def test_many_that_are_missing_are_one_sentence() -> None:
     from tidemark.reports.standing import _listed
 
