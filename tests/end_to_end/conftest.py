@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +84,10 @@ class Deployment:
     def unseen_runs(self, dag: str) -> int:
         """How many runs there are that no test asked for or waited for."""
         return len({run["dag_run_id"] for run in self.client.runs(dag)} - self._seen.get(dag, set()))
+
+    def mails(self, about: str) -> list[EmailMessage]:
+        """The mails whose subject names something, oldest first."""
+        return [mail for mail in self.services.mails if about in str(mail["Subject"])]
 
     @contextmanager
     def opened(self) -> Iterator[tuple[tidemark.deployment.Deployment, Catalog]]:

@@ -55,6 +55,8 @@ def test_how_long_it_lasts_is_said_only_where_the_pace_was_measured(shop: Shop) 
     assert "pace" not in disks.look().conditions[0].why
     now, disk.percent = 7200.0, 90
     assert disks.look().conditions[0].why.endswith("; at the pace of the last 2 hours that lasts 5 hours")
+    now = 7200.0 + 24 * 3600
+    assert "pace" not in disks.look().conditions[0].why, "nothing has grown for a day"
 
 
 def test_a_disk_that_cannot_be_measured_resolves_nothing(shop: Shop) -> None:

@@ -17,10 +17,16 @@ def test_one_acts_and_another_takes_over_when_it_leaves(shop: Shop) -> None:
         assert (first.acts, second.acts, second.stands_by) == (True, False, True)
         assert not first.beat()
         assert not second.beat()
+        with deployment.ledger.write() as connection:
+            heartbeats.remember(connection, "watch", "runs", {"since": "noon"})
         first.leave()
         assert second.beat()
         assert first.beat()
         assert (first.acts, second.acts) == (False, True)
+        with deployment.ledger.read() as connection:
+            found = heartbeats.read(connection, "watch")
+        assert found is not None
+        assert found.detail["runs"] == {"since": "noon"}, "who follows goes on where the other has stopped"
 
 
 def test_who_gives_no_sign_of_life_is_followed_when_his_time_is_up(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from tidemark.places import local_folder, scheme
 from tidemark.watching.checks import Found, of_cause
 from tidemark.watching.options import Options
 
-# A pace that was measured over less than this is none.
-_LEAST_SECONDS = 3600.0
+# A pace that was measured over less than this is none, and what is older than that is no recent one.
+_LEAST_SECONDS, _MOST_SECONDS = 3600.0, 24 * 3600.0
 
 
 class Usage(NamedTuple):
@@ -75,7 +76,7 @@ class Disks:
     ) -> None:
         self._folders, self._options = folders, options
         self._usage, self._clock = usage, clock
-        self._first: dict[str, _Sample] = {}
+        self._samples: dict[str, deque[_Sample]] = {}
 
     def look(self) -> Found:
         """Find every disk that is filling. Raises OSError if one cannot be measured."""
@@ -108,10 +109,13 @@ class Disks:
         )
 
     def _lasts(self, name: str, usage: Usage) -> str:
-        """Say how long what is free lasts at the pace since the first look; nothing if that was not long ago."""
+        """Say how long what is free lasts at the pace of the last day; nothing if it was measured for too short."""
         now = _Sample(self._clock(), usage.used)
-        first = self._first.setdefault(name, now)
-        seconds, grown = now.at - first.at, now.used - first.used
+        samples = self._samples.setdefault(name, deque())
+        samples.append(now)
+        while now.at - samples[0].at > _MOST_SECONDS:
+            samples.popleft()
+        seconds, grown = now.at - samples[0].at, now.used - samples[0].used
         if seconds < _LEAST_SECONDS or grown <= 0:
             return ""
         hours = usage.free / (grown / seconds) / 3600

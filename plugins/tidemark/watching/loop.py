@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from tidemark.errors import Unavailable
 from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
-from tidemark.ledger.incidents import Incident
-from tidemark.watching.checks import Found
+from tidemark.watching.checks import Found, of_cause
 
 log = logging.getLogger(__name__)
 
 _TICK = 0.2
 _LEAVE_SECONDS = 5.0
 
-_OURS = "watch: "
+_OURS = "watch"
 
 
 @dataclass(frozen=True)
@@ -128,28 +127,26 @@ class Loop:
         return [f"{each.job.name}: {each.problem}" for each in self._turns if each.problem]
 
     def blind(self) -> Found:
-        """Find every job that has failed or hung for longer than the grace."""
+        """Find whether jobs have failed or hung for longer than the grace: that is one incident, however many do."""
         now = time.monotonic()
-        wrong = tuple(
-            Condition(
-                CauseClass.HEARTBEAT_MISSING,
-                "",
-                f"{_OURS}{each.job.name}",
-                f"the watch cannot look after the {each.job.name}: nobody is told of what is wrong there",
-                why=each.problem,
-                happened=0,
-            )
-            for each in self._turns
-            if each.blind_since is not None and now - each.blind_since >= self._grace
+        blind = [each for each in self._turns if each.blind_since is not None and now - each.blind_since >= self._grace]
+        scope = of_cause(CauseClass.HEARTBEAT_MISSING, [_OURS])
+        if not blind:
+            return Found((), scope)
+        names = tuple(each.job.name for each in blind)
+        wrong = Condition(
+            CauseClass.HEARTBEAT_MISSING,
+            "",
+            _OURS,
+            f"the watch cannot look after: {', '.join(names)}",
+            why="\n".join(f"{each.job.name}: {each.problem}" for each in blind),
+            also=tuple(f"nobody is told of what is wrong with: {name}" for name in names),
+            happened=0,
         )
-        return Found(wrong, _is_ours)
+        return Found((wrong,), scope)
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         for each in self._turns:
             if each.thread is not None:
                 each.thread.join(max(0.0, end - time.monotonic()))
-
-
-def _is_ours(one: Incident) -> bool:
-    return one.cause == CauseClass.HEARTBEAT_MISSING and one.asset.startswith(_OURS)
