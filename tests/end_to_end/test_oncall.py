@@ -13,7 +13,7 @@ from tidemark.incidents.reconciling import reconcile
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
-SUMMARY = "tea has not come"
+SUMMARY = "tea was swapped for coffee"
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,10 @@ def incident(deployment: Deployment) -> int:
     file = Path("incidents.py")
     (deployment.dags / file).write_text((ROOT / "dags" / file).read_text())
     wait_for(lambda: "resolve_incident" in deployment.client.dags(), "the forms")
-    late = Condition(CauseClass.SOURCE_LATE, "tea_room", "tea", SUMMARY)
+    # Of a cause class that only people call over: no watch that runs here finds that it is not so.
+    swapped = Condition(CauseClass.CHAMPION_SWAPPED, "tea_room", "tea", SUMMARY)
     with deployment.opened() as (opened, _):
-        (number,) = reconcile(opened, [late], within=lambda one: False, actor="test")
+        (number,) = reconcile(opened, [swapped], within=lambda one: False, actor="test")
     return number
 
 
@@ -45,10 +46,11 @@ def test_an_operator_acknowledges_silences_and_resolves_and_who_may_start_nothin
         }
         for form, answers in acts.items():
             run = operator.trigger(form, answers)
-            assert operator.wait_run(form, run, PATIENCE)["state"] == "success", form
+            state = operator.wait_run(form, run, PATIENCE)["state"]
             (task,) = operator.tasks(form, run)
             log = operator.log(form, run, task["task_id"])
-            assert SUMMARY in log or "source_late of tea in tea_room" in log
+            assert state == "success", log
+            assert SUMMARY in log or "champion_swapped of tea in tea_room" in log
     with deployment.services.client("scientist") as scientist:
         run = scientist.trigger("acknowledge_incident", asked)
         assert scientist.wait_run("acknowledge_incident", run, PATIENCE)["state"] == "failed"
