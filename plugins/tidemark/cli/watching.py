@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -17,6 +18,7 @@ from tidemark.cli.answers import Answer, connect
 from tidemark.config import Settings, settings
 from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
+from tidemark.incidents.information import list_silences
 from tidemark.ledger import Ledger
 from tidemark.watching.checks import Look, act_on
 from tidemark.watching.deadlines import missed_deadlines
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 10.0
 _DRAIN_SECONDS = 5.0
 _SWITCH_SECONDS = 60.0
+_SILENCES_SECONDS = 300.0
 
 # Looks that cost more, or at what changes slowly, are further apart.
 _SLOWLY, _RARELY = 2, 10
@@ -121,6 +124,7 @@ class _Watching:
         if self._how.user is not None:
             yield from self._looks_at_airflow(self._how.user)
         yield self._look("watch itself", lambda: self._loop.blind(), 1)
+        yield Job("silences", self._list_silences, _SILENCES_SECONDS)
         yield Job("outbox", self._drain, min(self._how.seconds, _DRAIN_SECONDS))
         if self._how.deadman is not None:
             yield Job("dead man's switch", self._press, _SWITCH_SECONDS)
@@ -167,6 +171,10 @@ class _Watching:
         """Hear that the ledger is out of reach; who stands by leaves it to the other to tell that."""
         if not self._standing.stands_by:
             self._outage.away(problem)
+
+    def _list_silences(self) -> Iterable[str]:
+        told = list_silences(self._deployment, datetime.now(UTC))
+        return ["this week's silences are listed"] if told else []
 
     def _drain(self) -> Iterable[str]:
         return drain(self._deployment, self._alerting).problems
