@@ -1,12 +1,14 @@
 """A source is late when it is expected, due, not there, and read by somebody: no sooner, and no longer."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop, on_both_ledgers
 from tests.watching.watched import look_for_late_ones
+from tidemark.incidents import reconciling
 from tidemark.incidents.conditions import Detail
 from tidemark.interventions import declare_absent
 
@@ -162,8 +164,9 @@ def test_without_a_start_a_source_is_expected_from_its_first_file_on(shop: Shop)
     assert look_for_late_ones(shop, AFTER) == []
 
 
-def test_what_depends_on_it_grows_by_a_run_and_not_while_it_runs(opened: Shop) -> None:
+def test_what_depends_on_it_grows_by_a_run_and_not_while_it_runs(opened: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """One update a run at most, however often one looks meanwhile."""
+    monkeypatch.setattr(reconciling, "SETTLING", timedelta(0))  # as if the alert had been opened long before
     opened.edit(
         "dag = pipeline(",
         """
