@@ -83,6 +83,7 @@ def test_the_mails_of_one_incident_are_one_thread(sink: MailSink) -> None:
     for message in (alert(), alert("updated", 8), alert("resolved", 9, resolved_at=NOW), alert("resolved", 9)):
         TO.send(message)
     opened, updated, resolved, again = sink.wait(4)
+    assert resolved["Subject"] == "Over after 42 minutes: orders 2011-01-05: did not pass its gate"
     assert opened["Message-ID"] == "<tidemark-prod-12@shop.test>"
     assert "In-Reply-To" not in opened
     for each in (updated, resolved):
@@ -116,6 +117,14 @@ def test_a_mail_that_is_ready_is_sent_as_it_is(sink: MailSink) -> None:
         "image/png",
     ]
     assert ready["From"] == "nobody@nowhere.test"  # the one at hand is not changed
+
+
+@pytest.mark.parametrize("length", [60, 70, 75, 80, 190])
+def test_a_subject_begins_where_it_should(sink: MailSink, length: int) -> None:
+    """However long it is: of one that nearly fills a line Python makes two, the first of them empty."""
+    TO.send(alert(summary="x" * length))
+    (mail,) = sink.wait(1)
+    assert mail["Subject"] == f"CRITICAL: {'x' * length}"
 
 
 def test_no_line_of_the_data_becomes_a_header(sink: MailSink) -> None:

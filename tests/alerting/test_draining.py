@@ -106,6 +106,28 @@ def test_two_processes_at_once_do_not_send_twice(any_board: Board) -> None:
     assert board.outcomes() == {"sent": 20}
 
 
+def test_who_comes_second_sees_what_the_first_has_claimed(any_board: Board) -> None:
+    """It waits until the first has said so, and finds nothing left to do."""
+    board = any_board
+    board.pager.is_down(1)
+    board.mail.is_down(1)
+    board.wrong(BAD)
+    board.rounds(2)
+    board.later(minutes=1)
+    second: list[Drained] = []
+    thread = threading.Thread(target=lambda: second.append(board.round()))
+    with board.deployment.ledger.write() as connection:
+        notices.take_notices(connection)
+        (waiting,) = notices.pending(connection, "prod")
+        notices.wait(connection, waiting.id, board.now + draining_module.LEASE)
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+    thread.join()
+    assert second == [Drained()]
+    assert board.mail.said == []
+
+
 # -- failures
 
 
@@ -321,6 +343,18 @@ def test_what_becomes_worse_is_told_at_once_and_to_whom_that_concerns(board: Boa
     board.well(LATE)
     board.rounds()
     assert board.chat.said[-1] == board.pager.said[-1] == "resolved fx_rates"
+
+
+def test_what_nobody_was_told_of_is_routed_anew_when_it_grows(board: Board) -> None:
+    """It concerned nobody as a warning; it does now."""
+    board.alerting = replace(board.alerting, routes=(board.alerting.routes[0], Route()))
+    board.wrong(LATE)
+    board.rounds()
+    board.grows(LATE, 2, severity=Severity.CRITICAL)
+    board.rounds()
+    board.well(LATE)
+    board.rounds()
+    assert (board.pager.said, board.chat.said) == (["updated fx_rates", "resolved fx_rates"], [])
 
 
 # -- who does not want to hear

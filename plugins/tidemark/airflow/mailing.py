@@ -26,6 +26,9 @@ from tidemark.ledger.notices import OPENED, Notice
 CONNECTION = "smtp_default"
 SILENT_SECONDS = 8
 
+# Python would leave the first line of a subject empty that just fits on the next; heads may have a thousand bytes.
+_WIDE = SMTP.clone(max_line_length=900)
+
 log = logging.getLogger(__name__)
 
 
@@ -126,6 +129,7 @@ def mail_of(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:
     for name, value in heads.items():
         del mail[name]
         mail[name] = value
+    mail.policy = _WIDE
     return mail
 
 

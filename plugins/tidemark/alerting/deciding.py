@@ -3,7 +3,8 @@
 The rules, all of which follow from the ledger and an instant:
 
 * an opened incident goes to the channels of the first route that fits it as it is now; updates and the all-clear go to
-  exactly the channels that were told of it; an update that makes it worse than these were told also to its new route;
+  exactly the channels that were told of it; an update that makes it worse than these were told, or of which nobody was
+  told anything yet, also to the route that it has by then;
 * while an incident is silenced nothing is said of it, but for the all-clear to who was told before; if it ends before
   anybody was told, nothing ever is;
 * of an incident that somebody has taken on there are no updates;
