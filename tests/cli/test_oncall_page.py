@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samples.unhappy import deliver, negative_rate
-from tests.cli.conftest import Command
+from tests.cli.conftest import AS_OF, Command
 from tests.cli.test_command_page import ROOT, check_example, examples, settle_in
 from tests.incidents.test_handling import broken
 from tests.scenario import Shop
@@ -118,3 +118,16 @@ def test_what_depends_on_it_is_counted_and_nothing_is_said_in_words(tidemark: Co
     assert "asset trend in shop: 3 partitions lack it, 2025-01-05 .. 2025-01-07" in shown
     assert "asset lines in shop: 2025-01-05 lacks it" in shown
     assert tidemark("incident", "silences").out == "nothing is silenced\n"
+
+
+def test_a_run_from_the_command_line_tells_what_it_has_repaired(delivered: Shop, tidemark: Command) -> None:
+    """As one of Airflow's does, and nobody is woken."""
+    late = delivered.file("orders", "2025-01-06").read_text()
+    delivered.withdraw("orders", "2025-01-06")
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    delivered.deliver("orders", "2025-01-06", late)
+    assert tidemark("run", "shop", "--as-of", AS_OF).code == 0
+    with delivered.deployment() as deployment, deployment.ledger.read() as connection:
+        (told,) = notices.unrouted(connection, 10)
+    assert (told.kind, told.topic, told.severity) == ("information", "repaired", "info")
+    assert told.payload["repaired"] == [{"asset": "totals", "count": 1, "first": "2025-01-07", "last": "2025-01-07"}]

@@ -15,6 +15,7 @@ from tidemark.deployment import Deployment
 from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.explain import short
 from tidemark.facts import Names, register
+from tidemark.incidents.news import tell_information
 from tidemark.incidents.troubles import tell_verdict
 from tidemark.ledger import heads
 from tidemark.models.aliases import reconcile, registry_url
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> Answer:
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
         tell_verdict(deployment, pipeline, judged, link="", actor=name)
+        tell_information(deployment, pipeline, name)
         failed = _present(deployment, pipeline, selection, run=name, actor=actor)
     for each in failed if not options.json else ():  # which has it as the problem
         shown.warn(each)

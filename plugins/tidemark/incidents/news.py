@@ -48,7 +48,7 @@ def tell_information(deployment: Deployment, pipeline: Pipeline, run: str) -> li
 
 
 class _Moved(NamedTuple):
-    """A head that a run has moved and that still is as the run has left it, and how it stood before."""
+    """A head that a run has moved and that still is as the run has left it."""
 
     asset: str
     asset_id: int
@@ -56,8 +56,10 @@ class _Moved(NamedTuple):
     partition_id: int
     seq: int  # of the first change by the run
     data_version: bytes
-    final: bool
-    was_provisional: bool
+
+
+# How a head stands after a run, and how it stood before.
+_AFTER, _BEFORE = head_log.alias("after"), head_log.alias("before")
 
 
 def tell_repaired(deployment: Deployment, pipeline: Pipeline, run: str) -> bool:
@@ -68,11 +70,11 @@ def tell_repaired(deployment: Deployment, pipeline: Pipeline, run: str) -> bool:
 
     """
     with deployment.ledger.read() as connection:
-        moved = _moved(connection, deployment.environment, pipeline, run)
+        settled = _AFTER.c.missing.is_(None) & _BEFORE.c.missing.is_not(None)
+        moved = _moved(connection, deployment.environment, pipeline, run, settled)
     repaired: dict[str, list[str]] = {}
     for each in moved:
-        if each.final and each.was_provisional:
-            repaired.setdefault(each.asset, []).append(each.partition)
+        repaired.setdefault(each.asset, []).append(each.partition)
     if not repaired:
         return False
     total = sum(map(len, repaired.values()))
@@ -107,7 +109,7 @@ def tell_outliers(deployment: Deployment, pipeline: Pipeline, run: str) -> bool:
     if not suites:
         return False
     with deployment.ledger.read() as connection:
-        moved = _moved(connection, deployment.environment, pipeline, run)
+        moved = _moved(connection, deployment.environment, pipeline, run, asset.c.name.in_(suites) & _FLAGGED)
         warned = {name: _warnings(connection, suite, moved, name) for name, suite in suites.items()}
         flagged = [
             (each, warned[each.asset][each.data_version])
@@ -131,12 +133,21 @@ def tell_outliers(deployment: Deployment, pipeline: Pipeline, run: str) -> bool:
         )
 
 
-def _moved(connection: sa.Connection, environment: str, pipeline: Pipeline, run: str) -> list[_Moved]:
-    """Return the heads that a run has moved, by asset and in time order."""
+# By whatever suite: which one counts is looked at for the few that are left.
+_FLAGGED = (
+    sa.select(gate_result.c.data_version)
+    .where(gate_result.c.data_version == materialization.c.data_version, gate_result.c.outcome == Outcome.FLAGGED.value)
+    .exists()
+)
+
+
+def _moved(
+    connection: sa.Connection, environment: str, pipeline: Pipeline, run: str, which: sa.ColumnElement[bool]
+) -> list[_Moved]:
+    """Return those heads that a run has moved of which something is so, by asset and in time order."""
     since = _before(connection, environment, pipeline, run)
     if since is None:
         return []
-    after, before = head_log.alias("after"), head_log.alias("before")
     mine = sa.select(change.c.seq).where(change.c.seq > since, change.c.run == run).subquery()
     first = (
         sa.select(head_log.c.asset_id, head_log.c.partition_id, sa.func.min(head_log.c.from_seq).label("seq"))
@@ -145,25 +156,17 @@ def _moved(connection: sa.Connection, environment: str, pipeline: Pipeline, run:
         .group_by(head_log.c.asset_id, head_log.c.partition_id)
         .subquery()
     )
+    names = (asset.c.name, asset.c.id, partition.c.key, partition.c.id)
     query = (
-        sa.select(
-            asset.c.name,
-            asset.c.id,
-            partition.c.key,
-            partition.c.id,
-            first.c.seq,
-            materialization.c.data_version,
-            after.c.missing.is_(None),
-            before.c.missing.is_not(None),
-        )
+        sa.select(*names, first.c.seq, materialization.c.data_version)
         .select_from(first)
-        .join(after, _of(after, environment, first) & after.c.to_seq.is_(None))
-        .join(mine, mine.c.seq == after.c.from_seq)
+        .join(_AFTER, _of(_AFTER, environment, first) & _AFTER.c.to_seq.is_(None))
+        .join(mine, mine.c.seq == _AFTER.c.from_seq)
         .join(asset, asset.c.id == first.c.asset_id)
         .join(partition, partition.c.id == first.c.partition_id)
-        .join(materialization, materialization.c.id == after.c.materialization_id)
-        .outerjoin(before, _of(before, environment, first) & (before.c.to_seq == first.c.seq))
-        .where(asset.c.pipeline == pipeline.name)
+        .join(materialization, materialization.c.id == _AFTER.c.materialization_id)
+        .outerjoin(_BEFORE, _of(_BEFORE, environment, first) & (_BEFORE.c.to_seq == first.c.seq))
+        .where(asset.c.pipeline == pipeline.name, which)
         .order_by(asset.c.id, partition.c.id)
     )
     return [_Moved(*row) for row in connection.execute(query)]
@@ -239,7 +242,9 @@ def tell_accuracy(deployment: Deployment, pipeline: Pipeline, run: str) -> bool:
     if not pipeline.accuracy:
         return False
     with deployment.ledger.read() as connection:
-        moved = {(each.asset, each.partition) for each in _moved(connection, deployment.environment, pipeline, run)}
+        watched = asset.c.name.in_(pipeline.accuracy)
+        found = _moved(connection, deployment.environment, pipeline, run, watched)
+    moved = {(each.asset, each.partition) for each in found}
     told = False
     for name, accuracy in pipeline.accuracy.items():
         if any(each == name for each, _ in moved):
