@@ -86,6 +86,7 @@ class _Watching:
         self._alerting = open_alerting(deployment.settings)
         self._outage = Outage(deployment.environment, how.grace, lambda *told: send_directly(self._alerting, *told))
         self._loop = Loop(list(self._jobs()), acts=lambda: self._standing.acts, grace=how.grace)
+        self._drained_at: datetime | None = None
         self.acted = False
 
     def once(self) -> list[str]:
@@ -177,11 +178,13 @@ class _Watching:
         return ["this week's silences are listed"] if told else []
 
     def _drain(self) -> Iterable[str]:
-        return drain(self._deployment, self._alerting).problems
+        drained = drain(self._deployment, self._alerting)
+        self._drained_at = datetime.now(UTC)
+        return drained.problems
 
     def _press(self) -> Iterable[str]:
         assert self._how.deadman is not None
-        problem = "the ledger is out of reach" if self._outage.lasts else why_not(self._deployment)
+        problem = "the ledger is out of reach" if self._outage.lasts else why_not(self._deployment, self._drained_at)
         if problem:
             raise Unavailable(f"not pressed: {problem}")
         press(self._how.deadman)
