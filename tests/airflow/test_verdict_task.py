@@ -10,6 +10,7 @@ from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop
 from tidemark.airflow.factory import build_dag
 from tidemark.airflow.operators import PLAN, VERDICT
+from tidemark.running.run import prepare, run_plan
 
 LINES = """
     orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
@@ -17,6 +18,13 @@ LINES = """
     @asset(partitions=DAYS, owner="pricing")
     def lines(orders: str) -> str:
         return orders.upper()
+"""
+PAIRS = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, expected=Calendar("MON-SUN"))
+
+    @asset(partitions=DAYS, inputs={"orders": trailing(days=2)})
+    def pairs(orders: pl.DataFrame) -> str:
+        return str(orders.height)
 """
 DAY = "2025-01-05"
 
@@ -48,6 +56,15 @@ class Run:
         context: Any = {"ti": self.xcoms, "dag": self.dag, "run_id": "manual__1", "dag_run": started_by}
         operator: Any = self.dag.get_task(task)
         return operator.execute({**context, "params": {**self.dag.params.dump(), **params}})
+
+
+def worked_off(shop: Shop, run: str) -> int:
+    """Let workers of a run do what there is to do; returns the number of its plan."""
+    pipeline = shop.pipelines["shop"]
+    with shop.deployment() as deployment:
+        prepared = prepare(deployment, pipeline, as_of=shop.as_of, run=run, actor="tester")
+        run_plan(deployment, pipeline, prepared, run=run, actor="tester")
+    return prepared.plan_id
 
 
 @pytest.fixture
@@ -104,3 +121,17 @@ def test_a_plan_that_finds_all_well_gives_the_all_clear(shop: Shop, run: Run) ->
     assert run.execute(PLAN) == []
     assert open_incidents(shop) == {}
     assert notices_of(shop) == ["opened asset_failed", "resolved asset_failed"]
+
+
+def test_what_is_only_good_to_know_is_told_by_the_verdict(shop: Shop, run: Run) -> None:
+    """A late file has made final what was provisional: that wakes nobody."""
+    shop.define(PAIRS)
+    days = ["2025-01-05", "2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"]
+    for day in days[:1] + days[2:]:
+        shop.deliver("orders", day, "k\n1\n")
+    shop.run()
+    assert shop.provisional("pairs")
+    shop.deliver("orders", days[1], "k\n1\n")
+    run.xcoms.left[PLAN, PLAN] = worked_off(shop, "airflow shop manual__1")
+    run.execute(VERDICT)
+    assert notices_of(shop) == ["information repaired"]

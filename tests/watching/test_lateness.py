@@ -1,7 +1,5 @@
 """A source is late when it is expected, due, not there, and read by somebody: no sooner, and no longer."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from tests.incidents.story import notices_of, open_incidents
@@ -160,30 +158,3 @@ def test_without_a_start_a_source_is_expected_from_its_first_file_on(shop: Shop)
     shop.now("2025-01-08T16:00")
     shop.run()
     assert look_for_late_ones(shop, AFTER) == []
-
-
-def test_what_depends_on_it_grows_by_a_run_and_not_while_it_runs(opened: Shop) -> None:
-    """One update a run at most, however often one looks meanwhile."""
-    opened.edit(
-        "dag = pipeline(",
-        """
-@asset(partitions=Daily(tz="Europe/London"))
-def shown(prices: str) -> str:
-    return prices
-
-dag = pipeline(""",
-    )
-    opened.edit("[rates, prices]", "[rates, prices, shown]")
-    look_for_late_ones(opened, AFTER)
-    opened.now("2025-01-09T06:00")
-    opened.pauses("shown", "2025-01-08")
-    with ThreadPoolExecutor() as elsewhere:
-        running = elsewhere.submit(opened.twin().run)
-        opened.wait_for("shown", "2025-01-08")
-        assert opened.provisional("prices") == {"2025-01-08": {"rates 2025-01-08"}}
-        assert look_for_late_ones(opened, AFTER) == []
-        opened.mends("shown", "2025-01-08")
-        running.result()
-    assert look_for_late_ones(opened, AFTER) == ["incident 1 updated (source_late): rates 2025-01-08: is late"]
-    reach = Detail.from_json(open_incidents(opened)["rates source_late"].detail).reach
-    assert {each.asset: each.partitions for each in reach} == {"prices": 1, "shown": 1}

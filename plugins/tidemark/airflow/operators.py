@@ -205,6 +205,7 @@ class VerdictOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdict, as XCom too if the run failed."""
         from tidemark.deployment import open_deployment
+        from tidemark.incidents.news import tell_information
         from tidemark.incidents.troubles import tell_no_plan, tell_verdict
         from tidemark.verdict import verdict
 
@@ -220,6 +221,7 @@ class VerdictOperator(BaseOperator):
         with retrying_only_outages(), open_deployment() as deployment:
             judged = verdict(deployment, pipeline, plan_id, run=run)
             tell_verdict(deployment, pipeline, judged, link=link, actor=run)
+            tell_information(deployment, pipeline, run)
         for line in judged.table().splitlines():
             self.log.info(line)
         if judged.ok:

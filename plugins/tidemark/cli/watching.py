@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 10.0
 _DRAIN_SECONDS = 5.0
 _SWITCH_SECONDS = 60.0
+_SILENCES_SECONDS = 300.0
 
 # Looks that cost more, or at what changes slowly, are further apart.
 _SLOWLY, _RARELY = 2, 10
@@ -85,6 +86,7 @@ class _Watching:
         self._alerting = open_alerting(deployment.settings)
         self._outage = Outage(deployment.environment, how.grace, lambda *told: send_directly(self._alerting, *told))
         self._loop = Loop(list(self._jobs()), acts=lambda: self._standing.acts, grace=how.grace)
+        self._drained_at: datetime | None = None
         self.acted = False
 
     def once(self) -> list[str]:
@@ -123,7 +125,7 @@ class _Watching:
         if self._how.user is not None:
             yield from self._looks_at_airflow(self._how.user)
         yield self._look("watch itself", lambda: self._loop.blind(), 1)
-        yield Job("silences", self._list_silences, self._how.seconds)
+        yield Job("silences", self._list_silences, _SILENCES_SECONDS)
         yield Job("outbox", self._drain, min(self._how.seconds, _DRAIN_SECONDS))
         if self._how.deadman is not None:
             yield Job("dead man's switch", self._press, _SWITCH_SECONDS)
@@ -172,14 +174,17 @@ class _Watching:
             self._outage.away(problem)
 
     def _list_silences(self) -> Iterable[str]:
-        return ["the silences in force are listed"] if list_silences(self._deployment, datetime.now(UTC)) else []
+        told = list_silences(self._deployment, datetime.now(UTC))
+        return ["this week's silences are listed"] if told else []
 
     def _drain(self) -> Iterable[str]:
-        return drain(self._deployment, self._alerting).problems
+        drained = drain(self._deployment, self._alerting)
+        self._drained_at = datetime.now(UTC)
+        return drained.problems
 
     def _press(self) -> Iterable[str]:
         assert self._how.deadman is not None
-        problem = "the ledger is out of reach" if self._outage.lasts else why_not(self._deployment)
+        problem = "the ledger is out of reach" if self._outage.lasts else why_not(self._deployment, self._drained_at)
         if problem:
             raise Unavailable(f"not pressed: {problem}")
         press(self._how.deadman)

@@ -14,10 +14,9 @@ from tidemark.calendars import Calendar, Due
 from tidemark.deployment import Deployment
 from tidemark.facts import Names, absent_of
 from tidemark.incidents.classes import CauseClass
-from tidemark.incidents.conditions import Condition, Detail, Reached
+from tidemark.incidents.conditions import Condition
 from tidemark.incidents.reach import reach_of
-from tidemark.ledger import heads, incidents, plans, registry, sources
-from tidemark.ledger.incidents import Incident
+from tidemark.ledger import heads, plans, registry, sources
 from tidemark.ledger.registry import Registered
 from tidemark.partitions import TimeGrain
 from tidemark.survey.sources import due_of
@@ -45,8 +44,7 @@ def late_sources(deployment: Deployment, now: datetime | None = None) -> Found:
     # The next plan finds what is there already: a run that is not due yet makes nobody late.
     left = [replace(each, keys=keys) for each in late if (keys := _undelivered(deployment, each))]
     with deployment.ledger.read() as connection:
-        told = {one.key: one for one in incidents.open_ones(connection, deployment.environment)}
-        conditions = tuple(_condition(connection, deployment.environment, known, each, told) for each in left)
+        conditions = tuple(_condition(connection, deployment.environment, known, each) for each in left)
     return Found(conditions, of_cause(CauseClass.SOURCE_LATE))
 
 
@@ -144,13 +142,7 @@ def _undelivered(deployment: Deployment, late: _Late) -> tuple[str, ...]:
     return tuple(key for key in late.keys if source.file_of(key) not in there)
 
 
-def _condition(
-    connection: sa.Connection,
-    environment: str,
-    known: Mapping[str, Registered],
-    late: _Late,
-    told: Mapping[tuple[str, str, str], Incident],
-) -> Condition:
+def _condition(connection: sa.Connection, environment: str, known: Mapping[str, Registered], late: _Late) -> Condition:
     source, registered, newest = late.source, late.registered, late.keys[-1]
     due = due_of(source, registered.grain.ordinal(newest))
     others = f" and {len(late.keys) - 1} more" if len(late.keys) > 1 else ""
@@ -165,24 +157,7 @@ def _condition(
         why=f"{source.file_of(newest)} was due {due:%Y-%m-%d %H:%M} UTC and is not in the landing zone",
         partitions=late.keys,
         instead=delivered,
-        reach=_reach(connection, environment, known, late, told),
+        reach=reach_of(connection, environment, source.name, late.keys, known),
         owner=registered.definition.get("owner") or "",
         happened=0,
     )
-
-
-def _reach(
-    connection: sa.Connection,
-    environment: str,
-    known: Mapping[str, Registered],
-    late: _Late,
-    told: Mapping[tuple[str, str, str], Incident],
-) -> tuple[Reached, ...]:
-    """Return what depends on the partitions; while a run works on it, what was told of that: a run is one step."""
-    name = late.registered.name
-    found = reach_of(connection, environment, name, late.keys, known)
-    before = told.get((late.registered.pipeline, name, CauseClass.SOURCE_LATE.value))
-    newest = (plans.newest(connection, environment, each) for each in {each.pipeline for each in found})
-    if before is not None and any(plan is not None and not plans.is_done(connection, plan) for plan in newest):
-        return Detail.from_json(before.detail).reach
-    return found

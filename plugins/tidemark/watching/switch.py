@@ -12,11 +12,12 @@ STUCK = timedelta(minutes=10)
 """So long a notice may be on its way."""
 
 
-def why_not(deployment: Deployment, now: datetime | None = None) -> str:
+def why_not(deployment: Deployment, drained_at: datetime | None, now: datetime | None = None) -> str:
     """Say why people may not be told of what is wrong: then the switch is not pressed; empty: they are.
 
     Args:
         deployment: where.
+        drained_at: when the outbox was last seen to; None: it never was. What still waits there may be silenced.
         now: the instant that is taken for now, by default the clock's.
 
     Raises:
@@ -24,17 +25,12 @@ def why_not(deployment: Deployment, now: datetime | None = None) -> str:
 
     """
     since = (now or datetime.now(UTC)) - STUCK
+    if drained_at is None or drained_at < since:
+        return "nobody sees to the outbox"
     with deployment.ledger.read() as connection:
-        if any(each.at < since for each in notices.unrouted(connection, 1, environment=deployment.environment)):
-            return "nobody decides who is told of notices"
-        stuck = [
-            each
-            for each in notices.pending(connection, deployment.environment)
-            if each.attempts and each.notice.at < since
-        ]
-    if stuck:
-        return f"the channel {stuck[0].channel} takes nothing: {stuck[0].problem}"
-    return ""
+        waiting = notices.pending(connection, deployment.environment)
+    stuck = [each for each in waiting if each.attempts and each.notice.at < since]
+    return f"the channel {stuck[0].channel} takes nothing: {stuck[0].problem}" if stuck else ""
 
 
 def press(url: str) -> None:
