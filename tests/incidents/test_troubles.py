@@ -1,6 +1,6 @@
 """One cause is one incident, from the first failure to the all-clear: told by real runs of a real shop."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tests.gates import rule
 from tests.incidents.story import LINK, notices_of, open_incidents, told
@@ -72,7 +72,11 @@ def test_it_says_what_failed_what_it_reaches_and_what_is_served_instead(shop: Sh
     assert one.summary == f"orders {DAYS[0]}: did not pass its gate"
     assert "orders.v: 1 of 1 values fails" in detail.why
     assert detail.rows == ({"row_number": 1, "k": "a", "card": MASK, "v": -7.0},)
-    assert detail.instead.startswith("the last good result, made ")
+    made = datetime.fromisoformat(detail.instead_of)
+    assert (
+        detail.served(made + timedelta(hours=26))
+        == f"the last good result, made {made:%Y-%m-%d %H:%M} UTC (26 hours ago)"
+    )
     assert detail.link == LINK
     assert detail.reach == (
         Reached("lines", "shop", "asset", 1, DAYS[0], DAYS[0]),

@@ -70,7 +70,7 @@ def incident_facts(notice: Notice, one: Incident, *, runbook: str, page: str, no
         "why": clean(detail.why, MOST_WHY),
         "partitions": partitions(detail.partitions, detail.total),
         **_rows(detail.rows),
-        "instead": clean(detail.instead),
+        "instead": clean(detail.served(until)),
         **_reach(detail.reach),
         **_also(detail.also),
         "do": clean(detail.do, MOST_WHY),

@@ -52,7 +52,7 @@ def account(deployment: Deployment, number: int) -> dict[str, Any]:
         "why": detail.why,
         "partitions": list(detail.partitions),
         "rows": [dict(row) for row in detail.rows],
-        "instead": detail.instead,
+        "instead": detail.served(now),
         "reach": [asdict(each) for each in detail.reach],
         "also": list(detail.also),
         "do": detail.do,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tidemark.incidents.classes import CauseClass, Severity
@@ -45,7 +46,8 @@ class Condition:
         why: what is behind it: the failed expectation, an exception's last line.
         partitions: which partitions are wrong, in order.
         rows: rows at fault, masked, JSON-ready.
-        instead: what is served instead, and how old that is.
+        instead: what is served instead.
+        instead_of: when that was made; None: it says so itself, or there is nothing.
         reach: what depends on it.
         also: what failed below because of it, a sentence each.
         do: what to do, beyond what the runbook says.
@@ -64,6 +66,7 @@ class Condition:
     partitions: tuple[str, ...] = ()
     rows: tuple[Mapping[str, Any], ...] = ()
     instead: str = ""
+    instead_of: datetime | None = None
     reach: tuple[Reached, ...] = ()
     also: tuple[str, ...] = ()
     do: str = ""
@@ -89,6 +92,7 @@ class Detail:
 
     Attributes:
         why, rows, instead, also, do, link: see :class:`Condition`.
+        instead_of: when what is served instead was made, as ISO text, or empty.
         partitions: the first of those that are wrong.
         total: how many are.
         reach: what depends on it.
@@ -100,10 +104,18 @@ class Detail:
     total: int = 0
     rows: tuple[Mapping[str, Any], ...] = ()
     instead: str = ""
+    instead_of: str = ""
     reach: tuple[Reached, ...] = ()
     also: tuple[str, ...] = ()
     do: str = ""
     link: str = ""
+
+    def served(self, now: datetime) -> str:
+        """Say what is served instead, and how old that is at an instant."""
+        if not self.instead_of:
+            return self.instead
+        made = datetime.fromisoformat(self.instead_of)
+        return f"{self.instead}, made {made:%Y-%m-%d %H:%M} UTC ({_age(now - made)} ago)"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the ledger keeps it."""
@@ -124,11 +136,21 @@ def detail_of(condition: Condition) -> Detail:
         total=len(condition.partitions),
         rows=condition.rows[:MOST_ROWS],
         instead=condition.instead,
+        instead_of=condition.instead_of.astimezone(UTC).isoformat() if condition.instead_of else "",
         reach=condition.reach,
         also=tuple(_bounded(each) for each in condition.also[:MOST_ROWS]),
         do=condition.do,
         link=condition.link,
     )
+
+
+def _age(length: timedelta) -> str:
+    """Return how long something lasted, in the unit that people would use."""
+    seconds = max(length.total_seconds(), 0.0)
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _bounded(text: str) -> str:

@@ -4,7 +4,7 @@ What failed only because of something that has an incident already is told there
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -135,6 +135,7 @@ class _Telling:
         roots = {(asset, key) for key in keys}
         newest = next((each for each in reversed(troubles) if each.new), troubles[-1])
         others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        instead, made = self._instead(asset, keys)
         return Condition(
             cause=cause,
             pipeline=self._pipeline.name,
@@ -143,7 +144,8 @@ class _Telling:
             why=newest.why,
             partitions=keys,
             rows=tuple(self._rows(newest)) if cause is CauseClass.GATE_FAILED else (),
-            instead=self._instead(asset, keys),
+            instead=instead,
+            instead_of=made,
             reach=reach_of(self._connection, self._environment, asset, keys, self._known),
             also=tuple(f"{each.asset} {each.partition}: {each.why}" for each in below if each.roots & roots),
             owner=self._pipeline[asset].owner or self._pipeline.owner or "",
@@ -187,8 +189,8 @@ class _Telling:
         failures = result["failures"] if result else ()
         return [row for failure in failures if failure["severity"] == "critical" for row in failure["sample"]]
 
-    def _instead(self, asset: str, keys: Collection[str]) -> str:
-        """Say what is served in place of partitions that are wrong, and how old it is."""
+    def _instead(self, asset: str, keys: Collection[str]) -> tuple[str, datetime | None]:
+        """Say what is served in place of partitions that are wrong, and when the oldest of that was made."""
         numbers = [number for key in list(keys)[:MOST_PARTITIONS] if (number := self._names.met(asset, key))]
         query = (
             sa.select(materialization.c.created_at)
@@ -202,16 +204,7 @@ class _Telling:
         )
         made = sorted(self._connection.execute(query).scalars())
         if not made:
-            return "nothing of these partitions: they have no earlier result, and readers do without"
-        said = f"the last good result, made {made[0]:%Y-%m-%d %H:%M} UTC ({_age(made[0])} ago)"
-        left = len(keys) - len(made)
-        return f"{said}; {left} of {len(keys)} partitions have none" if left else said
-
-
-def _age(since: datetime) -> str:
-    """Return how long ago something was, in the unit that people would use."""
-    seconds = (datetime.now(UTC) - since).total_seconds()
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} seconds"
+            return "nothing of these partitions: they have no earlier result, and readers do without", None
+        if len(made) < len(numbers):
+            return f"the last good results ({len(numbers) - len(made)} partitions have none); the oldest", made[0]
+        return "the last good result", made[0]
