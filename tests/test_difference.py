@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.difference import Difference, compare_sizes, compare_tables, compare_texts
-from tidemark.findings import MASK
+from tidemark.errors import MASK
 
 
 def compare(

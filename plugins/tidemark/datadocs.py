@@ -20,9 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemark.errors import Unavailable
+from tidemark.errors import MASK, Unavailable
 from tidemark.evaluation import Verdict
-from tidemark.findings import MASK, plain, words
+from tidemark.findings import plain, words
 from tidemark.suites import Rule, Suite
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidemark.findings import MASK
+from tidemark.errors import MASK
 
 if TYPE_CHECKING:
     import polars as pl

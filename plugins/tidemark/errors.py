@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MASK = "•••"
+"""Stands in a message for a value that nobody is to see."""
+
 
 class TidemarkError(Exception):
     """Something a person can mend; the message tells how."""

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from tidemark.errors import MASK
 from tidemark.evaluation import Verdict
 from tidemark.suites import Rule
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MASK = "•••"
 _ROW = "row_number"
 _ROWS_SHOWN = 10
 _EXAMPLES = 3

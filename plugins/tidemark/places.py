@@ -28,12 +28,23 @@ _PASSWORD = re.compile(r"^([a-z][a-z0-9+.-]*://[^:/?#@]*:)(.*)@", re.IGNORECASE 
 _QUERY_SECRET = re.compile(
     r"([?&][^=&#]*(?:pass|secret|token|key|sig|credential)[^=&#]*=)([^&#]+)", re.IGNORECASE | re.DOTALL
 )
+_PASSWORD_WITHIN = re.compile(r"([a-z][a-z0-9+.-]{0,30}://[^\s:/?#@]*:)[^\s@]+@", re.IGNORECASE)
+_SECRET_SETTING = re.compile(
+    r"((?:passw(?:or)?d|secret|token|credentials?|api[_-]?key|access[_-]?key|signature|authorization)[\w-]*[\"']?"
+    r"\s*[=:]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s\"'&,;)]+",
+    re.IGNORECASE,
+)
 _HIDDEN = "***"
 
 
 def redact(url: str) -> str:
     """Return the URL as people and logs may see it: its password and secret query values replaced by ``***``."""
     return _QUERY_SECRET.sub(rf"\1{_HIDDEN}", _PASSWORD.sub(rf"\1{_HIDDEN}@", url))
+
+
+def redact_text(text: str) -> str:
+    """Return words that may quote URLs and settings, an exception's for instance, without the secrets in them."""
+    return _SECRET_SETTING.sub(rf"\1{_HIDDEN}", _PASSWORD_WITHIN.sub(rf"\1{_HIDDEN}@", text))
 
 
 def secrets(url: str) -> list[str]:

@@ -10,6 +10,7 @@ from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop
 from tidemark.airflow.factory import build_dag
 from tidemark.airflow.operators import PLAN, VERDICT
+from tidemark.errors import Unavailable
 from tidemark.running.run import prepare, run_plan
 
 LINES = """
@@ -135,3 +136,39 @@ def test_what_is_only_good_to_know_is_told_by_the_verdict(shop: Shop, run: Run) 
     run.xcoms.left[PLAN, PLAN] = worked_off(shop, "airflow shop manual__1")
     run.execute(VERDICT)
     assert notices_of(shop) == ["information repaired"]
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_what_goes_wrong_with_incidents_changes_nothing_about_a_run(
+    shop: Shop, run: Run, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    """What it came to is in its log and its XCom all the same."""
+    if not well:
+        shop.breaks("lines", DAY)
+    shop.run()
+    run.xcoms.left[PLAN, PLAN] = shop.plan_id
+
+    def broken(*looked: object, **more: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr("tidemark.incidents.troubles.reconcile", broken)
+    if well:
+        assert run.execute(VERDICT)["assets"]["lines"]["computed"] == 1
+        assert run.execute(PLAN) == []
+    else:
+        with pytest.raises(SystemExit):
+            run.execute(VERDICT)
+        assert run.xcoms.left[VERDICT, "return_value"]["assets"]["lines"]["failed"] == 1
+
+
+def test_a_ledger_that_cannot_be_written_is_tried_again(shop: Shop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nobody would be told."""
+    shop.run()
+    run.xcoms.left[PLAN, PLAN] = shop.plan_id
+
+    def away(*looked: object, **more: object) -> None:
+        raise Unavailable("the ledger cannot be used")
+
+    monkeypatch.setattr("tidemark.incidents.troubles.reconcile", away)
+    with pytest.raises(Unavailable):
+        run.execute(VERDICT)

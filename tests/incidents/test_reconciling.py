@@ -2,16 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop, on_both_ledgers
-from tidemark.incidents import reconciling
 from tidemark.incidents.classes import CauseClass, Severity
 from tidemark.incidents.conditions import MOST_PARTITIONS, MOST_ROWS, MOST_TEXT, Condition, Reached
+from tidemark.incidents.handling import acknowledge
 from tidemark.incidents.reconciling import reconcile
 from tidemark.ledger import incidents
 from tidemark.ledger.incidents import Incident
@@ -55,14 +55,12 @@ def test_five_hundred_failures_of_one_cause_are_one_incident(shop: Shop) -> None
     [
         ({"partitions": ("1", "2", "3")}, "3 partitions, 1 before"),
         ({"partitions": ("2",)}, "2 too"),
-        ({"reach": (Reached("totals", "shop", "asset", 1, "1", "1"),)}, "it reaches more of totals"),
         ({"also": ("totals 1: KeyError",)}, "totals 1: KeyError"),
         ({"severity": Severity.CRITICAL}, "it is critical now"),
     ],
 )
-def test_what_grows_is_told(shop: Shop, change: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More partitions, more that depends on it, worse: each is one update, that says what is new."""
-    monkeypatch.setattr(reconciling, "SETTLING", timedelta(0))
+def test_what_grows_is_told(shop: Shop, change: dict[str, object], said: str) -> None:
+    """More partitions, more that fails below, worse: each is one update, that says what is new."""
     first = replace(FAILED, severity=Severity.WARNING)
     look(shop, first)
     look(shop, replace(first, **change))
@@ -71,12 +69,57 @@ def test_what_grows_is_told(shop: Shop, change: dict[str, object], said: str, mo
         assert incidents.events(connection, only(shop).id)[-1].said == said
 
 
-def test_what_depends_on_it_is_no_news_while_the_run_goes_on(shop: Shop) -> None:
-    """The alert was hardly sent; what it says is what is so as it is sent."""
+def test_what_depends_on_it_is_no_news(shop: Shop) -> None:
+    """Who was told what depends on it need not be woken for each day that it lasts; whoever looks is shown."""
     look(shop, FAILED)
     assert look(shop, replace(FAILED, reach=(Reached("totals", "shop", "asset", 1, "1", "1"),))) == []
     assert only(shop).detail["reach"][0]["partitions"] == 1
     assert notices_of(shop) == ["opened asset_failed"]
+
+
+def test_who_has_taken_on_a_warning_has_not_taken_on_what_is_critical(shop: Shop) -> None:
+    """Nor another cause: it is told again, and waits for somebody."""
+    first = replace(FAILED, severity=Severity.WARNING)
+    for worse in (FAILED, replace(FAILED, cause=CauseClass.GATE_FAILED)):
+        look(shop, first if worse is FAILED else LATE)
+        one = only(shop)
+        with shop.deployment() as deployment:
+            acknowledge(deployment, one.id, why="mine", actor="ann")
+        assert only(shop).acknowledged_at is not None
+        assert look(shop, worse) == [one.id]
+        assert only(shop).acknowledged_at is None
+        look(shop)
+
+
+def test_what_was_done_once_more_is_told_once_more(shop: Shop) -> None:
+    """A state that lasts is not: it only counts."""
+    done = Condition(CauseClass.CHAMPION_SWAPPED, "shop", "demand", "swapped", why="from 1 to 2", event=True)
+    look(shop, done)
+    look(shop, replace(done, why="from 2 to 3"))
+    assert notices_of(shop) == ["opened champion_swapped", "updated champion_swapped"]
+    assert only(shop).happened == 2
+
+
+def test_who_has_seen_some_partitions_forgets_none_of_the_others(shop: Shop) -> None:
+    """Or the next who sees all of them would tell of them as new."""
+    whole = replace(FAILED, partitions=("1", "2", "3"))
+    look(shop, whole)
+    assert look(shop, replace(FAILED, partitions=("3",), partial=True)) == []
+    assert only(shop).detail["partitions"] == ["1", "2", "3"]
+    assert look(shop, whole) == []
+
+
+def test_secrets_in_the_words_of_an_exception_are_hidden(shop: Shop) -> None:
+    """Wherever they stand: an alert leaves the house."""
+    why = (
+        "ConnectionError: postgresql://app:s3cr3t-1@db.test/x?password=s3cr3t-2 refused; token: s3cr3t-3, "
+        "{'api_key': 's3cr3t-4', 'page': 1}, Authorization: Bearer s3cr3t-5"
+    )
+    look(shop, replace(FAILED, why=why, also=(why,)))
+    kept = only(shop).detail
+    assert "s3cr3t" not in str(kept)
+    assert kept["why"].startswith("ConnectionError: postgresql://app:***@db.test/x?password=*** refused; token: ***, ")
+    assert "'page': 1" in kept["why"]
 
 
 def test_what_shrinks_is_no_news(shop: Shop) -> None:
@@ -122,6 +165,21 @@ class TestLateAndFailed:
         assert only(shop).cause == "asset_failed"
         look(shop)
         assert notices_of(shop) == ["opened deadline_missed", "updated asset_failed", "resolved asset_failed"]
+
+    def test_what_failed_before_explains_nothing_that_is_late_since(self, shop: Shop) -> None:
+        """Days after a failure that nobody has mended, a run that does not come is told all the same."""
+        look(shop, FAILED)
+        (failed,) = open_incidents(shop).values()
+        since = failed.updated_at + timedelta(seconds=1)
+        look(shop, replace(FAILED, happened=0), replace(LATE, since=since))
+        assert sorted(open_incidents(shop)) == [" deadline_missed", "lines asset_failed"]
+
+    def test_what_failed_again_since_explains_it(self, shop: Shop) -> None:
+        look(shop, FAILED)
+        since = datetime.now(UTC)
+        look(shop, FAILED)
+        assert look(shop, replace(FAILED, happened=0), replace(LATE, since=since)) == []
+        assert list(open_incidents(shop)) == ["lines asset_failed"]
 
     def test_another_pipeline_is_another_incident(self, shop: Shop) -> None:
         look(shop, FAILED, replace(LATE, pipeline="other"))

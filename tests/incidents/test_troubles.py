@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.gates import rule
 from tests.incidents.story import LINK, notices_of, open_incidents, told
 from tests.scenario import Shop
-from tidemark.findings import MASK
+from tidemark.errors import MASK
 from tidemark.incidents.conditions import Detail, Reached
-from tidemark.incidents.troubles import tell_no_plan
+from tidemark.incidents.handling import Scope, asked_scope, silence
+from tidemark.incidents.troubles import tell_no_plan, tell_verdict
+from tidemark.ledger import incidents
 from tidemark.survey import EVERYTHING
 
 SHOP = """
@@ -116,16 +120,17 @@ def test_what_fails_below_is_told_with_its_cause(shop: Shop) -> None:
     assert notices_of(shop)[:2] == ["opened asset_failed", "updated asset_failed"]
 
 
+DOUBLED = """
+    @asset(partitions=DAYS, inputs={"lines": ref("lines", same())})
+    def doubled(lines: pl.DataFrame) -> str:
+        return str(2 * lines["v"].sum())
+"""
+
+
 def test_what_fails_below_in_another_pipeline_is_told_there_only(shop: Shop) -> None:
+    """While its cause is open; what depends on that is in its alert. If it fails still afterwards, it is told."""
     gated(shop)
-    shop.define(
-        """
-        @asset(partitions=DAYS, inputs={"lines": ref("lines", same())})
-        def doubled(lines: pl.DataFrame) -> str:
-            return str(2 * lines["v"].sum())
-        """,
-        name="other",
-    )
+    shop.define(DOUBLED, name="other")
     shop.deliver("orders", DAYS[0], GOOD)
     told(shop)
     told(shop, "other")
@@ -137,16 +142,68 @@ def test_what_fails_below_in_another_pipeline_is_told_there_only(shop: Shop) -> 
     assert list(open_incidents(shop)) == ["orders gate_failed"]
     reached = {each["asset"] for each in open_incidents(shop)["orders gate_failed"].detail["reach"]}
     assert reached == {"lines", "totals", "trend", "doubled"}
+    shop.deliver("orders", DAYS[0], GOOD)
+    told(shop)
+    told(shop, "other")
+    assert list(open_incidents(shop)) == ["doubled asset_failed"]
+
+
+@pytest.mark.parametrize("hidden_by", ["late", "silenced"])
+def test_a_failure_hides_behind_nothing_that_is_only_late_or_silenced(shop: Shop, hidden_by: str) -> None:
+    """A warning somewhere above explains no exception, and what nobody hears of explains nothing."""
+    gated(shop)
+    shop.define(DOUBLED, name="other")
+    shop.deliver("orders", DAYS[0], GOOD)
+    told(shop)
+    shop.deliver("orders", DAYS[0], BAD)
+    told(shop)
+    with shop.deployment() as deployment:
+        (one,) = open_incidents(shop).values()
+        if hidden_by == "silenced":
+            scope = asked_scope(deployment, one.id, Scope())
+            silence(deployment, scope, until=datetime.now(UTC) + timedelta(hours=1), why="known", actor="ann")
+        else:
+            with deployment.ledger.write() as connection:
+                incidents.change(connection, one.id, cause="source_late", severity="warning")
+    shop.breaks("doubled", DAYS[0])
+    told(shop, "other")
+    assert "doubled asset_failed" in open_incidents(shop)
+
+
+def test_personal_data_in_the_words_of_an_exception_is_not_told(shop: Shop) -> None:
+    """Of what reads a column with personal data only the exception's class and place are; so is a cell at fault."""
+    gated(shop)
+    shop.breaks("lines", DAYS[0], "raise ValueError('no such card: 4111-1111')")
+    shop.deliver("orders", DAYS[0], GOOD)
+    told(shop)
+    why = open_incidents(shop)["lines asset_failed"].detail["why"]
+    assert why == (
+        f"ValueError (<string>:1); what it says may quote personal data: 'tidemark explain lines {DAYS[0]}' shows it"
+    )
+    shop.edit('"card": str', '"card": int')
+    shop.deliver("orders", DAYS[1], "k,card,v\na,jane-4111,1\n")
+    told(shop)
+    why = open_incidents(shop)["orders source_malformed"].detail["why"]
+    assert "line 2, column 'card': '•••' is not int" in why
+    assert "jane" not in why
 
 
 def test_a_run_of_some_partitions_resolves_nothing(shop: Shop) -> None:
-    """It has not looked at the others."""
+    """It has not looked at the others, and a whole run afterwards has nothing to tell."""
     gated(shop)
-    shop.deliver("orders", DAYS[0], BAD)
+    for key in DAYS[:2]:
+        shop.deliver("orders", key, GOOD)
+        shop.breaks("lines", key)
     told(shop)
-    later = datetime(2025, 1, 6, tzinfo=UTC)
-    assert told(shop, selection=EVERYTHING._replace(first=later)) == []
-    assert list(open_incidents(shop)) == ["orders gate_failed"]
+    shop.deliver("orders", DAYS[2], GOOD)
+    later = EVERYTHING._replace(first=datetime(2025, 1, 6, tzinfo=UTC))
+    for selection in (EVERYTHING._replace(first=datetime(2025, 1, 7, tzinfo=UTC)), later):
+        verdict = shop.run(selection=selection)
+        assert len(verdict.troubles) < 2, "it sees less than there is"
+        with shop.deployment() as deployment:
+            assert tell_verdict(deployment, shop.pipelines["shop"], verdict, link=LINK, actor="tester") == []
+        assert open_incidents(shop)["lines asset_failed"].detail["partitions"] == DAYS[:2]
+    assert told(shop) == []
 
 
 def test_no_plan_is_an_incident_until_the_next_verdict(shop: Shop) -> None:

@@ -48,4 +48,8 @@ def test_a_champion_that_was_swapped_is_an_incident_until_a_person_says_otherwis
     assert len(reconciled(shop)) == 1
     again = open_incidents(shop)["demand champion_swapped"]
     assert (again.id, again.happened) == (one.id, 2)
-    assert notices_of(shop) == ["information model_promoted", "opened champion_swapped"]
+    assert notices_of(shop) == [
+        "information model_promoted",
+        "opened champion_swapped",
+        "updated champion_swapped",
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 from airflow.sdk import Context
 from airflow.sdk.configuration import conf
@@ -50,6 +50,17 @@ def saying_why(context: Context) -> Iterator[None]:
     except Exception as problem:
         context["ti"].xcom_push(PROBLEM, str(problem))
         raise
+
+
+@contextmanager
+def telling(log: Any) -> Iterator[None]:
+    """Let nothing that goes wrong with incidents change what a run came to; an outage of the ledger is tried again."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("On-call could not be told of this run: what it came to stands, and is in this log")
 
 
 def page_of(context: Context) -> str:

@@ -15,7 +15,16 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
-from tidemark.airflow.context import PROBLEM, actor_of, page_of, pipeline_of, retrying_only_outages, run_of, saying_why
+from tidemark.airflow.context import (
+    PROBLEM,
+    actor_of,
+    page_of,
+    pipeline_of,
+    retrying_only_outages,
+    run_of,
+    saying_why,
+    telling,
+)
 from tidemark.airflow.form import read_form
 from tidemark.airflow.outlets import tell
 from tidemark.assets import Asset, Pipeline
@@ -91,12 +100,13 @@ class PlanOperator(BaseOperator):
             )
             # What an earlier run could not tell: its task failed, or had published too much for one call.
             carried = tell(context, deployment, pipeline, [each.name for each in pipeline.assets])
-            judged = None
+            well = False
             if not prepared.lanes:
                 judged = verdict(deployment, pipeline, prepared.plan_id, names=prepared.names)
-            well = judged is not None and judged.ok
-            if judged is not None and judged.ok:
-                tell_verdict(deployment, pipeline, judged, link=page_of(context), actor=run_of(context))
+                well = judged.ok
+                if well:
+                    with telling(self.log):
+                        tell_verdict(deployment, pipeline, judged, link=page_of(context), actor=run_of(context))
             models = [each for each in pipeline.assets if each.validation]
             settled = [each for each in models if not self._asks(deployment, pipeline, each, prepared.busy)]
             swapped = reconcile(deployment, pipeline)
@@ -215,18 +225,20 @@ class VerdictOperator(BaseOperator):
         if plan_id is None:
             why = context["ti"].xcom_pull(task_ids=PLAN, key=PROBLEM)
             self.log.error("there is no plan: %s; nothing was changed", why or f"the log of {PLAN!r} says why")
-            with retrying_only_outages(), open_deployment() as deployment:
+            with retrying_only_outages(), open_deployment() as deployment, telling(self.log):
                 tell_no_plan(deployment, pipeline, why or "", link=link, actor=run)
             raise _Told(1)
         with retrying_only_outages(), open_deployment() as deployment:
             judged = verdict(deployment, pipeline, plan_id, run=run)
-            tell_verdict(deployment, pipeline, judged, link=link, actor=run)
-            tell_information(deployment, pipeline, run)
-        for line in judged.table().splitlines():
-            self.log.info(line)
+            for line in judged.table().splitlines():
+                self.log.info(line)
+            if not judged.ok:
+                context["ti"].xcom_push("return_value", judged.to_json())
+            with telling(self.log):
+                tell_verdict(deployment, pipeline, judged, link=link, actor=run)
+                tell_information(deployment, pipeline, run)
         if judged.ok:
             return judged.to_json()
-        context["ti"].xcom_push("return_value", judged.to_json())
         self.log.error("%s: %s; the table above says what and why", pipeline.name, judged.counted)
         raise _Told(1)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from tidemark.plan import Plan, apply_moves, check_as_of, make_plan, store_plan
 from tidemark.running.run import Prepared, run_plan
 from tidemark.selection import read_selection, selection_data, selection_from
 from tidemark.survey import Selection, State
-from tidemark.verdict import verdict
+from tidemark.verdict import Verdict, verdict
 
 
 def plan(options: argparse.Namespace) -> Answer:
@@ -62,16 +63,18 @@ def run(options: argparse.Namespace) -> Answer:
         now = datetime.fromisoformat(kept["as_of"]) if kept else _as_of(options, given)
         selection = selection_from(kept["selection"]) if kept else _selection(options, pipeline)
         name, actor = f"cli {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}", person()  # no two runs have one name
+        began = time.monotonic()
         names, made = _planned(deployment, pipeline, now, selection, options, progress, run=name)
         if kept:
             _check_unchanged(deployment, names, kept, made)
         _warn_of_force_in_vain(made)
         made = apply_moves(deployment, pipeline, names, made, run=name, actor=actor)
-        prepared = Prepared(store_plan(deployment, names, made, run=name, actor=actor), made, names)
+        seconds = time.monotonic() - began
+        plan_id = store_plan(deployment, names, made, run=name, actor=actor, seconds=seconds)
+        prepared = Prepared(plan_id, made, names)
         run_plan(deployment, pipeline, prepared, run=name, actor=actor, progress=progress)
         judged = verdict(deployment, pipeline, prepared.plan_id, names=names)
-        tell_verdict(deployment, pipeline, judged, link="", actor=name)
-        tell_information(deployment, pipeline, name)
+        _tell(deployment, pipeline, judged, name)
         failed = _present(deployment, pipeline, selection, run=name, actor=actor)
     for each in failed if not options.json else ():  # which has it as the problem
         shown.warn(each)
@@ -81,6 +84,15 @@ def run(options: argparse.Namespace) -> Answer:
         ok=judged.ok and not failed,
         problem="\n".join(filter(None, [shown.troubles_text(judged), *failed])),
     )
+
+
+def _tell(deployment: Deployment, pipeline: Pipeline, judged: Verdict, run: str) -> None:
+    """Let incidents follow from what a run came to; whatever goes wrong with that changes nothing about it."""
+    try:
+        tell_verdict(deployment, pipeline, judged, link="", actor=run)
+        tell_information(deployment, pipeline, run)
+    except Exception as problem:  # whatever it is: the run is over, and what it published stands
+        shown.warn(f"incidents do not say what this run came to: {type(problem).__name__}: {problem}")
 
 
 def _present(deployment: Deployment, pipeline: Pipeline, selection: Selection, *, run: str, actor: str) -> list[str]:

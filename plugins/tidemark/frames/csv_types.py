@@ -5,14 +5,14 @@ Invariants: a declared type takes only its own plain notation, so that no cell i
 zeros and numbers too long for 64 bits stay text. An empty cell is null in every type.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import MAXYEAR, MINYEAR, date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemark.errors import DeliveryError
+from tidemark.errors import MASK, DeliveryError
 from tidemark.frames.canonical import AnyArray, one_chunk
 
 _CELL_SHOWN = 40
@@ -20,14 +20,22 @@ _SAMPLE = 50
 _Convert = Callable[[AnyArray], AnyArray]
 
 
-def typed(cells: pa.Table, schema: Mapping[str, type] | None, *, name: str, line_of: Callable[[int], int]) -> pa.Table:
+def typed(
+    cells: pa.Table,
+    schema: Mapping[str, type] | None,
+    *,
+    name: str,
+    line_of: Callable[[int], int],
+    hidden: Collection[str] = (),
+) -> pa.Table:
     """Convert text columns to the types that the schema declares for them, or to inferred ones if there is no schema.
 
     Columns that the schema does not name stay text. Timestamps that all have a zone offset come out in UTC; a Decimal
     has as many decimals as its longest cell.
 
     Raises:
-        DeliveryError: a cell is not of its column's declared type; names line (``line_of`` its row), column and cell.
+        DeliveryError: a cell is not of its column's declared type; names line (``line_of`` its row), column and cell,
+            unless the column is one of those of which no cell is to be seen (``hidden``).
 
     """
     columns = {}
@@ -36,19 +44,21 @@ def typed(cells: pa.Table, schema: Mapping[str, type] | None, *, name: str, line
         if schema is None:
             columns[column] = _inferred(text)
         elif column in schema:
-            columns[column] = _declared(text, schema[column], name, column, line_of)
+            columns[column] = _declared(text, schema[column], name, column, line_of, hide=column in hidden)
         else:
             columns[column] = text
     return pa.table(columns)
 
 
-def _declared(text: AnyArray, of: type, name: str, column: str, line_of: Callable[[int], int]) -> AnyArray:
+def _declared(
+    text: AnyArray, of: type, name: str, column: str, line_of: Callable[[int], int], *, hide: bool
+) -> AnyArray:
     convert, notation = _CONVERTERS[of]
     try:
         return convert(text)
     except pa.ArrowInvalid as error:
         row = _first_bad(text, convert)
-        cell = text[row].as_py()
+        cell = MASK if hide else text[row].as_py()
         shown = cell if len(cell) <= _CELL_SHOWN else cell[:_CELL_SHOWN] + "..."
         wrong = "does not go with the cells above it as" if _converts(text[row : row + 1], convert) else "is not"
         raise DeliveryError(

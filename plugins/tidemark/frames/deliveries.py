@@ -9,7 +9,7 @@ import difflib
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -47,13 +47,18 @@ class Delivery:
 
 
 def read_delivery(
-    payload: bytes, *, name: str, schema: Mapping[str, type] | None, newline_at_end: bool = True
+    payload: bytes,
+    *,
+    name: str,
+    schema: Mapping[str, type] | None,
+    newline_at_end: bool = True,
+    hidden: Collection[str] = (),
 ) -> Delivery:
     """Read a delivered file; the end of its ``name`` says what it is: .csv, .csv.gz, .parquet, or any bytes.
 
     ``schema`` declares columns by type (str, int, float, bool, date, datetime, Decimal); columns that it does not name
     are kept, in a CSV as text. Without one, a CSV's types are inferred over the whole file. A CSV without rows is
-    valid here.
+    valid here. No message shows a cell of a ``hidden`` column.
 
     Raises:
         DeliveryError: the file is not what its name and schema say, or its last line has no end and that is not
@@ -67,7 +72,7 @@ def read_delivery(
         table = _read_parquet(payload, schema, name)
         return Delivery(table, canonical_version(table), table.num_rows, form)
     content = _unzipped(payload, name) if form == "csv.gz" else payload
-    cells, table = _read_csv(content, schema, name, newline_at_end)
+    cells, table = _read_csv(content, schema, name, newline_at_end, hidden)
     return Delivery(table, _cells_version(cells, schema), table.num_rows, form, lambda row: line_of_row(content, row))
 
 
@@ -85,11 +90,15 @@ def read_table(payload: bytes, form: str, schema: Mapping[str, type] | None, *, 
 
 
 def _read_csv(
-    content: bytes, schema: Mapping[str, type] | None, name: str, newline_at_end: bool
+    content: bytes,
+    schema: Mapping[str, type] | None,
+    name: str,
+    newline_at_end: bool,
+    hidden: Collection[str] = (),
 ) -> tuple[pa.Table, pa.Table]:
     cells = read_cells(content, name=name, newline_at_end=newline_at_end)
     _check_declared(cells.column_names, schema, name)
-    table = typed(cells, schema, name=name, line_of=lambda row: line_of_row(content, row))
+    table = typed(cells, schema, name=name, line_of=lambda row: line_of_row(content, row), hidden=hidden)
     return cells, canonical(table)
 
 

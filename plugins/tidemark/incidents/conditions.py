@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tidemark.incidents.classes import CauseClass, Severity
+from tidemark.places import redact_text
 
 MOST_PARTITIONS = 200
 MOST_ROWS = 10
@@ -55,6 +56,9 @@ class Condition:
         link: where to look: the page of the run, or empty.
         happened: how often it has happened since it was last told of.
         severity: how bad it is; None: as bad as its cause class.
+        event: it is something that was done, not a state that lasts: each time is told.
+        partial: who looks has not seen all partitions: those that are known to be wrong are so still.
+        since: from when on it should have been otherwise; what is older explains it no more. None: nobody knows.
 
     """
 
@@ -74,6 +78,9 @@ class Condition:
     link: str = ""
     happened: int = 1
     severity: Severity | None = None
+    event: bool = False
+    partial: bool = False
+    since: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -131,14 +138,14 @@ class Detail:
 def detail_of(condition: Condition) -> Detail:
     """Return what an incident keeps of a condition."""
     return Detail(
-        why=_bounded(condition.why),
+        why=_told(condition.why),
         partitions=condition.partitions[:MOST_PARTITIONS],
         total=len(condition.partitions),
         rows=condition.rows[:MOST_ROWS],
         instead=condition.instead,
         instead_of=condition.instead_of.astimezone(UTC).isoformat() if condition.instead_of else "",
         reach=condition.reach,
-        also=tuple(_bounded(each) for each in condition.also[:MOST_ROWS]),
+        also=tuple(_told(each) for each in condition.also[:MOST_ROWS]),
         do=condition.do,
         link=condition.link,
     )
@@ -153,18 +160,17 @@ def _age(length: timedelta) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _bounded(text: str) -> str:
+def _told(text: str) -> str:
+    """Return words of others, an exception's for instance, bounded and without the secrets in them."""
+    # A secret that the cut would leave half of is looked for before it; nobody looks through a megabyte.
+    text = redact_text(text[: 2 * MOST_TEXT])
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ..."
 
 
-def has_grown(before: Detail, now: Detail, *, settled: bool) -> str:
-    """Say what has become worse: more partitions, more that depends on it; empty: nothing has.
+def has_grown(before: Detail, now: Detail) -> str:
+    """Say what has become worse: more partitions, or more that fails below; empty: nothing has.
 
-    Args:
-        before: what was told.
-        now: what is so.
-        settled: what depends on it has had the time to come to lack something; before that, it is no news.
-
+    That more of what depends on it comes to lack it is no news: who was told what depends on it knows.
     """
     fresh = [each for each in now.partitions if each not in before.partitions]
     said = []
@@ -172,10 +178,6 @@ def has_grown(before: Detail, now: Detail, *, settled: bool) -> str:
         said.append(f"{now.total} partitions, {before.total} before")
     elif fresh:
         said.append(f"{fresh[0]} too" if len(fresh) == 1 else f"{len(fresh)} other partitions")
-    reached = {each.asset: each.partitions for each in before.reach}
-    wider = [each.asset for each in now.reach if each.partitions > reached.get(each.asset, 0)]
-    if wider and settled:
-        said.append("it reaches more of " + ", ".join(wider))
     also = [each for each in now.also if each not in before.also]
     if also:
         said.append(also[0] if len(also) == 1 else f"{len(also)} more failures below")

@@ -5,7 +5,8 @@ that is no longer wrong is resolved; what has grown is told. Looking twice at th
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,9 +18,6 @@ from tidemark.ledger import incidents, notices
 from tidemark.ledger.incidents import Incident
 
 Within = Callable[[Incident], bool]
-
-SETTLING = timedelta(minutes=5)
-"""What depends on something comes to lack it while the run goes on in which that was found."""
 
 
 def reconcile(deployment: Deployment, conditions: Sequence[Condition], *, within: Within, actor: str) -> list[int]:
@@ -87,9 +85,12 @@ class _Turn:
         return self._changed
 
     def _is_late_of_failed(self, condition: Condition) -> bool:
-        """Whether it is late because it failed: that is one incident, which is open already."""
+        """Whether it is late because it failed since: that is one incident, which is open already."""
         return condition.cause is CauseClass.DEADLINE_MISSED and any(
-            one.pipeline == condition.pipeline and one.cause in FAILURES for one in self._open.values()
+            one.pipeline == condition.pipeline
+            and one.cause in FAILURES
+            and (condition.since is None or one.updated_at >= condition.since)
+            for one in self._open.values()
         )
 
     def _late_one(self, condition: Condition) -> Incident | None:
@@ -106,16 +107,23 @@ class _Turn:
         self._told(number, condition, notices.OPENED, condition.summary)
 
     def _update(self, one: Incident, condition: Condition) -> None:
-        before, now = Detail.from_json(one.detail), detail_of(condition)
-        settled = datetime.now(UTC) - one.opened_at > SETTLING
-        grown = has_grown(before, now, settled=settled)
+        before = Detail.from_json(one.detail)
+        if condition.partial:
+            known = sorted({*before.partitions, *condition.partitions})
+            condition = replace(condition, partitions=tuple(known))
+        grown = has_grown(before, detail_of(condition))
+        if condition.event:
+            grown = grown or f"it happened again: {detail_of(condition).why}"
         if one.cause != condition.cause:
             grown = f"now it is known why: {condition.summary}"
-        if Severity(one.severity).rank < condition.bad.rank:
+        worse = Severity(one.severity).rank < condition.bad.rank
+        if worse:
             grown = grown or f"it is {condition.bad} now"
         values = {**_values(condition), "happened": one.happened + condition.happened}
-        if grown:
+        if grown or condition.happened:
             values["updated_at"] = datetime.now(UTC)
+        if worse or one.cause != condition.cause:
+            values["acknowledged_at"] = None  # who took on less has not taken on this
         incidents.change(self._connection, one.id, **values)
         self._open.pop(one.key)
         self._open[condition.key] = incidents.read(self._connection, one.id)

@@ -3,8 +3,10 @@
 What failed only because of something that has an incident already is told there, not again.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from tidemark.assets import Pipeline
 from tidemark.deployment import Deployment
 from tidemark.facts import Names, register
-from tidemark.incidents.classes import CauseClass
+from tidemark.incidents.classes import FAILURES, CauseClass
 from tidemark.incidents.conditions import MOST_PARTITIONS, Condition
 from tidemark.incidents.reach import Root, reach_of
 from tidemark.incidents.reconciling import reconcile
@@ -55,7 +57,8 @@ def tell_verdict(deployment: Deployment, pipeline: Pipeline, verdict: Verdict, *
     if verdict.troubles:
         names = register(deployment, pipeline)
         with deployment.ledger.read() as connection:
-            conditions = _Telling(connection, deployment, pipeline, names, link).conditions(verdict.troubles)
+            telling = _Telling(connection, deployment, pipeline, names, link)
+            conditions = [replace(each, partial=not verdict.whole) for each in telling.conditions(verdict.troubles)]
 
     def within(one: Incident) -> bool:
         return verdict.whole and one.pipeline == pipeline.name and one.cause in OF_VERDICTS
@@ -90,6 +93,11 @@ def tell_no_plan(deployment: Deployment, pipeline: Pipeline, why: str, *, link: 
     reconcile(deployment, [condition], within=lambda one: False, actor=actor)
 
 
+# How the ledger keeps an exception: its class, what it says, and where in the scientist's code it was raised.
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt)\b")
+_PLACE = re.compile(r" \([^()]*:\d+\)$")
+
+
 class _Telling:
     """Says what is wrong with a pipeline, in one transaction."""
 
@@ -115,9 +123,14 @@ class _Telling:
         return [self._condition(*key, some, below) for key, some in groups.items()]
 
     def _wrong_elsewhere(self) -> set[Root]:
-        """Return what other pipelines' open incidents are about."""
-        known = incidents.open_ones(self._connection, self._environment)
-        others = [one for one in known if one.pipeline != self._pipeline.name]
+        """Return what has failed in other pipelines, and is told: that explains what fails here because of it.
+
+        That something is late, drifts or is silenced does not: a failure must not hide behind it.
+        """
+        known, now = incidents.open_ones(self._connection, self._environment), datetime.now(UTC)
+        quiet = incidents.silences(self._connection, self._environment, now)
+        failed = [one for one in known if one.pipeline != self._pipeline.name and one.cause in FAILURES]
+        others = [one for one in failed if incidents.silencing(one, quiet, now) is None]
         return {(one.asset, key) for one in others for key in one.detail.get("partitions", ())}
 
     def _cause(self, trouble: Trouble) -> CauseClass:
@@ -141,17 +154,32 @@ class _Telling:
             pipeline=self._pipeline.name,
             asset=asset,
             summary=f"{asset} {newest.partition}{others}: {cause.said.title}",
-            why=newest.why,
+            why=self._why(newest),
             partitions=keys,
             rows=tuple(self._rows(newest)) if cause is CauseClass.GATE_FAILED else (),
             instead=instead,
             instead_of=made,
             reach=reach_of(self._connection, self._environment, asset, keys, self._known),
-            also=tuple(f"{each.asset} {each.partition}: {each.why}" for each in below if each.roots & roots),
+            also=tuple(f"{each.asset} {each.partition}: {self._why(each)}" for each in below if each.roots & roots),
             owner=self._pipeline[asset].owner or self._pipeline.owner or "",
             link=self._link,
             happened=sum(each.new for each in troubles),
         )
+
+    def _why(self, trouble: Trouble) -> str:
+        """Return why something is wrong; of an exception where personal data is read, only what it is and where."""
+        found = _EXCEPTION.search(trouble.why)
+        if trouble.what != "failed" or found is None or not self._reads_personal_data(trouble.asset):
+            return trouble.why
+        place = _PLACE.search(trouble.why)
+        return (
+            f"{found.group()}{place.group() if place else ''}; what it says may quote personal data: "
+            f"'tidemark explain {trouble.asset} {trouble.partition}' shows it"
+        )
+
+    def _reads_personal_data(self, asset: str) -> bool:
+        read = [upstream for upstream, _ in self._known[asset].definition.get("inputs", ())]
+        return any(self._known[each].definition.get("pii") for each in (asset, *read) if each in self._known)
 
     # -- what the ledger adds
 

@@ -25,16 +25,20 @@ PATIENCE_SECONDS = 20
 
 
 class Turn(IntEnum):
-    """What only one writer does at a time; any numbers will do, as long as they are always the same."""
+    """What only one writer does at a time; any numbers will do, as long as they are always the same.
 
-    HEADS = 7_415_205_913
-    AUDIT = 7_415_205_914
+    Who takes several turns in one transaction takes them in the order in which they stand here: two who wait for each
+    other would both be given up.
+    """
+
     UPGRADE = 7_415_205_915
     NAMES = 7_415_205_916
     OBSERVATIONS = 7_415_205_917
+    HEADS = 7_415_205_913
     INCIDENTS = 7_415_205_918
     NOTICES = 7_415_205_919
     WATCH = 7_415_205_920
+    AUDIT = 7_415_205_914
 
 
 def take_turn(connection: sa.Connection, turn: Turn) -> None:

@@ -33,7 +33,7 @@ class Incident(NamedTuple):
         detail: the rest, as :class:`tidemark.incidents.Detail` reads it.
         happened: how often it has happened.
         opened_at: since when.
-        updated_at: when it last grew.
+        updated_at: when it last happened or grew.
         acknowledged_at: when somebody took it on; None: nobody has.
         resolved_at: when it was over; None: it is not.
 

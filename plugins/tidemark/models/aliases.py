@@ -178,9 +178,6 @@ def _tell(
     ours: _Ours,
 ) -> None:
     """Write down what somebody else has done: for the auditor, and for on-call."""
-    act = "champion swapped" if "moved" in said else "champion deleted"
-    detail = {"model": name, "found": found, "told": ours.told, "champion": ours.wanted}
-    acts.write_audit(connection, actor="registry", act=act, detail=detail)
     known = registry.assets(connection)
     condition = Condition(
         CauseClass.CHAMPION_SWAPPED,
@@ -192,9 +189,13 @@ def _tell(
         reach=reach_of(connection, deployment.environment, champion_of(name), (), known),
         do="find out who may write to the registry; then resolve this by hand, since the alias was put right already",
         owner=str(known[name].definition.get("owner") or ""),
+        event=True,
         link=f"{str(client.base_url).removesuffix('/').removesuffix(_API)}/#/models/{name}",
     )
     raise_one(connection, deployment.environment, condition, actor="registry")
+    act = "champion swapped" if "moved" in said else "champion deleted"
+    detail = {"model": name, "found": found, "told": ours.told, "champion": ours.wanted}
+    acts.write_audit(connection, actor="registry", act=act, detail=detail)
 
 
 _API = "/api/2.0/mlflow/registered-models"

@@ -97,7 +97,13 @@ def _taken(
     from tidemark.frames import read_delivery  # brings pyarrow: only when there is a delivery
 
     try:
-        delivery = read_delivery(payload, name=file.name, schema=source.schema, newline_at_end=source.newline_at_end)
+        delivery = read_delivery(
+            payload,
+            name=file.name,
+            schema=source.schema,
+            newline_at_end=source.newline_at_end,
+            hidden=source.pii,
+        )
     except DeliveryError as problem:
         unreadable = records.Record(
             asset_id=look.asset_id,
