@@ -12,7 +12,7 @@ from tidemark.airflow.deadlines import tell_missed
 from tidemark.errors import DefinitionError
 from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
-from tidemark.ledger.schema import plan
+from tidemark.ledger.schema import incident, plan
 from tidemark.pipelines import pipeline
 from tidemark.selection import Selection
 from tidemark.watching.checks import Found, act_on, of_cause
@@ -176,6 +176,19 @@ def test_failed_and_then_late_is_one_incident(shop: Shop) -> None:
     ran(shop, "2025-03-11T05:59")
     assert looked(shop, "2025-03-11T07:31") == []
     assert list(open_incidents(shop)) == ["prices asset_failed"]
+
+
+def test_what_failed_before_the_tick_does_not_explain_that_no_run_comes(shop: Shop) -> None:
+    """A bad file of yesterday, which somebody has taken on."""
+    promised(shop)
+    shop.now("2025-03-10T06:00")
+    shop.breaks("prices")
+    ran(shop, "2025-03-10T06:00")
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        then = instant("2025-03-10T06:01")
+        connection.execute(sa.update(incident).values(opened_at=then, updated_at=then))
+    assert looked(shop, "2025-03-11T07:31") == [f"incident 2 opened (deadline_missed): {MISSED}"]
+    assert set(open_incidents(shop)) == {"prices asset_failed", " deadline_missed"}
 
 
 @pytest.mark.parametrize(

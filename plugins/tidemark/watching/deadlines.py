@@ -148,6 +148,7 @@ def _missed(promise: Promise, tick: datetime, deadline: datetime) -> Condition:
         f"{promise.pipeline}: the run of {tick.astimezone(zone):%Y-%m-%d %H:%M} was to be over by "
         f"{deadline.astimezone(zone):%H:%M} {zone.key}",
         why="no run since then is over",
+        since=tick,
         instead="everything that was live before",
         owner=promise.owner,
         happened=0,
