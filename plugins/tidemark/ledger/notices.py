@@ -130,6 +130,14 @@ _COLUMNS = (
 )
 
 
+def reported(connection: sa.Connection, environment: str, asset: str) -> set[str]:
+    """Return which partitions of a report were ever announced."""
+    query = sa.select(notice.c.payload).where(
+        notice.c.environment == environment, notice.c.kind == REPORT, notice.c.topic == asset
+    )
+    return {payload["partition"] for payload in connection.execute(query).scalars()}
+
+
 def take_notices(connection: sa.Connection) -> None:
     """Wait until nobody else decides who is told or claims deliveries, and keep it so until the transaction ends."""
     take_turn(connection, Turn.NOTICES)
