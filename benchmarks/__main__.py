@@ -10,6 +10,7 @@ COMMANDS = (
     ("a million step-partitions", ["-m", "benchmarks.scale"]),
     ("what a scrape costs", ["-m", "benchmarks.metrics"]),
     ("the same on PostgreSQL", ["-m", "benchmarks.metrics", "--ledger", "postgresql"]),
+    ("a look of the watch at ten years of hours", ["-m", "benchmarks.watch"]),
     ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
     ("the weekly run of the demand model", ["-m", "benchmarks.weekly_model"]),

@@ -168,8 +168,7 @@ def base_prices(
 ) -> pl.DataFrame:
     """The price in pounds of each product sold in the last 28 days.
 
-    It is within ``max_change`` of the usual price, at most ``max_step`` away from the day before's, and rounded to
-    pence after that.
+    Within ``max_change`` of the usual price, at most ``max_step`` away from the day before's, then rounded to pence.
     """
     wanted = wanted_prices(product_features, demand_model, max_change)
     before = wanted.clear().rename({"wanted_gbp": "price_gbp"}) if base_prices is None else base_prices
@@ -195,5 +194,6 @@ dag = pipeline(
     schedule="0 6 * * *",
     timezone="Europe/London",
     on_arrival=True,
+    deadline="07:30 Europe/London",
     owner="pricing",
 )

@@ -104,3 +104,14 @@ def test_what_incremental_prints_as_json_is_an_object_of_cases() -> None:
     assert list(cases) == ["cold", "noop", "noop_full", "late", "cosmetic", "touch", "code_equal_output", "revert"]
     assert all(list(each) == ["cpu_s", "wall_s", "peak_mib", "ran"] for each in cases.values())
     assert [each["ran"] for each in cases.values()] == [320, 0, 0, 14, 2, 0, 16, 0]
+
+
+def test_a_look_of_the_watch_finds_what_is_late() -> None:
+    """Nothing, a day, and every hour."""
+    from benchmarks.watch import play
+
+    assert [(case, each["ran"]) for case, each in play(48).items()] == [
+        ("nothing late", 0),
+        ("a day late", 24),
+        ("everything late", 48),
+    ]

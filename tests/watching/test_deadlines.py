@@ -12,8 +12,9 @@ from tidemark.airflow.deadlines import tell_missed
 from tidemark.errors import DefinitionError
 from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
-from tidemark.ledger.schema import plan
+from tidemark.ledger.schema import incident, plan
 from tidemark.pipelines import pipeline
+from tidemark.selection import Selection
 from tidemark.watching.checks import Found, act_on, of_cause
 from tidemark.watching.deadlines import missed_deadlines
 
@@ -38,6 +39,11 @@ def promised(shop: Shop, deadline: str = "07:30 Europe/London") -> Shop:
 def ran(shop: Shop, made_at: str, **options: object) -> None:
     """Run, as if that had been at an instant by the clock."""
     told(shop, **options)
+    made(shop, made_at)
+
+
+def made(shop: Shop, made_at: str) -> None:
+    """Let the newest plan have been made at an instant by the clock."""
     with shop.deployment() as deployment, deployment.ledger.write() as connection:
         newest = sa.select(sa.func.max(plan.c.id)).scalar_subquery()
         connection.execute(sa.update(plan).where(plan.c.id == newest).values(made_at=instant(made_at)))
@@ -91,6 +97,58 @@ def test_a_run_whose_workers_never_came_is_not_over(shop: Shop) -> None:
     assert looked(shop, "2025-03-11T07:31") == [f"incident 1 opened (deadline_missed): {MISSED}"]
 
 
+def begun(shop: Shop, made_at: str) -> None:
+    """Begin a run of the day that nobody works off, as if that had been at an instant by the clock."""
+    from tidemark.running.run import prepare
+
+    shop.deliver_days("orders", "2025-03-10")
+    shop.now("2025-03-11T06:00")
+    with shop.deployment() as deployment:
+        prepare(deployment, shop.pipelines["shop"], as_of=shop.as_of, run="arrival", actor="tester")
+    made(shop, made_at)
+
+
+def test_a_second_run_that_goes_on_does_not_make_the_first_one_late(shop: Shop) -> None:
+    """A delivery has started it after the scheduled one was over."""
+    promised(shop)
+    ran(shop, "2025-03-10T06:00")
+    ran(shop, "2025-03-11T06:00")
+    begun(shop, "2025-03-11T07:20")
+    assert looked(shop, "2025-03-11T07:31") == []
+
+
+def test_a_run_of_some_days_is_not_that_of_the_day(shop: Shop) -> None:
+    """Somebody has asked for last week's."""
+    promised(shop)
+    ran(shop, "2025-03-10T06:00")
+    some = Selection(first=instant("2025-03-09T00:00"), last=instant("2025-03-10T00:00"))
+    ran(shop, "2025-03-11T06:30", selection=some)
+    assert looked(shop, "2025-03-11T07:31") == [f"incident 1 opened (deadline_missed): {MISSED}"]
+
+
+def test_a_pipeline_is_not_late_for_a_tick_before_it_was_there(shop: Shop) -> None:
+    """Its first run is under way at noon; the promise counts from the next morning on."""
+    promised(shop)
+    begun(shop, "2025-03-11T12:00")
+    assert looked(shop, "2025-03-11T12:01") == []
+    assert looked(shop, "2025-03-12T07:31") != []
+
+
+def test_what_keeps_it_from_running_once_it_is_late_is_no_all_clear(shop: Shop) -> None:
+    """Somebody pauses it, and it is still late."""
+    promised(shop)
+    ran(shop, "2025-03-10T06:00")
+    looked(shop, "2025-03-11T07:31")
+    wrong = Condition(CauseClass.DAG_PAUSED, "shop", "", "nothing runs", happened=0)
+    with shop.deployment() as deployment:
+        act_on(deployment, Found((wrong,), of_cause(CauseClass.DAG_PAUSED)))
+    assert looked(shop, "2025-03-11T08:00") == []
+    assert " deadline_missed" in open_incidents(shop)
+    ran(shop, "2025-03-11T08:05")  # from a command line; whoever runs it so tells its verdict
+    assert looked(shop, "2025-03-11T08:06") == []
+    assert " deadline_missed" not in open_incidents(shop)
+
+
 def test_late_and_then_failed_is_one_incident(shop: Shop) -> None:
     """When it is known why, the incident says so; it is over when the failure is."""
     promised(shop)
@@ -118,6 +176,19 @@ def test_failed_and_then_late_is_one_incident(shop: Shop) -> None:
     ran(shop, "2025-03-11T05:59")
     assert looked(shop, "2025-03-11T07:31") == []
     assert list(open_incidents(shop)) == ["prices asset_failed"]
+
+
+def test_what_failed_before_the_tick_does_not_explain_that_no_run_comes(shop: Shop) -> None:
+    """A bad file of yesterday, which somebody has taken on."""
+    promised(shop)
+    shop.now("2025-03-10T06:00")
+    shop.breaks("prices")
+    ran(shop, "2025-03-10T06:00")
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        then = instant("2025-03-10T06:01")
+        connection.execute(sa.update(incident).values(opened_at=then, updated_at=then))
+    assert looked(shop, "2025-03-11T07:31") == [f"incident 2 opened (deadline_missed): {MISSED}"]
+    assert set(open_incidents(shop)) == {"prices asset_failed", " deadline_missed"}
 
 
 @pytest.mark.parametrize(

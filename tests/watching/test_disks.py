@@ -45,6 +45,18 @@ def test_it_is_told_from_the_warning_on_and_is_critical_later(shop: Shop) -> Non
     assert said == [[], [line.format("opened")], [], [line.format("updated")], [], [line.format("resolved")]]
 
 
+def test_one_that_goes_to_and_fro_about_a_limit_is_told_once(shop: Shop) -> None:
+    """It is over, or no longer critical, two points below."""
+    disk = Disk(80)
+    disks = Disks({"home folder": shop.home}, Options(), usage=disk)
+    said = []
+    with shop.deployment() as deployment:
+        for percent in (84.9, 85.1, 84.9, 85.1, 84.9, 95.1, 94.9, 95.1, 92.9, 83.1, 82.9):
+            disk.percent = percent
+            said += [line.partition(" (")[0] for line in act_on(deployment, disks.look())]
+    assert said == ["incident 1 opened", "incident 1 updated", "incident 1 resolved"]
+
+
 def test_how_long_it_lasts_is_said_only_where_the_pace_was_measured(shop: Shop) -> None:
     """Not from the first look, nor over minutes."""
     now = 0.0

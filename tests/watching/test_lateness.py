@@ -62,14 +62,30 @@ def test_a_file_that_no_plan_has_seen_yet_is_not_late(opened: Shop) -> None:
 
 
 def test_more_days_are_one_incident_that_grows(opened: Shop) -> None:
-    """The second day is an update, and a part that comes leaves the rest."""
+    """The second day is an update, and a part that a plan has seen leaves the rest."""
     look_for_late_ones(opened, AFTER)
     assert look_for_late_ones(opened, "2025-01-09T15:31") == [
         "incident 1 updated (source_late): rates 2025-01-09 and 1 more: is late"
     ]
     opened.deliver_days("rates", "2025-01-08")
+    opened.now("2025-01-09T06:00")
+    opened.run()
     assert look_for_late_ones(opened, "2025-01-09T15:31") == []
     assert open_incidents(opened)["rates source_late"].detail["partitions"] == ["2025-01-09"]
+
+
+def test_a_file_of_the_right_name_is_no_all_clear_before_a_plan_has_seen_it(opened: Shop) -> None:
+    """It may be taken away again: that is one incident, and not two."""
+    look_for_late_ones(opened, AFTER)
+    opened.deliver_days("rates", "2025-01-08")
+    assert look_for_late_ones(opened, AFTER) == []
+    detail = open_incidents(opened)["rates source_late"].detail
+    assert detail["why"] == (
+        "rates/2025-01-08.csv was due 2025-01-08 15:30 UTC and is there, but no run has looked at it yet"
+    )
+    (opened.landing / "rates" / "2025-01-08.csv").unlink()
+    assert look_for_late_ones(opened, AFTER) == []
+    assert notices_of(opened) == ["opened source_late"]
 
 
 def test_what_was_declared_absent_is_not_late(opened: Shop) -> None:

@@ -23,6 +23,7 @@ from tests.scenario import ROOT, Shop, new_shop
 from tests.servers import free_port
 from tidemark.cli.main import main
 from tidemark.ledger import Ledger, incidents
+from tidemark.watching.disks import Disks
 
 SHOP = """
     rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, expected=Calendar(), due="1 day 02:00")
@@ -175,6 +176,35 @@ def test_once_does_everything_once_and_lets_the_next_one_act(
         done = capsys.readouterr()
         assert json.loads(done.out) == {"acts": True, "problems": []}
         assert done.err.count("opened (source_late): rates 2025-01-06: is late") == expected
+
+
+def test_once_has_no_grace_and_tells_nothing_twice(
+    shop: Shop, mails: tuple[MailSink, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that is away, in three rounds of cron; and a look that fails, which is seen in the same round."""
+    sink, connection = mails
+    opened(shop)
+    given = {**shop.environ, "AIRFLOW_CONN_SMTP_DEFAULT": connection, "TIDEMARK_MAIL_TO": "oncall@shop.test"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    ledger = shop.home / "ledger.db"
+    ledger.rename(shop.home / "moved")
+    ledger.mkdir()
+    for _ in range(2):
+        assert main(["watch", "--once"]) != 0
+        assert len(sink.wait(1, PATIENCE)) == 1
+    ledger.rmdir()
+    (shop.home / "moved").rename(ledger)
+
+    def broken(folder: Path) -> None:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(Disks, "look", broken)
+    assert main(["watch", "--once"]) == 1
+    said = capsys.readouterr().err
+    assert "opened (heartbeat_missing): the watch cannot look after: disks" in said
+    subjects = [str(each["Subject"]) for each in sink.wait(3, PATIENCE)]
+    assert sum("the ledger cannot be reached" in each for each in subjects) == 2, subjects
 
 
 def test_what_cannot_be_is_a_usage_error(

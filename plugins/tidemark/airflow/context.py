@@ -71,7 +71,12 @@ def page_of(context: Context) -> str:
 
 def run_of(context: Context) -> str:
     """Return the name of a run, for the record."""
-    return f"airflow {context['dag'].dag_id} {context['run_id']}"
+    return run_name(context["dag"].dag_id, context["run_id"])
+
+
+def run_name(dag: str, run: str) -> str:
+    """Return the name of a run of a DAG, for the record."""
+    return f"airflow {dag} {run}"
 
 
 def actor_of(context: Context) -> str:

@@ -3,19 +3,20 @@
 All of it is asked of the API server, as anybody could: the watch needs no access to Airflow's database.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from tidemark.airflow.operators import PLAN, VERDICT
+from tidemark.airflow.context import run_name
+from tidemark.airflow.operators import PLAN, VERDICT, search_steps_of, steps_of
 from tidemark.airflow.rest import Api
 from tidemark.deployment import Deployment
 from tidemark.errors import Unavailable
-from tidemark.incidents.classes import CauseClass
+from tidemark.incidents.classes import CauseClass, Severity
 from tidemark.incidents.conditions import Condition
-from tidemark.ledger import heartbeats, incidents
+from tidemark.ledger import heartbeats, incidents, registry, validations
 from tidemark.ledger.incidents import Incident
 from tidemark.watching.checks import Found, of_cause
 from tidemark.watching.standing import heartbeat_name
@@ -192,7 +193,7 @@ class Airflow:
     # -- runs
 
     def unjudged(self, now: datetime | None = None) -> Found:
-        """Find every pipeline whose newest run, if it ended since the last look, has failed without a verdict.
+        """Find every pipeline whose newest run, if it ended since the last look, has failed of what no verdict tells.
 
         Raises:
             Unavailable: the API server does not answer, or the ledger cannot be used.
@@ -208,9 +209,10 @@ class Airflow:
         newest = {run["dag_id"]: run for name, run in ended.items() if name not in looked_at}
         told = self._told_of()
         wrong = tuple(
-            self._unjudged_run(ours[name], run)
+            condition
             for name, run in newest.items()
-            if run["state"] == "failed" and run["dag_run_id"] not in told and not self._is_judged(run)
+            if run["state"] == "failed" and run["dag_run_id"] not in told
+            for condition in self._untold(ours[name], run)
         )
         well = {name for name, run in newest.items() if run["state"] == "success"}
         # Ends become visible a little later than they are, and not in order.
@@ -234,28 +236,53 @@ class Airflow:
         asked = {"end_date_gt": since.isoformat(), "state": ["success", "failed"], "order_by": "end_date"}
         return self.api.all("/dags/~/dagRuns", "dag_runs", **asked)
 
-    def _is_judged(self, run: Mapping[str, Any]) -> bool:
-        """Return whether the verdict has spoken for a run that failed, or the plan in its stead."""
+    def _untold(self, dag: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[Condition]:
+        """Yield what a run has failed of and nobody has told: no verdict, or tasks for which no verdict speaks."""
         path = f"/dags/{quote(run['dag_id'])}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
         states = {each["task_id"]: each["state"] for each in self.api.all(path, "task_instances")}
         if VERDICT not in states:  # no pipeline: a form
-            return True
+            return
+        if not self._is_judged(path, states):
+            why = "a worker died or was ended before it could say what came of the run"
+            yield _failed(dag, run, self.url, "", f"{CauseClass.RUN_FAILED.said.title}: {run['dag_run_id']}", why)
+            return
+        steps: dict[str, list[str]] = {}
+        for task in self._failed_steps(run, states):
+            steps.setdefault(task.rpartition(".")[0], []).append(task)
+        for about, tasks in steps.items():
+            said = f"{' and '.join(tasks)} failed: {run['dag_run_id']}"
+            asked = [steps_of(about)[1]] == tasks
+            why = (
+                "nobody has decided in time, or nobody could be asked" if asked else "it was ended, or its log says why"
+            )
+            found = _failed(dag, run, self.url, about, said, why)
+            do = f"clear {' and '.join(tasks)} on the run's page to try again; no other run does that by itself"
+            # The champion stays while nobody has decided.
+            yield replace(found, do=do, severity=Severity.WARNING if asked else None)
+
+    def _is_judged(self, path: str, states: Mapping[str, str]) -> bool:
+        """Return whether the verdict has spoken for a run that failed, or the plan in its stead."""
         if states[VERDICT] == "skipped":
             return states.get(PLAN) == "success"
         return states[VERDICT] == "success" or self.api.is_there(f"{path}/{VERDICT}/xcomEntries/return_value")
 
-    def _unjudged_run(self, dag: Mapping[str, Any], run: Mapping[str, Any]) -> Condition:
-        name = run["dag_id"]
-        return Condition(
-            CauseClass.RUN_FAILED,
-            name,
-            "",
-            f"{name}: {CauseClass.RUN_FAILED.said.title}: {run['dag_run_id']}",
-            why="a worker died or was ended before it could say what came of the run",
-            instead="everything that was live before, and what the run had published by then",
-            owner=_owner(dag),
-            link=f"{self.url}/dags/{name}/runs/{run['dag_run_id']}",
-        )
+    def _failed_steps(self, run: Mapping[str, Any], states: Mapping[str, str]) -> list[str]:
+        """Return the tasks that failed, beside those for which a verdict speaks and what is told elsewhere."""
+        with self.deployment.ledger.read() as connection:
+            known = registry.assets(connection)
+            opened = incidents.open_ones(connection, self.deployment.environment)
+            invalid = validations.failed_in(connection, run_name(run["dag_id"], run["dag_run_id"]))
+        waiting = {one.asset for one in opened if one.cause == CauseClass.APPROVAL_WAITING}
+        told = {
+            PLAN,
+            VERDICT,
+            *known,
+            *(steps_of(name)[0] for name in invalid),
+            *(steps_of(name)[1] for name in waiting),
+        }
+        for name in known:  # what of a search was not done, the model's own task does
+            told.update(search_steps_of(name))
+        return sorted(task for task, state in states.items() if state == "failed" and task not in told)
 
     # -- what is kept in mind
 
@@ -271,6 +298,20 @@ class Airflow:
 
 
 _API, _RUNS = "silence of the API server", "runs"
+
+
+def _failed(dag: Mapping[str, Any], run: Mapping[str, Any], url: str, about: str, said: str, why: str) -> Condition:
+    name = run["dag_id"]
+    return Condition(
+        CauseClass.RUN_FAILED,
+        name,
+        about,
+        f"{name}: {said}",
+        why=why,
+        instead="everything that was live before, and what the run had published by then",
+        owner=_owner(dag),
+        link=f"{url}/dags/{name}/runs/{run['dag_run_id']}",
+    )
 
 
 def _of_processes(one: Incident) -> bool:

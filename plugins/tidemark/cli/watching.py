@@ -20,7 +20,7 @@ from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
 from tidemark.incidents.information import list_silences
 from tidemark.ledger import Ledger
-from tidemark.watching.checks import Look, act_on
+from tidemark.watching.checks import Look, act_on, lasting
 from tidemark.watching.deadlines import missed_deadlines
 from tidemark.watching.direct import send_directly
 from tidemark.watching.disks import Disks, folders_of
@@ -52,7 +52,8 @@ def watch(options: argparse.Namespace) -> Answer:
     """
     how, given = read_options(), settings()
     with _logging_to(sys.stderr), _watched(given) as deployment:
-        watching = _Watching(deployment, how)
+        # Who looks once waits for nothing, and keeps in mind nothing that a grace could be counted from.
+        watching = _Watching(deployment, how, grace=0.0 if options.once else how.grace)
         if options.once:
             problems = watching.once()
             return Answer({"acts": watching.acted, "problems": problems}, ok=not problems, problem="; ".join(problems))
@@ -78,14 +79,16 @@ def _watched(given: Settings) -> Iterator[Deployment]:
 class _Watching:
     """One watch: what it does, and what its parts know of each other."""
 
-    def __init__(self, deployment: Deployment, how: Options) -> None:
+    def __init__(self, deployment: Deployment, how: Options, grace: float) -> None:
         from tidemark.airflow.mailing import open_alerting  # brings Airflow: not for who asks the command for help
 
-        self._deployment, self._how = deployment, how
+        self._deployment, self._how, self._grace = deployment, how, grace
         self._standing = Standing(deployment)
         self._alerting = open_alerting(deployment.settings)
-        self._outage = Outage(deployment.environment, how.grace, lambda *told: send_directly(self._alerting, *told))
-        self._loop = Loop(list(self._jobs()), acts=lambda: self._standing.acts, grace=how.grace)
+        self._outage = Outage(
+            deployment.environment, grace, lambda *told: send_directly(self._alerting, *told), deployment.settings.home
+        )
+        self._loop = Loop(list(self._jobs()), acts=lambda: self._standing.acts, grace=grace)
         self._drained_at: datetime | None = None
         self.acted = False
 
@@ -139,8 +142,8 @@ class _Watching:
         yield self._look("deadlines", lambda: missed_deadlines(deployment), 1)
         yield self._look("candidates", lambda: waiting_candidates(deployment, how.patience), _SLOWLY)
         yield self._look("drift", lambda: drifting_models(deployment), _RARELY)
-        yield self._look("store", store_within_reach(deployment), _SLOWLY)
-        yield self._look("landing zone", landing_within_reach(deployment), _SLOWLY)
+        for name, look in (("store", store_within_reach), ("landing zone", landing_within_reach)):
+            yield self._look(name, lasting(look(deployment), wrong_for=self._grace, well_for=self._grace), _SLOWLY)
         yield self._look("disks", Disks(folders_of(deployment, logs), how).look, _SLOWLY)
 
     def _looks_at_airflow(self, user: str) -> Iterator[Job]:
@@ -149,7 +152,7 @@ class _Watching:
 
         url = base_url()
         airflow = Airflow(Api(url, user, self._how.password), url, self._deployment, self._how.grace)
-        yield self._look("Airflow's processes", airflow.processes, 1)
+        yield self._look("Airflow's processes", lasting(airflow.processes, well_for=self._grace), 1)
         yield self._look("DAG files", airflow.broken, 1)
         yield self._look("paused DAGs", airflow.paused, 1)
         yield self._look("runs", airflow.unjudged, 1)

@@ -1,6 +1,6 @@
 """Plans as they were made, and what became of each of their items."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -108,6 +108,26 @@ def newest(
         query = query.where(plan.c.id < before)
     row = connection.execute(query.order_by(plan.c.id.desc()).limit(1)).first()
     return StoredPlan(*row) if row else None
+
+
+def since(connection: sa.Connection, environment: str, pipeline: str, instant: datetime) -> Iterator[StoredPlan]:
+    """Yield the plans of a pipeline that were made at an instant or later, newest first."""
+    one = newest(connection, environment, pipeline)
+    while one is not None and one.made_at >= instant:
+        yield one
+        one = newest(connection, environment, pipeline, before=one.id)
+
+
+def first_made_at(connection: sa.Connection, environment: str, pipeline: str) -> datetime | None:
+    """Return when the first plan of a pipeline was made; None: there is none."""
+    query = sa.select(plan.c.made_at).where(plan.c.environment == environment, plan.c.pipeline == pipeline)
+    found: datetime | None = connection.execute(query.order_by(plan.c.id).limit(1)).scalar()
+    return found
+
+
+def is_whole(plan: StoredPlan) -> bool:
+    """Return whether a plan was asked for all partitions, and not for those of some time only."""
+    return not (plan.context["first"] or plan.context["last"])
 
 
 def places(connection: sa.Connection, plan_id: int, *, left_over: bool) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from tidemark.ledger.registry import upsert
-from tidemark.ledger.schema import alias, registration, validation
+from tidemark.ledger.schema import alias, asset, registration, validation
 
 
 class Validated(NamedTuple):
@@ -58,6 +58,12 @@ def newest(connection: sa.Connection, candidate: int) -> Validated | None:
     )
     row = connection.execute(query.where(columns.candidate_id == candidate).order_by(columns.id.desc()).limit(1))
     return next((Validated(*each) for each in row), None)
+
+
+def failed_in(connection: sa.Connection, run: str) -> set[str]:
+    """Return the models of which a run has validated a candidate that did not pass."""
+    query = sa.select(asset.c.name).join(validation, validation.c.asset_id == asset.c.id)
+    return set(connection.execute(query.where(validation.c.run == run, validation.c.passed.is_(False))).scalars())
 
 
 def candidates(connection: sa.Connection, asset_id: int) -> list[int]:

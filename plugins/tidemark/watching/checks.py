@@ -3,8 +3,9 @@
 Invariant: a check says everything that is wrong in its scope, or raises: what it cannot see, it does not resolve.
 """
 
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidemark.deployment import Deployment
 from tidemark.incidents.classes import CauseClass
@@ -33,6 +34,8 @@ class Found:
 
 
 Look = Callable[[], Found]
+Clock = Callable[[], float]
+Key = tuple[str, str, str]
 
 
 def of_cause(cause: CauseClass, assets: Iterable[str] | None = None) -> Within:
@@ -43,6 +46,38 @@ def of_cause(cause: CauseClass, assets: Iterable[str] | None = None) -> Within:
         return one.cause == cause and (some is None or one.asset in some)
 
     return within
+
+
+def lasting(look: Look, *, wrong_for: float = 0.0, well_for: float = 0.0, clock: Clock = time.monotonic) -> Look:
+    """Return a look that tells nobody of what comes and goes within seconds.
+
+    Args:
+        look: what is looked at.
+        wrong_for: for how many seconds a condition must have been found by every look before it counts.
+        well_for: for how many seconds no look may have found it before its incident is over.
+        clock: seconds that only rise.
+
+    """
+    wrong: dict[Key, float] = {}
+    well: dict[Key, float] = {}
+
+    def steadily() -> Found:
+        now, found = clock(), look()
+        keys = {each.key for each in found.conditions}
+        for key in wrong.keys() - keys:
+            del wrong[key]
+        for key in keys:
+            wrong.setdefault(key, now)
+            well.pop(key, None)
+
+        def within(one: Incident) -> bool:
+            # One that is not told for now is not over.
+            return found.within(one) and one.key not in keys and now - well.setdefault(one.key, now) >= well_for
+
+        lasts = tuple(each for each in found.conditions if now - wrong[each.key] >= wrong_for)
+        return replace(found, conditions=lasts, within=within)
+
+    return steadily
 
 
 def act_on(deployment: Deployment, found: Found) -> list[str]:

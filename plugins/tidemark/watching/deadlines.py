@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import sqlalchemy as sa
 from croniter import croniter  # type: ignore[import-untyped]
 
 from tidemark.calendars import Due
@@ -18,7 +19,6 @@ from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
 from tidemark.ledger import incidents, plans, registry
 from tidemark.ledger.incidents import Incident
-from tidemark.ledger.plans import StoredPlan
 from tidemark.ledger.registry import Registered
 from tidemark.watching.checks import Found
 
@@ -95,12 +95,15 @@ def missed_deadlines(deployment: Deployment, now: datetime | None = None) -> Fou
         opened = incidents.open_ones(connection, deployment.environment)
         newest = {name: plans.newest(connection, deployment.environment, name) for name in made}
         done = {name: plan for name, plan in newest.items() if plan is not None and plans.is_done(connection, plan)}
-    conditions = tuple(
-        condition
-        for each in made.values()
-        if each.after_run is None and not _is_told(each, opened)
-        if (condition := _missed(each, done.get(each.pipeline), instant)) is not None
-    )
+        passed = [
+            (each, *at) for each in made.values() if each.after_run is None and (at := each.passed(instant)) is not None
+        ]
+        missed = [
+            each for each in passed if not _is_kept(connection, deployment.environment, each[0].pipeline, each[1])
+        ]
+    late = {one.pipeline for one in opened if one.cause == CauseClass.DEADLINE_MISSED}
+    # What is told already stays told, whatever else keeps the pipeline from running by now.
+    conditions = tuple(_missed(*each) for each in missed if each[0].pipeline in late or not _is_told(each[0], opened))
 
     def within(one: Incident) -> bool:
         if one.cause != CauseClass.DEADLINE_MISSED:
@@ -123,13 +126,20 @@ def _is_told(promise: Promise, opened: Iterable[Incident]) -> bool:
     )
 
 
-def _missed(promise: Promise, done: StoredPlan | None, now: datetime) -> Condition | None:
-    passed = promise.passed(now)
-    if passed is None:
-        return None
-    tick, deadline = passed
-    if done is not None and done.made_at >= tick:
-        return None
+def _is_kept(connection: sa.Connection, environment: str, pipeline: str, tick: datetime) -> bool:
+    """Whether a run of everything since a tick is over, or the pipeline was not there yet at that tick."""
+    first = plans.first_made_at(connection, environment, pipeline)
+    return (
+        first is None
+        or first > tick
+        or any(
+            plans.is_whole(plan) and plans.is_done(connection, plan)
+            for plan in plans.since(connection, environment, pipeline, tick)
+        )
+    )
+
+
+def _missed(promise: Promise, tick: datetime, deadline: datetime) -> Condition:
     zone = ZoneInfo(promise.due.zone or promise.timezone)
     return Condition(
         CauseClass.DEADLINE_MISSED,
@@ -138,6 +148,7 @@ def _missed(promise: Promise, done: StoredPlan | None, now: datetime) -> Conditi
         f"{promise.pipeline}: the run of {tick.astimezone(zone):%Y-%m-%d %H:%M} was to be over by "
         f"{deadline.astimezone(zone):%H:%M} {zone.key}",
         why="no run since then is over",
+        since=tick,
         instead="everything that was live before",
         owner=promise.owner,
         happened=0,

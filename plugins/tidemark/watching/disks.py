@@ -19,6 +19,9 @@ from tidemark.watching.options import Options
 # A pace that was measured over less than this is none, and what is older than that is no recent one.
 _LEAST_SECONDS, _MOST_SECONDS = 3600.0, 24 * 3600.0
 
+# So many points below a limit it is over: one that goes to and fro about it is told of once.
+_CALM = 2.0
+
 
 class Usage(NamedTuple):
     """How full a disk is, in bytes."""
@@ -77,6 +80,8 @@ class Disks:
         self._folders, self._options = folders, options
         self._usage, self._clock = usage, clock
         self._samples: dict[str, deque[_Sample]] = {}
+        self._full: dict[str, float] = {}
+        self._critical: set[str] = set()
 
     def look(self) -> Found:
         """Find every disk that is filling. Raises OSError if one cannot be measured."""
@@ -84,9 +89,11 @@ class Disks:
         for name, folder in self._folders.items():
             if (there := _nearest(folder)) is not None:
                 disks.setdefault(os.stat(there).st_dev, []).append(name)
-        found = (self._measured(names) for names in disks.values())
+        self._full.clear()
+        found = [self._measured(names) for names in disks.values()]
         wrong = tuple(each for each in found if each is not None)
-        return Found(wrong, of_cause(CauseClass.DISK_FILLING, self._folders))
+        ours, calm = of_cause(CauseClass.DISK_FILLING, self._folders), self._options.disk_warning - _CALM
+        return Found(wrong, lambda one: ours(one) and self._full.get(one.asset, 0.0) < calm)
 
     def _measured(self, names: list[str]) -> Condition | None:
         name = names[0]
@@ -95,9 +102,14 @@ class Disks:
         usage = self._usage(folder)
         lasts = self._lasts(name, usage)
         full = 100 * usage.used / (usage.used + usage.free) if usage.used + usage.free else 0.0
+        self._full[name] = full
+        if full >= self._options.disk_critical:
+            self._critical.add(name)
+        elif full < self._options.disk_critical - _CALM:
+            self._critical.discard(name)
         if full < self._options.disk_warning:
             return None
-        severity = Severity.CRITICAL if full >= self._options.disk_critical else Severity.WARNING
+        severity = Severity.CRITICAL if name in self._critical else Severity.WARNING
         return Condition(
             CauseClass.DISK_FILLING,
             "",

@@ -16,7 +16,7 @@ from tidemark.facts import Names, absent_of
 from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
 from tidemark.incidents.reach import reach_of
-from tidemark.ledger import heads, plans, registry, sources
+from tidemark.ledger import heads, incidents, plans, registry, sources
 from tidemark.ledger.registry import Registered
 from tidemark.partitions import TimeGrain
 from tidemark.survey.sources import due_of
@@ -41,10 +41,11 @@ def late_sources(deployment: Deployment, now: datetime | None = None) -> Found:
         read = _read_ones(known)
         judged = (_late_of(connection, deployment, each, instant) for each in known.values() if each.name in read)
         late = [each for each in judged if each is not None]
-    # The next plan finds what is there already: a run that is not due yet makes nobody late.
-    left = [replace(each, keys=keys) for each in late if (keys := _undelivered(deployment, each))]
+        opened = incidents.open_ones(connection, deployment.environment)
+    told = {one.asset: one.detail["partitions"] for one in opened if one.cause == CauseClass.SOURCE_LATE}
+    left = [_left(deployment, each, told.get(each.registered.name, ())) for each in late]
     with deployment.ledger.read() as connection:
-        conditions = tuple(_condition(connection, deployment.environment, known, each) for each in left)
+        conditions = tuple(_condition(connection, deployment.environment, known, each) for each in left if each.keys)
     return Found(conditions, of_cause(CauseClass.SOURCE_LATE))
 
 
@@ -56,12 +57,14 @@ class _Late:
         registered: as the ledger knows it.
         keys: of which partitions nothing is known though they are due, oldest first.
         newest: the newest partition that was delivered, or None.
+        there: of which there is a file that no plan has seen.
 
     """
 
     registered: Registered
     keys: tuple[str, ...]
     newest: str | None
+    there: frozenset[str] = frozenset()
 
     @property
     def source(self) -> Source:
@@ -135,17 +138,22 @@ def _source_of(registered: Registered) -> Source:
     return Source(registered.name, told["files"], registered.grain, expected=expected, due=due)
 
 
-def _undelivered(deployment: Deployment, late: _Late) -> tuple[str, ...]:
-    """Return those of the partitions of which there is no file in the landing zone."""
+def _left(deployment: Deployment, late: _Late, told: Collection[str]) -> _Late:
+    """Leave out what is not told yet and has a file: the next plan finds it, and a run that is not due is not late.
+
+    What is told stays so until a plan has seen the file: it may be the wrong one, or be taken away again.
+    """
     source = late.source
-    there = {file.name for file in deployment.landing.files(source.folder)}
-    return tuple(key for key in late.keys if source.file_of(key) not in there)
+    names = {file.name for file in deployment.landing.files(source.folder)}
+    there = frozenset(key for key in late.keys if source.file_of(key) in names)
+    return replace(late, keys=tuple(key for key in late.keys if key not in there or key in told), there=there)
 
 
 def _condition(connection: sa.Connection, environment: str, known: Mapping[str, Registered], late: _Late) -> Condition:
     source, registered, newest = late.source, late.registered, late.keys[-1]
     due = due_of(source, registered.grain.ordinal(newest))
     others = f" and {len(late.keys) - 1} more" if len(late.keys) > 1 else ""
+    where = "is there, but no run has looked at it yet" if newest in late.there else "is not in the landing zone"
     delivered = (
         f"the newest delivery is that of {late.newest}" if late.newest else "nothing: nothing was ever delivered"
     )
@@ -154,7 +162,7 @@ def _condition(connection: sa.Connection, environment: str, known: Mapping[str, 
         registered.pipeline,
         source.name,
         f"{source.name} {newest}{others}: {CauseClass.SOURCE_LATE.said.title}",
-        why=f"{source.file_of(newest)} was due {due:%Y-%m-%d %H:%M} UTC and is not in the landing zone",
+        why=f"{source.file_of(newest)} was due {due:%Y-%m-%d %H:%M} UTC and {where}",
         partitions=late.keys,
         instead=delivered,
         reach=reach_of(connection, environment, source.name, late.keys, known),
