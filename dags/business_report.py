@@ -13,7 +13,8 @@ time a report is shown: it is true then, and changes no figure. A day without or
 **Owner:** pricing. **What to do:**
 
 - *A report is provisional*: it says what it lacks. It is made anew when that comes, and this page shows the newest.
-- *No report came*: is `order_lines` of the day there? The report waits for it, and for nothing else.
+- *No report came*: is `order_lines` of the day there? The report waits for it, and for nothing else. What comes after
+  07:00 is reported by the next run: the next morning's, or one that you trigger.
 """
 
 from typing import TYPE_CHECKING

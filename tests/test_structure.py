@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"running"},
     {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
-    {"models", "metrics", "alerting"},
+    {"models", "metrics", "alerting", "retiring"},
     {"reports", "watching"},
     {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
 ]

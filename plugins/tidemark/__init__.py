@@ -81,7 +81,7 @@ def pipeline(
         accuracy: by the name of an asset of this pipeline, the column in which it says how accurate a model was: one
             row a partition. Who has subscribed is told when it goes up or down.
         reports: assets by day or such that return the text of :class:`tidemark.figures.Figures`: they are pages of the
-            Airflow UI, and the newest is mailed once.
+            Airflow UI, and each new one is mailed once.
         deadline: by when people must have it, or on-call is told: ``07:30 Europe/London``, when the run of a tick of
             the schedule must be over (the next time that clocks there show it), or ``90 minutes``, which each run may
             take.

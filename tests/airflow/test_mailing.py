@@ -254,7 +254,7 @@ def test_a_report_is_mailed_to_who_has_subscribed(shop: Shop, sink: MailSink, mo
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.test:8080/")
     open_for_business(shop)
     with shop.deployment() as deployment:
-        assert announce(deployment, "takings") == DAY
+        assert announce(deployment, "takings") == [DAY]
         done = drain(deployment, open_alerting(deployment.settings))
     assert (done.sent, done.problems) == (1, ())
     (mail,) = sink.wait(1)

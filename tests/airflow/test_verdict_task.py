@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import enter
+from tests.gates import rule
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop
 from tidemark.airflow.factory import build_dag
@@ -25,6 +26,13 @@ PAIRS = """
 
     @asset(partitions=DAYS, inputs={"orders": trailing(days=2)})
     def pairs(orders: pl.DataFrame) -> str:
+        return str(orders.height)
+"""
+GATED = """
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS, gate="orders", schema={"v": int})
+
+    @asset(partitions=DAYS)
+    def lines(orders: pl.DataFrame) -> str:
         return str(orders.height)
 """
 DAY = "2025-01-05"
@@ -127,6 +135,7 @@ def test_a_plan_that_finds_all_well_gives_the_all_clear(shop: Shop, run: Run) ->
 def test_what_is_only_good_to_know_is_told_by_the_verdict(shop: Shop, run: Run) -> None:
     """A late file has made final what was provisional: that wakes nobody."""
     shop.define(PAIRS)
+    run = Run(shop)
     days = ["2025-01-05", "2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"]
     for day in days[:1] + days[2:]:
         shop.deliver("orders", day, "k\n1\n")
@@ -135,6 +144,22 @@ def test_what_is_only_good_to_know_is_told_by_the_verdict(shop: Shop, run: Run) 
     shop.deliver("orders", days[1], "k\n1\n")
     run.xcoms.left[PLAN, PLAN] = worked_off(shop, "airflow shop manual__1")
     run.execute(VERDICT)
+    assert notices_of(shop) == ["information repaired"]
+
+
+def test_what_a_plan_alone_has_repaired_is_told_by_the_plan(shop: Shop, run: Run) -> None:
+    """A good file that comes again brings back what is known: marks clear, and no worker is started."""
+    shop.suite("orders", rule("expect_column_values_to_be_between", column="v", min_value=0))
+    shop.define(GATED)
+    run = Run(shop)
+    shop.deliver("orders", DAY, "v\n1\n")
+    shop.run()
+    shop.deliver("orders", DAY, "v\n-1\n")
+    shop.run()
+    assert shop.provisional("lines")
+    shop.deliver("orders", DAY, "v\n1\n", age=1800)
+    assert run.execute(PLAN) == []
+    assert not shop.provisional("lines")
     assert notices_of(shop) == ["information repaired"]
 
 

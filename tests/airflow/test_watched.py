@@ -64,6 +64,7 @@ class Answers:
         self.tasks: dict[str, dict[str, str]] = {}
         self.judged: set[str] = set()
         self.password, self.token, self.signed_in = "secret", "t1", 0
+        self.token_name = "access_token"
 
     def beats(self, name: str, at: str | None) -> None:
         self.health[name] = {"status": "any", f"latest_{name}_heartbeat": at}
@@ -108,7 +109,7 @@ def address(answers: Answers) -> Iterator[str]:
             given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answers.signed_in += 1
             well = given == {"username": "watch", "password": answers.password}
-            self.say(201 if well else 401, {"access_token": answers.token} if well else {})
+            self.say(201 if well else 401, {answers.token_name: answers.token} if well else {})
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
@@ -430,6 +431,13 @@ def test_a_list_is_read_to_its_end_and_a_token_renewed_when_it_has_run_out(airfl
     answers.token = "t2"
     assert len(airflow.paused().conditions) == 230
     assert answers.signed_in == 2
+
+
+def test_who_gives_no_token_is_no_airflow(airflow: Airflow, answers: Answers) -> None:
+    """A proxy's page, for instance; that is an outage, and says nothing about runs."""
+    answers.token_name = "other"
+    with pytest.raises(Unavailable, match=r"is no Airflow: it gives no token$"):
+        airflow.paused()
 
 
 def test_a_user_who_may_not_is_told_by_the_variables(airflow: Airflow, answers: Answers) -> None:

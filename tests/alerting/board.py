@@ -142,10 +142,11 @@ class Board:
         with self.deployment.ledger.write() as connection:
             return incidents.write_silence(connection, "prod", values)
 
-    def acknowledges(self, asset: str = "orders") -> None:
+    def acknowledges(self, asset: str = "orders", **at: None) -> None:
+        """Let somebody take an incident on; with ``at=None``, let it count as taken on by nobody."""
         (one,) = (each for each in self.open_ones() if each.asset == asset)
         with self.deployment.ledger.write() as connection:
-            incidents.change(connection, one.id, acknowledged_at=self.now)
+            incidents.change(connection, one.id, acknowledged_at=at.get("at", self.now))
 
     def open_ones(self) -> list[Incident]:
         with self.deployment.ledger.read() as connection:

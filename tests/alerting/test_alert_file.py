@@ -1,12 +1,16 @@
 """The file that says who is told what: what it can say, and one clear sentence for each thing that it cannot."""
 
+import copy
 import logging
 import textwrap
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.alerting.board import BAD, Diary
 from tidemark.alerting import Alerting, load_alerting
@@ -181,6 +185,62 @@ WRONG = {
     "numbers for names": ("channels: {1: {mail: a@b.test}}\nroutes: []\n", "channels: write keys with values"),
     "templates that are nowhere": (GOOD + "templates: words\n", "templates: there is no folder"),
 }  # fmt: skip
+
+
+EVERY_KEY = yaml.safe_load(GOOD.replace("updates:", "templates: words\nupdates:"))
+EVERY_KEY["routes"].insert(0, {**EVERY_KEY["routes"][0], "cause": "drift", "pipeline": "a", "owner": "b"})
+EVERY_KEY["subscriptions"].insert(0, {**EVERY_KEY["subscriptions"][0], "pipeline": "a", "owner": "b"})
+WRONG_TYPES = (True, 7, 1.5, date(2025, 1, 5), b"x", [None], [7], [["a"]], [{}], {"a": 7})
+ODD = (None, "", "\0", "no such thing", [], {})
+
+
+def places(said: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Every place of a file at which something stands."""
+    if path:
+        yield path
+    if isinstance(said, dict | list):
+        for key, each in said.items() if isinstance(said, dict) else enumerate(said):
+            yield from places(each, *path, key)
+
+
+@pytest.mark.parametrize("path", places(EVERY_KEY), ids=lambda path: ".".join(map(str, path)))
+def test_whatever_stands_at_a_key_is_used_or_refused_in_a_sentence(load: Load, tmp_path: Path, path: Any) -> None:
+    """What is of a wrong type is always refused, and nobody meets a traceback."""
+    (tmp_path / "words").mkdir()
+    assert load(yaml.safe_dump(EVERY_KEY, sort_keys=False)).lines
+    for said in (*WRONG_TYPES, *ODD):
+        changed = copy.deepcopy(EVERY_KEY)
+        at = changed
+        for each in path[:-1]:
+            at = at[each]
+        at[path[-1]] = said
+        with suppress(UsageError) if said in ODD else pytest.raises(UsageError):
+            load(yaml.safe_dump(changed, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "updates: 2011-13-45",
+        "updates: !!float a",
+        "updates: !!bool a",
+        "updates: !!timestamp a",
+        "updates: 99999999999999 days",
+        "updates: &a [*a]",
+        "updates: {<<: 5}",
+        "templates: !!python/name:os.system",
+        "links: {airflow: 'https://a.test:99999'}",
+        "links: {airflow: 'https://[::1'}",
+        "x: " + "[" * 5000,
+    ],
+)
+def test_what_yaml_makes_of_odd_values_is_refused_in_a_sentence(load: Load, text: str) -> None:
+    """PyYAML raises all sorts of errors where a value is not what it looks like."""
+    key = text.partition(":")[0]
+    rest = "\n".join(each for each in GOOD.splitlines() if not each.startswith(key))
+    with pytest.raises(UsageError) as refused:
+        load(f"{rest}\n{text}\n")
+    assert "alerts.yaml: " in str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)

@@ -45,7 +45,9 @@ def test_the_file_that_the_page_shows_does_what_the_page_says(tmp_path: Path) ->
     assert subscribed(
         alerting.subscriptions, notice._replace(kind="report", topic="business_report", pipeline="business_report")
     ) == ["team"]
-    assert subscribed(alerting.subscriptions, notice._replace(topic="accuracy")) == []
+    topics = {each: subscribed(alerting.subscriptions, notice._replace(topic=each)) for each in Topic}
+    assert topics.pop(Topic.ACCURACY) == topics.pop(Topic.OUTLIERS) == ["team"]
+    assert set(map(tuple, topics.values())) == {("chat",)}
 
 
 def test_the_receiver_that_the_page_shows_tells_true_from_false(

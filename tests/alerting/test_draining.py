@@ -20,7 +20,7 @@ from tidemark.alerting.webhook import Webhook
 from tidemark.config import settings
 from tidemark.deployment import open_deployment
 from tidemark.errors import Unavailable
-from tidemark.incidents.classes import Severity
+from tidemark.incidents.classes import CauseClass, Severity
 from tidemark.ledger import incidents, notices
 
 
@@ -109,10 +109,9 @@ def test_two_processes_at_once_do_not_send_twice(any_board: Board) -> None:
 def test_who_comes_second_sees_what_the_first_has_claimed(any_board: Board) -> None:
     """It waits until the first has said so, and finds nothing left to do."""
     board = any_board
-    board.pager.is_down(1)
-    board.mail.is_down(1)
-    board.wrong(BAD)
-    board.rounds(2)
+    board.chat.is_down(1)
+    board.wrong(LATE)
+    board.round()
     board.later(minutes=1)
     second: list[Drained] = []
     thread = threading.Thread(target=lambda: second.append(board.round()))
@@ -125,7 +124,7 @@ def test_who_comes_second_sees_what_the_first_has_claimed(any_board: Board) -> N
         assert thread.is_alive()
     thread.join()
     assert second == [Drained()]
-    assert board.mail.said == []
+    assert board.chat.said == []
 
 
 # -- failures
@@ -169,28 +168,99 @@ def test_who_asks_to_be_left_alone_is(board: Board) -> None:
 
 
 def test_a_critical_alert_does_not_wait_for_a_second_attempt(board: Board) -> None:
-    """The next channel tells it at once, and what follows is told there."""
+    """The next channel tells it at once and once, and its own does as soon as it can; what follows is told by both."""
     board.pager.is_down()
     board.wrong(BAD)
     done = board.round()
     assert (done.sent, done.failed, done.fell_back) == (0, 1, 1)
     assert done.problems == ("pager: answered 500",)
-    board.round()
-    assert board.mail.said == ["opened orders"]
-    board.pager.is_up()
     board.passes(5)
+    assert board.pager.tried > 3
+    assert (board.pager.said, board.mail.said) == ([], ["opened orders"])
+    board.pager.is_up()
+    board.passes(10)
+    assert (board.pager.said, board.mail.said) == (["opened orders"], ["opened orders"])
+    board.grows(BAD, 2)
+    board.passes(70)
     board.well(BAD)
     board.rounds()
+    assert board.pager.said == board.mail.said == ["opened orders", "updated orders", "resolved orders"]
+
+
+def test_a_page_of_which_only_the_answer_was_lost_is_closed(any_board: Board) -> None:
+    """It may be open there: the all-clear goes to whoever was tried, and what is over pages nobody any more."""
+    board = any_board
+    board.pager.is_down()
+    board.wrong(BAD)
+    board.passes(5)
+    board.well(BAD)
+    board.passes(5)
     assert board.mail.said == ["opened orders", "resolved orders"]
-    assert board.pager.said == []  # it was never told that anything is wrong
+    board.pager.is_up()
+    board.passes(15)
+    assert board.pager.said == ["resolved orders"]
+    assert board.mail.said == ["opened orders", "resolved orders"]
+    assert None not in board.outcomes()
+
+
+def test_a_page_that_may_have_arrived_is_closed_in_silence_too(board: Board) -> None:
+    board.pager.is_down()
+    board.wrong(BAD)
+    board.round()
+    board.silences(600)
+    board.well(BAD)
+    board.pager.is_up()
+    board.passes(5)
+    assert board.pager.said == ["resolved orders"]
+    assert board.mail.said == []
+
+
+def test_who_has_taken_it_on_is_not_woken_by_a_pager_that_comes_back(board: Board) -> None:
+    """Another channel has told it; if it becomes worse then, the pager hears of it with all others."""
+    board.pager.is_down()
+    board.wrong(BAD)
+    board.rounds()
+    board.acknowledges()
+    board.pager.is_up()
+    board.passes(20)
+    assert (board.pager.said, board.mail.said) == ([], ["opened orders"])
+    board.acknowledges(at=None)
+    board.grows(BAD, 2)
+    board.passes(70)
+    assert board.pager.said == ["updated orders"]
+    board.well(BAD)
+    board.rounds()
+    assert board.pager.said[-1] == board.mail.said[-1] == "resolved orders"
+
+
+def test_who_has_failed_with_an_update_hears_of_the_next(board: Board) -> None:
+    """A chat has told the warning, the pager could not tell that it became critical; a newer update replaces that."""
+    board.wrong(LATE)
+    board.round()
+    board.pager.is_down()
+    board.grows(LATE, 2, severity=Severity.CRITICAL)
+    board.passes(5)
+    assert board.mail.said == ["updated fx_rates"]
+    board.grows(LATE, 3, severity=Severity.CRITICAL)
+    board.pager.is_up()
+    board.passes(15)
+    assert board.pager.said == ["updated fx_rates"]
+    assert "3 partitions" in board.pager.messages[0].text
+    board.well(LATE)
+    board.rounds()
+    assert board.pager.said[-1] == board.chat.said[-1] == board.mail.said[-1] == "resolved fx_rates"
 
 
 def test_others_are_taken_over_after_three_attempts(board: Board) -> None:
     board.chat.is_down()
     board.wrong(LATE)
-    board.passes(3)
+    while not board.mail.tried:
+        board.later(seconds=10)
+        board.round()
     assert board.chat.tried == 3
+    board.passes(60)
     assert board.mail.said == ["opened fx_rates"]
+    assert board.chat.tried > 3
 
 
 def test_an_all_clear_is_told_by_the_next_channel_and_still_by_its_own(board: Board) -> None:
@@ -307,18 +377,72 @@ def test_updates_come_at_most_once_an_hour_and_only_the_newest(board: Board) -> 
 
 
 def test_nothing_overtakes_what_was_told_before_it(board: Board) -> None:
-    """The all-clear waits for an alert that could not be sent yet; an update is in that alert already."""
+    """An update is in the alert that could not be sent yet; once it is over, the all-clear alone says all of it."""
     board.mail.is_down()
     board.alerting = replace(board.alerting, routes=(Route(channels=("mail",)),))
-    board.wrong(LATE)
+    board.wrong(BAD, LATE)
     board.round()
+    board.grows(BAD, 2)
     board.grows(LATE, 3)
     board.well(LATE)
     board.rounds()
     board.mail.is_up()
     board.passes(2)
-    assert board.mail.said == ["opened fx_rates", "resolved fx_rates"]
-    assert "It is over by now" in board.mail.messages[0].text
+    assert board.mail.said == ["opened orders", "resolved fx_rates"]
+    assert "It is over: fx_rates" in board.mail.messages[1].text
+
+
+# -- what is over before anybody was told
+
+
+def test_what_is_over_before_anybody_was_told_is_one_message_and_no_page(any_board: Board) -> None:
+    """The watch was down over night: who comes after the pager reads in the morning what was wrong, and until when."""
+    board = any_board
+    board.wrong(BAD, LATE)
+    board.grows(BAD, 2)
+    board.well(BAD, LATE)
+    board.later(hours=8)
+    board.passes(90)
+    assert board.pager.tried == 0
+    assert (board.mail.said, board.chat.said) == (["resolved orders"], ["resolved fx_rates"])
+    text = board.mail.messages[0].text
+    assert text.startswith("It is over: orders 2025-01-05: did not pass")
+    assert "It lasted " in text
+    assert list(board.unrouted()) == []
+
+
+def test_what_is_long_over_is_not_told_at_all(board: Board) -> None:
+    """A laptop that is opened after two months."""
+    board.wrong(BAD, LATE)
+    board.well(BAD, LATE)
+    board.later(days=8)
+    board.rounds()
+    assert (board.pager.tried, board.mail.tried, board.chat.tried) == (0, 0, 0)
+    assert list(board.unrouted()) == []
+
+
+def test_what_was_about_to_be_told_and_is_long_over_ends_nothing(board: Board) -> None:
+    """Nobody was told by the chat, so there is nothing for it to take back."""
+    board.chat.is_down()
+    board.wrong(LATE)
+    board.round()
+    board.well(LATE)
+    board.chat.is_up()
+    board.later(days=8)
+    board.rounds()
+    assert board.chat.said == []
+    assert None not in board.outcomes()
+
+
+def test_what_nobody_was_to_be_told_of_is_not_told_when_it_is_over(board: Board) -> None:
+    """Whatever the routes say by then: that its route names no channel is a decision."""
+    routes, board.alerting = board.alerting.routes, replace(board.alerting, routes=(Route(),))
+    board.wrong(LATE)
+    board.round()
+    board.alerting = replace(board.alerting, routes=routes)
+    board.well(LATE)
+    board.rounds()
+    assert (board.chat.tried, list(board.unrouted())) == (0, [])
 
 
 def test_an_update_that_waits_is_not_sent_once_it_is_over(board: Board) -> None:
@@ -429,7 +553,66 @@ def test_who_has_taken_it_on_hears_only_that_it_is_over(board: Board) -> None:
     assert board.pager.said == ["opened orders", "resolved orders"]
 
 
+def test_what_becomes_worse_is_told_although_somebody_had_taken_on_what_it_was(board: Board) -> None:
+    """Whoever sees it become worse takes the mark off: what was taken on was a warning."""
+    board.wrong(LATE)
+    board.round()
+    board.acknowledges("fx_rates")
+    board.grows(LATE, 2)
+    board.passes(90)
+    assert board.chat.said == ["opened fx_rates"]
+    board.acknowledges("fx_rates", at=None)
+    board.grows(LATE, 3, severity=Severity.CRITICAL)
+    board.rounds()
+    assert (board.chat.said, board.pager.said) == (["opened fx_rates", "updated fx_rates"], ["updated fx_rates"])
+
+
+def test_that_it_is_known_why_is_told_although_somebody_had_taken_on_that_it_is_late(board: Board) -> None:
+    """The pipeline that misses its deadline and then fails has one incident, whose cause becomes another."""
+    late = replace(BAD, cause=CauseClass.DEADLINE_MISSED, asset="", severity=Severity.CRITICAL)
+    board.wrong(late)
+    board.round()
+    board.acknowledges("")
+    board.acknowledges("", at=None)
+    board.wrong(BAD)
+    board.passes(70)
+    assert board.pager.messages[0].facts["cause"] == "deadline_missed"
+    assert [each.kind for each in board.pager.messages] == ["opened", "updated"]
+    assert board.pager.messages[1].facts["cause"] == "gate_failed"
+
+
 # -- information and reports
+
+
+def test_information_that_no_channel_takes_is_given_up_after_a_day(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So is an incident that is no more than that; one that is, is tried for as long as it takes."""
+    board.alerting = replace(board.alerting, lines={**board.alerting.lines, "chat": Line("chat", board.chat)})
+    board.subscribes("chat")
+    board.chat.is_down()
+    board.informs()
+    board.wrong(LATE, replace(LATE, asset="other", severity=Severity.INFO))
+    board.round()
+    board.later(hours=23)
+    board.round()
+    assert board.outcomes() == {None: 3}
+    board.later(hours=2)
+    board.round()
+    assert board.outcomes() == {None: 1, "dropped": 2}
+    assert "about model_promoted, is given up: for a day chat did not take it: answered 500" in caplog.text
+    board.chat.is_up()
+    board.passes(15)
+    assert board.chat.said == ["opened fx_rates"]
+
+
+def test_information_of_days_ago_is_still_tried_once(board: Board) -> None:
+    """That nobody saw to the outbox is no failure of the channel."""
+    board.subscribes("chat")
+    board.informs()
+    board.later(days=3)
+    board.round()
+    assert board.chat.said == ["information model_promoted"]
 
 
 def test_information_goes_to_who_has_subscribed_and_to_nobody_else(board: Board) -> None:

@@ -9,7 +9,7 @@ import pytest
 from demo.mail import MailSink
 from demo.services import _free_port
 from tests.alerting.receiving import Receiver, receiver
-from tests.cli.conftest import Command
+from tests.cli.conftest import ORDERS, Command
 from tests.scenario import Shop
 
 FILE = """
@@ -102,6 +102,46 @@ def test_check_reads_the_file_and_sends_nothing(tidemark: Command, alerts: Path,
     assert wrong.err == (
         f"tidemark: TIDEMARK_ALERTS, {alerts}: routes, entry 1.channels: there is no channel 'pagr': "
         "did you mean 'pager'?\n"
+    )
+
+
+def test_check_warns_of_pipelines_and_owners_that_no_plan_has_had(
+    tidemark: Command, alerts: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be of tomorrow, so it is no error; before the first plan there is nothing to compare with."""
+    told = "routes: [{owner: [stok, stock], channels: [hook]}, {pipeline: shp, channels: [hook]}, {channels: [hook]}]"
+    alerts.write_text(alerts.read_text().replace("routes: [{channels: [pager, hook]}]", told))
+    assert tidemark("alert", "check").err == ""
+    shop.define(ORDERS.replace('source("orders",', 'source("orders", owner="stock",'))
+    shop.run()
+    done = tidemark("alert", "check")
+    assert (done.code, done.out) == (0, "well: 3 channels, 3 routes, 0 subscriptions\n")
+    assert done.err.splitlines() == [
+        "routes, entry 1.owner: no plan has had the owner 'stok': did you mean 'stock'?",
+        "routes, entry 2.pipeline: no plan has had the pipeline 'shp': did you mean 'shop'?",
+    ]
+    monkeypatch.setenv("TIDEMARK_LEDGER_URL", "postgresql+psycopg2://nobody@127.0.0.1:9/none")
+    away = tidemark("alert", "check")
+    assert away.code == 0
+    assert "whether there are the pipelines and owners that it names is not known" in away.err
+
+
+def test_check_says_that_nobody_is_told_of_anything(tidemark: Command, alerts: Path, shop: Shop) -> None:
+    """And how that is changed; it is not well."""
+    alerts.write_text("channels: {}\nroutes: [{channels: []}]\n")
+    done = tidemark("alert", "check")
+    assert (done.code, " ".join(done.out.split())) == (
+        1,
+        f"nobody is told of anything, for there is no channel: name channels in {alerts}",
+    )
+    assert "nobody is told of anything" in tidemark("alert", "check", "--json").err
+
+
+def test_check_says_that_there_is_no_file(tidemark: Command) -> None:
+    done = tidemark("alert", "check")
+    assert (done.code, " ".join(done.out.split())) == (
+        1,
+        "nobody is told of anything, for there is no channel: set TIDEMARK_ALERTS, or at least TIDEMARK_MAIL_TO",
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -21,9 +22,9 @@ from alembic.script import ScriptDirectory
 import tidemark.ledger
 from tests.servers import free_port, silent_server
 from tidemark.errors import Refused, Unavailable, UsageError
-from tidemark.ledger import Ledger, heads
+from tidemark.ledger import Ledger, heads, plans
 from tidemark.ledger.database import SCHEMA_VERSION
-from tidemark.ledger.schema import change, metadata
+from tidemark.ledger.schema import change, metadata, plan
 
 # What a person has to be told within, and the doubt of a busy machine.
 SECONDS = 30
@@ -54,6 +55,28 @@ def test_the_schema_version_is_that_of_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(tidemark.ledger.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+
+
+def test_an_upgrade_keeps_what_an_earlier_release_has_written(bare: Ledger) -> None:
+    """Rows of the release before are there after it, and the new column says that nothing is known of it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(tidemark.ledger.__file__).parent / "migrations"))
+    with bare.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        values = {"environment": "prod", "pipeline": "shop", "run": "r", "actor": "ada", "seq": 0, "context": {"a": 1}}
+        old = [each for each in plan.columns if each.name != "seconds"]
+        moments = dict.fromkeys(("as_of", "made_at"), datetime(2025, 1, 5, tzinfo=UTC))
+        earlier = sa.table("plan", *(sa.column(each.name, each.type) for each in old))
+        connection.execute(sa.insert(earlier).values(**values, **moments, definitions=b"d" * 32))
+    with pytest.raises(Refused, match="has schema 0004, older"):
+        bare.check()
+    bare.upgrade()
+    with bare.read() as connection:
+        stored = plans.newest(connection, "prod", "shop")
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert stored is not None
+    assert (stored.actor, stored.context, stored.seconds) == ("ada", {"a": 1}, None)
 
 
 def test_an_upgrade_that_has_nothing_to_do_changes_nothing(ledger: Ledger) -> None:

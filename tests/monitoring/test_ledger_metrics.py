@@ -14,6 +14,7 @@ from tidemark.ledger import Ledger, counts
 from tidemark.ledger.schema import heartbeat
 from tidemark.metrics.collecting import LedgerMetrics
 from tidemark.metrics.serving import exposition
+from tidemark.watching.standing import Standing
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -45,8 +46,11 @@ def test_what_did_not_pass_and_what_it_took(shop: Shop) -> None:
     """Counters count what has happened, and are there before it has."""
     play(shop)
     found = told(shop)
-    assert found.of("tidemark_gate_failures_total") == {("critical", "orders"): 1, ("warning", "lines"): 1}
-    assert found["tidemark_gate_failures_total", "critical", "lines"] == 0
+    assert found.of("tidemark_gate_failures_total") == {
+        ("prod", "critical", "orders"): 1,
+        ("prod", "warning", "lines"): 1,
+    }
+    assert found["tidemark_gate_failures_total", "prod", "critical", "lines"] == 0
     assert found.of("tidemark_rejected_deliveries_total") == {("orders", "prod"): 1}
     computed = found.of("tidemark_computed_partitions_total")
     assert computed == {("lines", "prod"): 3, ("totals", "prod"): 3, ("motto", "prod"): 1}
@@ -108,6 +112,30 @@ def test_a_branch_is_counted_by_what_it_has_changed(shop: Shop) -> None:
     assert {place: count for place, count in after.items() if place[1] == "prod"} == before
     assert after["motto", "trial", "final"] == 1
     assert ("orders", "trial", "final") not in after
+
+
+def test_what_a_gate_stops_on_a_branch_is_counted_there(shop: Shop) -> None:
+    """What gates say is of content alone: whose it is, is where it was made."""
+    play(shop)
+    before = told(shop).of("tidemark_gate_failures_total")
+    shop.environment = "trial"
+    shop.edit("    return orders\n", "    return orders.with_columns(v=pl.lit(900.0))\n")
+    shop.run()
+    found = told(shop).of("tidemark_gate_failures_total")
+    assert {place: count for place, count in found.items() if place[0] == "prod"} == before
+    # One content, for every day's is the same.
+    assert {place: count for place, count in found.items() if place[0] == "trial"} == {("trial", "warning", "lines"): 1}
+
+
+def test_a_watch_that_has_left_shows_no_sign_of_life_and_need_not(shop: Shop) -> None:
+    """As one that was started by hand to do everything once: nobody misses it a quarter of an hour later."""
+    play(shop)
+    with shop.deployment() as deployment:
+        standing = Standing(deployment)
+        standing.beat()
+        assert list(told(shop).of("tidemark_heartbeat_timestamp_seconds")) == [("watch",)]
+        standing.leave()
+    assert told(shop).of("tidemark_heartbeat_timestamp_seconds") == {}
 
 
 @on_both_ledgers

@@ -76,6 +76,14 @@ def test_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("c_total",) not in found.names
 
 
+@pytest.mark.parametrize("tags", ["=v", "__name__=v", "a-b=1,a.b=2", "9=v", "x,=v"])
+def test_a_label_that_prometheus_would_not_read_takes_nothing_else_with_it(tags: str) -> None:
+    received = taken(b"a:1|c", f"b,{tags}:1|c".encode())
+    found = told_by(text_of(received))
+    assert found.of("tidemark_statsd_lost_lines_total") == {("unreadable",): 1}
+    assert found["a_total",] == 1
+
+
 def test_what_airflows_own_client_sends_arrives() -> None:
     """By UDP, from the library that Airflow uses, until nobody listens any more; then sending is no error."""
     address = Address("127.0.0.1", free_port())

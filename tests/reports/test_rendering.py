@@ -3,21 +3,41 @@
 import email
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from email.message import EmailMessage
 from email.policy import default
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.reports.reporting import DAY, FIGURES, ODD, open_for_business, rendered
 from tests.scenario import Shop
 from tidemark.errors import UsageError
-from tidemark.figures import BARS, CHANGE, COUNT, NUMBER, SHARE, TEXT, Chart, Column, Number, Section, Series, Table
+from tidemark.figures import (
+    BARS,
+    CHANGE,
+    COLUMNS,
+    COUNT,
+    CURVES,
+    NUMBER,
+    SHARE,
+    TEXT,
+    Chart,
+    Column,
+    Number,
+    Section,
+    Series,
+    Table,
+)
 from tidemark.reports import Report, as_mail
 from tidemark.reports.charts import draw
 from tidemark.reports.wording import compared, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @pytest.fixture
@@ -180,6 +200,59 @@ def test_charts_without_values_are_drawn_all_the_same() -> None:
         Chart("l", "curves", Column("x", CHANGE), (0.0,), SHARE, none),
     ):
         assert draw(each).startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def axes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Chart], "Axes"]:
+    """Draws a chart, and returns what its picture was made of."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(figure: Figure, *args: Any, **options: Any) -> None:
+        figures.append(figure)
+        save(figure, *args, **options)
+
+    def drawn(chart: Chart) -> "Axes":
+        draw.cache_clear()
+        draw(chart)
+        return figures[-1].axes[0]
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    return drawn
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 36])
+def test_a_chart_of_the_first_days_says_each_day_once(count: int, axes: Callable[[Chart], "Axes"]) -> None:
+    days = tuple(str(date(2025, 1, 1) + timedelta(each)) for each in range(count))
+    values = tuple(1200.0 + each for each in range(count))
+    drawn = axes(Chart("c", COLUMNS, Column("day"), days, "GBP", (Series("revenue", values),)))
+    said = [each.get_text() for each in drawn.get_xticklabels()]
+    assert len(said) == len(set(said)) > 0
+    if count <= 7:
+        assert said == [f"{each} Jan" for each in range(1, count + 1)]
+
+
+def test_a_curve_of_one_point_shows_it_where_it_is(axes: Callable[[Chart], "Axes"]) -> None:
+    """A line has a beginning and an end: one value alone is neither, and would not be seen."""
+    seen = Series("seen", (1.125, None))
+    drawn = axes(Chart("c", CURVES, Column("price", CHANGE), (-0.1, 0.0), SHARE, (seen,)))
+    assert [each.get_text() for each in drawn.get_xticklabels()] == ["-10 %", "0 %"]
+    (line,) = drawn.lines
+    assert (line.get_marker(), line.get_markevery()) == ("o", [0])
+
+
+def test_a_line_has_no_points_where_it_is_one(axes: Callable[[Chart], "Axes"]) -> None:
+    """But for those of its values that have no neighbour."""
+    at = tuple(each / 10 for each in range(9))
+    series = (
+        Series("whole", tuple(map(float, range(9)))),
+        Series("broken", (1.0, 1.0, None, 2.0, None, None, 3.0, 3.0, None)),
+    )
+    whole, broken = axes(Chart("c", CURVES, Column("price", CHANGE), at, SHARE, series)).lines
+    assert whole.get_marker() == ""
+    assert (broken.get_marker(), broken.get_markevery()) == ("o", [3])
 
 
 def test_a_page_of_a_browser_has_its_pictures_in_it(report: Report) -> None:

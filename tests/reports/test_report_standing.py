@@ -135,41 +135,70 @@ def test_a_day_without_a_report_is_said(shop: Shop, day: str) -> None:
 # --- the outbox
 
 
-def announced(shop: Shop) -> str | None:
+def announced(shop: Shop) -> list[str]:
     with shop.deployment() as deployment:
         return announce(deployment, "takings")
 
 
 def test_the_newest_report_is_announced_once_however_often_it_is_made(shop: Shop) -> None:
     open_for_business(shop)
-    assert announced(shop) == DAY
+    assert announced(shop) == [DAY]
     with shop.deployment() as deployment, deployment.ledger.read() as connection:
         (notice,) = [each for each in notices.unrouted(connection, 100) if each.kind == notices.REPORT]
     assert notice.payload == {"asset": "takings", "partition": DAY}
     assert (notice.topic, notice.pipeline, notice.owner) == ("takings", "shop", "sales")
     shop.force("takings", DAY)
-    assert announced(shop) is None
+    assert announced(shop) == []
 
 
 def test_a_repaired_older_day_is_announced_to_nobody(shop: Shop) -> None:
     open_for_business(shop)
     announced(shop)
     shop.force("takings", BEFORE)
-    assert announced(shop) is None
+    assert announced(shop) == []
 
 
-def test_of_several_new_days_the_newest_is_announced(shop: Shop) -> None:
+def reported_on(shop: Shop, now: str, *days: str) -> list[str]:
+    """What is announced when some days' orders have come by an instant."""
+    for day in days:
+        shop.deliver("orders", day, "k,v\na,1\n")
+    shop.now(now)
+    shop.run()
+    return announced(shop)
+
+
+def open_by_the_day(shop: Shop) -> None:
+    """A shop whose report of a day waits for that day's orders, and of which the first was announced."""
+    open_for_business(shop)
+    shop.edit('inputs={"lines": trailing(days=2)}, ', "")
+    shop.edit('"pl.DataFrame | None"', "pl.DataFrame")
+    shop.run()
+    assert announced(shop) == [DAY]
+
+
+def test_a_day_that_came_too_late_for_its_run_is_announced_with_the_next(shop: Shop) -> None:
+    open_by_the_day(shop)
+    assert reported_on(shop, "2025-01-08T06:00") == []
+    assert reported_on(shop, "2025-01-09T06:00", "2025-01-07", "2025-01-08") == ["2025-01-07", "2025-01-08"]
+    assert announced(shop) == []
+
+
+def test_a_day_that_came_after_the_next_one_is_announced_too(shop: Shop) -> None:
+    open_by_the_day(shop)
+    assert reported_on(shop, "2025-01-09T06:00", "2025-01-08") == ["2025-01-08"]
+    assert reported_on(shop, "2025-01-09T08:00", "2025-01-07") == ["2025-01-07"]
+
+
+def test_of_many_new_days_the_last_three_are_announced(shop: Shop) -> None:
+    """Who fills in a week, or was away for one, gets three mails and not seven."""
     open_for_business(shop)
     announced(shop)
-    for day in ("2025-01-07", "2025-01-08"):
-        shop.deliver("orders", day, "k,v\na,1\n")
-    shop.now("2025-01-09T06:00")
-    shop.run()
-    assert announced(shop) == "2025-01-08"
-    assert announced(shop) is None
+    days = [f"2025-01-{day:02}" for day in range(7, 13)]
+    assert reported_on(shop, "2025-01-13T06:00", *days) == days[-3:]
+    assert announced(shop) == []
 
 
 def test_a_branch_announces_nothing(shop: Shop) -> None:
     open_for_business(shop)
     shop.environment = "trial"
-    assert announced(shop) is None
+    assert announced(shop) == []

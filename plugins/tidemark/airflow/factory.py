@@ -125,7 +125,7 @@ def _add_tasks(pipeline: Pipeline) -> None:
             task_id=announce_step_of(report),
             asset=report,
             trigger_rule=TriggerRule.ALL_DONE,
-            doc_md=f"Puts the newest `{report}` into the outbox, from where it is mailed; each once.",
+            doc_md=f"Puts what is new of `{report}` into the outbox, from where it is mailed; each once.",
         )
     for each in pipeline.assets:
         first = add_search(each, plan, tasks[each.name]) if each.search is not None else tasks[each.name]

@@ -76,6 +76,7 @@ class PlanOperator(BaseOperator):
         """Make and store the plan."""
         from tidemark.airflow.landing import open_connection
         from tidemark.deployment import open_deployment
+        from tidemark.incidents.news import tell_information
         from tidemark.incidents.troubles import tell_verdict
         from tidemark.models.aliases import reconcile
         from tidemark.running.run import prepare
@@ -107,6 +108,8 @@ class PlanOperator(BaseOperator):
                 if well:
                     with telling(self.log):
                         tell_verdict(deployment, pipeline, judged, link=page_of(context), actor=run_of(context))
+                        if prepared.plan.moves:  # what was repaired by the plan alone
+                            tell_information(deployment, pipeline, run_of(context))
             models = [each for each in pipeline.assets if each.validation]
             settled = [each for each in models if not self._asks(deployment, pipeline, each, prepared.busy)]
             swapped = reconcile(deployment, pipeline)

@@ -82,10 +82,12 @@ def _sees(request: Request, user: GetUserDep, pipeline: str) -> bool:
 
 
 def _check_sees(request: Request, user: GetUserDep, asset: str) -> None:
-    """Refuse who may not see the DAG of a report; of one that is not there the page itself says so."""
+    """Refuse who may not see the DAG of a report; what others there are is not suggested to him."""
     with open_deployment() as deployment:
         pipeline = reports(deployment).get(asset)
-    if pipeline is not None and not _sees(request, user, pipeline):
+    if pipeline is None:
+        raise HTTPException(404, "There is no such report: the list has all that you may see.")
+    if not _sees(request, user, pipeline):
         raise HTTPException(403, "You may not see the DAG that makes this report.")
 
 
@@ -110,9 +112,9 @@ def _list(request: Request, deployment: Deployment, asset: str) -> str:
     return f'{heading(asset)}<ul style="margin:0;padding-left:20px;columns:2">{items}</ul>'
 
 
-def _page(request: Request, asset: str, partition: str) -> str:
+def _page(request: Request, user: GetUserDep, asset: str, partition: str) -> str:
     with open_deployment() as deployment:
-        report = render(deployment, asset, partition)
+        report = render(deployment, asset, partition, sees=lambda pipeline: _sees(request, user, pipeline))
         keys = list(days_of(deployment, asset))
     at = keys.index(partition)
     later, earlier = keys[max(0, at - 1) : at], keys[at + 1 : at + 2]

@@ -1,4 +1,4 @@
-"""Announcing a report after its asset's task: the newest partition is queued for the mail, once."""
+"""Announcing a report after its asset's task: what is new of the newest partitions is queued for the mail, once."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tidemark.airflow.context import retrying_only_outages
 
 
 class AnnounceOperator(BaseOperator):
-    """Puts the newest partition of a report into the outbox, from where it is mailed.
+    """Puts the newest partitions of a report into the outbox, from where they are mailed.
 
     Args:
         asset: the report.
@@ -22,14 +22,14 @@ class AnnounceOperator(BaseOperator):
         super().__init__(**options)
         self.asset = asset
 
-    def execute(self, context: Context) -> str:
-        """Queue it and return its partition, or skip."""
+    def execute(self, context: Context) -> list[str]:
+        """Queue what nobody was told of and return it, or skip."""
         from tidemark.deployment import open_deployment
         from tidemark.reports import announce
 
         with retrying_only_outages(), open_deployment() as deployment:
-            partition = announce(deployment, self.asset)
-        if partition is None:
-            raise AirflowSkipException("the newest report was announced before")
-        self.log.info("%s %s will be mailed", self.asset, partition)
-        return partition
+            partitions = announce(deployment, self.asset)
+        if not partitions:
+            raise AirflowSkipException("the newest reports were announced before")
+        self.log.info("%s %s will be mailed", self.asset, ", ".join(partitions))
+        return partitions

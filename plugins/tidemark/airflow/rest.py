@@ -108,4 +108,7 @@ class Api:
                 f"Airflow does not let {self._user!r} sign in ({answer.status_code}): see TIDEMARK_WATCH_USER and "
                 "TIDEMARK_WATCH_PASSWORD"
             )
-        self._token = str(answer.json()["access_token"])
+        try:
+            self._token = str(answer.json()["access_token"])
+        except (ValueError, TypeError, KeyError) as problem:
+            raise Unavailable(f"what answers at {self._url} is no Airflow: it gives no token") from problem

@@ -19,7 +19,7 @@ import yaml
 
 from tidemark.alerting.apprising import REGIONS, Apprised, PagerDuty
 from tidemark.alerting.channels import Channel, Line
-from tidemark.alerting.facts import Facts, incident_facts, information_facts
+from tidemark.alerting.facts import Facts, incident_facts, information_facts, line
 from tidemark.alerting.messages import Links
 from tidemark.alerting.routes import Hours, Route, Subscription, parse_hours
 from tidemark.alerting.samples import samples
@@ -44,7 +44,7 @@ _KINDS = ("mail", "pagerduty", "apprise", "webhook")
 _OPTIONS = {"mail": ("mail",), "pagerduty": ("pagerduty", "region"), "apprise": ("apprise",)}
 _OPTIONS["webhook"] = ("webhook", "secret")
 _KEYS = ("channels", "routes", "subscriptions", "updates", "links", "templates")
-_TIME = re.compile(r"(\d+) *(minute|hour|day)s?")
+_TIME = re.compile(r"(\d{1,4}) *(minute|hour|day)s?")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 log = logging.getLogger(__name__)
@@ -108,11 +108,11 @@ def _everything_by_mail(variables: Mapping[str, str], mailing: Mailing | None, r
         log.warning("nobody is told of incidents: set TIDEMARK_ALERTS, or at least TIDEMARK_MAIL_TO")
         return Alerting(routes=(Route(),), reporting=reporting)
     try:
-        line = Line("mail", mailing(_addresses(to)))
+        told = Line("mail", mailing(_addresses(to)))
     except UsageError as problem:
         raise UsageError(f"TIDEMARK_MAIL_TO: {problem}") from problem
-    told = ("mail",)
-    return Alerting({"mail": line}, (Route(channels=told),), (Subscription(channels=told),), reporting=reporting)
+    names = ("mail",)
+    return Alerting({"mail": told}, (Route(channels=names),), (Subscription(channels=names),), reporting=reporting)
 
 
 # -- the file
@@ -141,8 +141,14 @@ def _parsed(file: Path) -> Mapping[str, Any]:
         content = yaml.load(file.read_text(encoding="utf-8"), _OnceEach)  # noqa: S506 - a SafeLoader, see above
     except OSError as problem:
         raise UsageError(f"it cannot be read: {problem.strerror}") from problem
+    except UsageError:
+        raise
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise UsageError(f"it is no YAML: {' '.join(str(problem).split())}") from problem
+    except Exception as problem:  # PyYAML raises whatever Python does where a date or a number is none
+        raise UsageError(
+            f"a value in it is none of its kind: {line(f'{type(problem).__name__}: {problem}')}"
+        ) from problem
     if not isinstance(content, dict):
         raise UsageError(f"it has no keys; write {listed(_KEYS)}")
     return content
@@ -190,7 +196,10 @@ class _Reading:
         except UsageError as problem:
             text = str(problem)
             raise UsageError(text if text.startswith(where) else f"{where}: {text}") from problem
-        return Line(name, channel, then=said.get("then"), pages=kind == "pagerduty")
+        then = said.get("then")
+        if then is not None and not isinstance(then, str):
+            raise UsageError(f"{where}.then: write the name of one channel; there is {then!r}")
+        return Line(name, channel, then=then, pages=kind == "pagerduty")
 
     def _mail(self, where: str, said: Mapping[str, Any]) -> Channel:
         if self._mailing is None:
@@ -344,8 +353,8 @@ def _hours(said: Mapping[str, Any], where: str) -> tuple[Hours, ...]:
         raise UsageError(f"{where}.hours: {problem}") from problem
 
 
-def _check_then(name: str, line: Line, lines: Mapping[str, Line]) -> None:
-    seen, at = [name], line
+def _check_then(name: str, first: Line, lines: Mapping[str, Line]) -> None:
+    seen, at = [name], first
     while at.then is not None:
         if at.then not in lines:
             raise UsageError(f"channels.{at.name}.then: there is no channel {at.then!r}{close(str(at.then), lines)}")
@@ -397,6 +406,6 @@ def _links(said: Any) -> Links:
 def _is_web(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # or it is no number
     except ValueError:
         return False

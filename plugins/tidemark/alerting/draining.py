@@ -22,7 +22,7 @@ from tidemark.deployment import Deployment
 from tidemark.incidents.classes import Severity
 from tidemark.ledger import incidents, notices
 from tidemark.ledger.incidents import Incident
-from tidemark.ledger.notices import FELL_BACK, OPENED, REPORT, RESOLVED, SENT, Delivery, Notice
+from tidemark.ledger.notices import FELL_BACK, OPENED, REPORT, SENT, Delivery, Notice
 
 LEASE = timedelta(seconds=60)
 """How long a claim lasts: longer than a round, so that two processes do not send the same."""
@@ -31,7 +31,7 @@ ROUND_SECONDS = 5
 """After so long no channel begins another message in this round; the rest is sent in the next."""
 
 ATTEMPTS = 3
-"""After so many failed attempts the next channel takes over; a critical incident that opens waits for no second."""
+"""After so many failed attempts the next channel tells it too; a critical incident that opens waits for no second."""
 
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = timedelta(seconds=10), timedelta(minutes=10), timedelta(hours=1)
 
@@ -46,7 +46,7 @@ class Drained:
         routed: notices of which it was decided who is told.
         sent: messages that were delivered.
         failed: attempts that were not; they are made again, or another channel takes over.
-        fell_back: messages that another channel has taken over.
+        fell_back: messages that another channel has taken over; of an incident, its own tries on all the same.
         dropped: notices and messages that nobody needs, such as an update that a newer one replaces.
         problems: what failed attempts came up with, a sentence each, without secrets.
 
@@ -189,22 +189,19 @@ class _Sending:
             notices.postpone(connection, delivery.id, until, problem.reason)
             if then is None:
                 return
-            notices.hand_to(connection, delivery.notice.id, [then], self.now)
+            notices.fall_back(connection, delivery.id, then, self.now)
             self.fell_back += 1
-            if delivery.notice.kind != RESOLVED:  # what this channel has opened is closed by nobody else
+            # An attempt of which only the answer was lost has opened what nothing but this channel can close again.
+            if delivery.notice.incident is None:
                 notices.finish(connection, delivery.id, FELL_BACK, self.now)
 
     def _takes_over(self, delivery: Delivery) -> str | None:
-        """Return the channel that takes over now, or None: this one tries again."""
+        """Return the channel that tells it from now on, or None: there is none, or not yet, or it was told before."""
         notice, then = delivery.notice, self.line.then
-        failures = delivery.attempts + 1
         at_once = notice.kind == OPENED and notice.severity == Severity.CRITICAL
-        if then is None or failures < (1 if at_once else ATTEMPTS):
+        if then is None or delivery.fell_back or delivery.attempts + 1 < (1 if at_once else ATTEMPTS):
             return None
-        if notice.kind == RESOLVED and failures > ATTEMPTS:
-            return None  # it was handed over before
-        information = notice.incident is None or notice.severity == Severity.INFO
-        return None if information and self.alerting.lines[then].pages else then
+        return None if notice.is_information and self.alerting.lines[then].pages else then
 
 
 def _pause(failures: int, asked: float | None) -> timedelta:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from tidemark import interventions
+from tidemark import interventions, retiring
 from tidemark.assets import Source
 from tidemark.cli.answers import Answer, opened
 from tidemark.config import person, settings
@@ -101,6 +101,21 @@ def restore(options: argparse.Namespace) -> Answer:
     what = _what(options)
     said = f"{what} is {short(done.version)} again{flagged} (was {short(done.before)}), and held"
     return Answer(data, f"{said}; 'tidemark release-hold {what} --why ...' lets it follow its inputs again")
+
+
+def retire(options: argparse.Namespace) -> Answer:
+    """Say that a pipeline is gone, whose file was deleted: nobody waits for it any more, and its incidents are over.
+
+    What is live can still be read. It comes back when a file defines it again and it is run.
+    """
+    with opened() as (_, catalog, deployment):
+        done = retiring.retire(deployment, catalog, options.pipeline, why=options.why, actor=person())
+    data = {"retired": bool(done.assets), "assets": list(done.assets), "incidents_resolved": list(done.incidents)}
+    if done.assets:
+        said = f"{options.pipeline} is retired: nobody waits for {', '.join(done.assets)} any more"
+    else:
+        said = f"{options.pipeline} was retired before"
+    return Answer(data, f"{said}; {_counted(len(done.incidents), 'incident')} resolved")
 
 
 def upgrade(options: argparse.Namespace) -> Answer:

@@ -145,7 +145,9 @@ def _add_acting(add: _Add) -> None:
     restore = add("restore", acting.restore, "make an earlier version live again, and hold it")
     _asset(restore)
     restore.add_argument("version", metavar="VERSION", help="its first characters, as 'tidemark history' shows it")
-    for each in (absent, hold, release, restore):
+    retire = add("retire", acting.retire, "say that a pipeline is gone, whose file was deleted")
+    retire.add_argument("pipeline", metavar="PIPELINE", help="its name, as its assets were registered with")
+    for each in (absent, hold, release, restore, retire):
         _why(each)
 
 

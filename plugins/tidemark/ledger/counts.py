@@ -173,15 +173,22 @@ def plans(connection: sa.Connection) -> list[Plans]:
     return [Plans(*row) for row in connection.execute(query)]
 
 
-def gate_failures(connection: sa.Connection) -> list[tuple[str, str, int]]:
-    """Count what gates have said other than that data passed: (suite, outcome, how many contents)."""
-    columns = gate_result.c
-    query = (
-        sa.select(columns.suite, columns.outcome, sa.func.count())
+def gate_failures(connection: sa.Connection) -> list[tuple[str, str, str, int]]:
+    """Count what gates have said other than that data passed: (environment, suite, outcome, how many contents).
+
+    What a gate says is of content and knows no environment: it is counted where that content was made or delivered.
+    """
+    columns, made = gate_result.c, materialization.c
+    each = (
+        sa.select(made.environment, columns.suite, columns.outcome, columns.suite_digest, columns.data_version)
+        .join(materialization, made.data_version == columns.data_version)
         .where(columns.outcome != "passed")
-        .group_by(columns.suite, columns.outcome)
+        .distinct()
+        .subquery()
     )
-    return [(suite, outcome, count) for suite, outcome, count in connection.execute(query)]
+    place = (each.c.environment, each.c.suite, each.c.outcome)
+    query = sa.select(*place, sa.func.count()).group_by(*place)
+    return [(environment, suite, outcome, count) for environment, suite, outcome, count in connection.execute(query)]
 
 
 def rejections(connection: sa.Connection) -> list[tuple[str, int, int]]:
@@ -217,14 +224,16 @@ def open_incidents(connection: sa.Connection) -> list[tuple[str, str, str, int]]
 
 
 def heartbeats(connection: sa.Connection) -> dict[str, datetime]:
-    """Return when each of those that should show signs of life last did."""
-    return {name: at for name, at in connection.execute(sa.select(heartbeat.c.name, heartbeat.c.at))}
+    """Return when each of those that should show signs of life last did: who has left (holder: None) need not."""
+    query = sa.select(heartbeat.c.name, heartbeat.c.at, heartbeat.c.detail)
+    return {name: at for name, at, detail in connection.execute(query) if detail.get("holder", name) is not None}
 
 
 class Member(NamedTuple):
     """What the ledger knows of a source or an asset."""
 
     name: str
+    pipeline: str
     kind: str
     gate: str | None
     given_up: bool
@@ -232,8 +241,8 @@ class Member(NamedTuple):
 
 def members(connection: sa.Connection) -> dict[int, Member]:
     """Return all sources and assets by id."""
-    query = sa.select(asset.c.id, asset.c.name, asset.c.kind, asset.c.definition)
+    query = sa.select(asset.c.id, asset.c.name, asset.c.pipeline, asset.c.kind, asset.c.definition)
     return {
-        number: Member(name, kind, definition.get("gate"), bool(definition.get("given_up")))
-        for number, name, kind, definition in connection.execute(query)
+        number: Member(name, pipeline, kind, definition.get("gate"), bool(definition.get("given_up")))
+        for number, name, pipeline, kind, definition in connection.execute(query)
     }

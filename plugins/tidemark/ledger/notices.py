@@ -2,9 +2,9 @@
 
 Invariants: a notice is written in one transaction with what it tells of, so that neither is there without the other.
 Who is told is decided later, once, by who sends; from then on each channel has a delivery of its own, which stays
-pending until it was sent, dropped, or taken over by another channel. A notice with a unique key is written once. Who
-decides or claims holds the turn of notices; a delivery that is claimed is due for nobody else until its claim runs out,
-so that what a process was about to send when it died is sent by another.
+pending until it was sent or dropped, of an incident also while another channel has taken it over. A notice with a
+unique key is written once. Who decides or claims holds the turn of notices; a delivery that is claimed is due for
+nobody else until its claim runs out, so that what a process was about to send when it died is sent by another.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ INFORMATION = "information"
 REPORT = "report"
 
 SENT, DROPPED, FELL_BACK = "sent", "dropped", "fell back"
-"""What becomes of a delivery."""
+"""What becomes of a delivery. One that fell back is done only if nobody needs its own channel any more."""
 
 
 class Notice(NamedTuple):
@@ -57,6 +57,11 @@ class Notice(NamedTuple):
     payload: dict[str, Any]
     at: datetime
 
+    @property
+    def is_information(self) -> bool:
+        """Whether nothing is wrong, or nothing that anybody must see to: so is an incident of severity info."""
+        return self.incident is None or self.severity == "info"
+
 
 class Delivery(NamedTuple):
     """One notice on its way through one channel.
@@ -68,6 +73,7 @@ class Delivery(NamedTuple):
         attempts: how often that failed.
         next_at: when it is tried next, or its claim runs out.
         problem: what the newest failed attempt came up with.
+        fell_back: whether another channel tells it too, because this one has failed.
 
     """
 
@@ -77,6 +83,7 @@ class Delivery(NamedTuple):
     attempts: int
     next_at: datetime
     problem: str | None
+    fell_back: bool
 
 
 class Told(NamedTuple):
@@ -130,6 +137,14 @@ _COLUMNS = (
 )
 
 
+def reported(connection: sa.Connection, environment: str, asset: str) -> set[str]:
+    """Return which partitions of a report were ever announced."""
+    query = sa.select(notice.c.payload).where(
+        notice.c.environment == environment, notice.c.kind == REPORT, notice.c.topic == asset
+    )
+    return {payload["partition"] for payload in connection.execute(query).scalars()}
+
+
 def take_notices(connection: sa.Connection) -> None:
     """Wait until nobody else decides who is told or claims deliveries, and keep it so until the transaction ends."""
     take_turn(connection, Turn.NOTICES)
@@ -159,15 +174,16 @@ def hand_to(connection: sa.Connection, notice_id: int, channels: list[str], at: 
 def pending(connection: sa.Connection, environment: str) -> list[Delivery]:
     """Return the deliveries of an environment that are neither sent nor given up, oldest notice first."""
     columns = delivery.c
+    fell_back = sa.func.coalesce(columns.outcome == FELL_BACK, sa.false())
     query = (
-        sa.select(columns.id, columns.channel, columns.attempts, columns.next_at, columns.problem, *_COLUMNS)
+        sa.select(columns.id, columns.channel, columns.attempts, columns.next_at, columns.problem, fell_back, *_COLUMNS)
         .join(notice, notice.c.id == columns.notice_id)
         .where(columns.done_at.is_(None), notice.c.environment == environment)
         .order_by(notice.c.id, columns.id)
     )
     return [
-        Delivery(number, Notice(*rest), channel, attempts, next_at, problem)
-        for number, channel, attempts, next_at, problem, *rest in connection.execute(query)
+        Delivery(number, Notice(*rest), channel, attempts, next_at, problem, bool(fallen))
+        for number, channel, attempts, next_at, problem, fallen, *rest in connection.execute(query)
     ]
 
 
@@ -175,6 +191,13 @@ def finish(connection: sa.Connection, delivery_id: int, outcome: str, at: dateti
     """Note that a delivery was sent, dropped, or that another channel has taken it over; nobody can undo that."""
     statement = sa.update(delivery).where(delivery.c.id == delivery_id, delivery.c.done_at.is_(None))
     connection.execute(statement.values(done_at=at, outcome=outcome))
+
+
+def fall_back(connection: sa.Connection, delivery_id: int, channel: str, at: datetime) -> None:
+    """Let another channel tell what one delivery could not, from an instant on; the delivery itself stays pending."""
+    own = sa.update(delivery).where(delivery.c.id == delivery_id).values(outcome=FELL_BACK)
+    number = connection.execute(own.returning(delivery.c.notice_id)).scalar_one()
+    hand_to(connection, number, [channel], at)
 
 
 def postpone(connection: sa.Connection, delivery_id: int, until: datetime, problem: str) -> None:
@@ -202,13 +225,16 @@ def last_told(connection: sa.Connection, incident: int, channel: str) -> Told | 
 
 
 def told_channels(connection: sa.Connection, incident: int) -> dict[str, str]:
-    """Return the channels that were told of an incident, or are about to be, with the severity of the newest of it."""
+    """Return the channels that were told of an incident, are about to be, or may have been, with the newest severity.
+
+    An attempt that has failed may have arrived all the same: only its answer was lost.
+    """
     query = (
         sa.select(delivery.c.channel, notice.c.severity)
         .join(notice, notice.c.id == delivery.c.notice_id)
         .where(
             notice.c.incident_id == incident,
-            sa.or_(delivery.c.outcome.is_(None), delivery.c.outcome == SENT),
+            sa.or_(delivery.c.done_at.is_(None), delivery.c.outcome == SENT, delivery.c.attempts > 0),
         )
         .order_by(notice.c.id)
     )
@@ -224,7 +250,7 @@ class Sending(NamedTuple):
         routed: whether it was decided who is told.
         channel: the channel's name; None: nobody is told, or that is not decided yet.
         outcome: sent, dropped or fell back; None: still to be sent.
-        done_at: when that was.
+        done_at: when that was; None: this channel still tries.
         attempts: how often it failed.
         problem: what the newest failed attempt came up with.
 

@@ -515,7 +515,7 @@ delivery = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_at", Instant, nullable=False),
     sa.Column("done_at", Instant),
-    sa.Column("outcome", sa.Text),  # sent, dropped, or fell back; null: still to be sent
+    sa.Column("outcome", sa.Text),  # sent, dropped, or fell back; null: still to be sent; pending until done_at
     sa.Column("problem", sa.Text),  # what the newest failed attempt came up with
     sa.UniqueConstraint("notice_id", "channel"),
     sa.Index(

@@ -34,7 +34,7 @@ class History:
         periods: when the periods of the newest live partitions begin and end, by id.
         moments: when the changes were made that ``live`` names.
         batches: what was computed.
-        gate_failures: (suite, outcome, how many contents).
+        gate_failures: (environment, suite, outcome, how many contents).
         rejections: (environment, asset id, how many deliveries).
         plans: by environment and pipeline.
 
@@ -44,7 +44,7 @@ class History:
     periods: dict[int, tuple[datetime, datetime]]
     moments: dict[int, datetime]
     batches: list[counts.Batches]
-    gate_failures: list[tuple[str, str, int]]
+    gate_failures: list[tuple[str, str, str, int]]
     rejections: list[tuple[str, int, int]]
     plans: list[counts.Plans]
 
@@ -188,7 +188,11 @@ def _standing(reading: Reading) -> Iterator[Metric]:
         nothing[place] = 0
     yield _gauge("tidemark_heads", "What is live, by how complete it is.", (*_ASSET, "state"), heads)
     said = "Partitions whose newest computation failed, or newest delivery was rejected."
-    failed = {(environment, names[number].name): float(count) for environment, number, count in reading.failed}
+    failed = {
+        (environment, names[number].name): float(count)
+        for environment, number, count in reading.failed
+        if not names[number].given_up
+    }
     yield _gauge("tidemark_failed_partitions", said, _ASSET, nothing | failed)
     held = {(environment, names[number].name): float(count) for environment, number, count in reading.held}
     yield _gauge("tidemark_holds", "Holds of partitions or whole assets, not lifted.", _ASSET, nothing | held)
@@ -227,9 +231,11 @@ def _work(reading: Reading) -> Iterator[Metric]:
         "tidemark_plan_seconds", "What looking and deciding took, a plan.", labels=["environment", "pipeline"]
     )
     last: dict[tuple[str, ...], float] = {}
+    there = {each.pipeline for each in reading.members.values() if not each.given_up}
     for plan in reading.history.plans:
         planning.add_metric([plan.environment, plan.pipeline], plan.timed, plan.seconds)
-        last[plan.environment, plan.pipeline] = plan.last.timestamp()
+        if plan.pipeline in there:  # nobody waits for a plan of one that was retired
+            last[plan.environment, plan.pipeline] = plan.last.timestamp()
     yield planning
     said = "When the newest plan was made."
     yield _gauge("tidemark_last_plan_timestamp_seconds", said, ("environment", "pipeline"), last)
@@ -251,12 +257,16 @@ def _refusals(reading: Reading) -> Iterator[Metric]:
     """Yield what did not pass; zero from the start, for Prometheus sees no increase in a counter that appears."""
     members = reading.members.values()
     gates: dict[tuple[str, ...], float] = {
-        (each.gate, severity): 0 for each in members if each.gate for severity in _SEVERITIES.values()
+        (environment, each.gate, severity): 0
+        for environment in reading.environments
+        for each in members
+        if each.gate
+        for severity in _SEVERITIES.values()
     }
-    for suite, outcome, count in reading.history.gate_failures:
-        gates[suite, _SEVERITIES[outcome]] = count
+    for environment, suite, outcome, count in reading.history.gate_failures:
+        gates[environment, suite, _SEVERITIES[outcome]] = count
     said = "Contents that a gate stopped (critical) or flagged (warning); each is counted once a suite."
-    yield _counter("tidemark_gate_failures", said, ("suite", "severity"), gates)
+    yield _counter("tidemark_gate_failures", said, ("environment", "suite", "severity"), gates)
     sources = [each.name for each in members if each.kind == "source"]
     rejected: dict[tuple[str, ...], float] = {
         (environment, name): 0 for environment in reading.environments for name in sources
@@ -279,5 +289,5 @@ def _alarms(reading: Reading) -> Iterator[Metric]:
     labels = ("environment", "cause", "severity")
     yield _gauge("tidemark_incidents_open", "Incidents that are not over.", labels, incidents)
     beats: dict[tuple[str, ...], float] = {(name,): at.timestamp() for name, at in reading.heartbeats.items()}
-    said = "When each of those that should show signs of life last did."
+    said = "When each of those that should show signs of life last did; of who has left, nothing."
     yield _gauge("tidemark_heartbeat_timestamp_seconds", said, ("name",), beats)

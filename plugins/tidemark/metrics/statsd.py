@@ -35,6 +35,7 @@ _LINE = re.compile(
     r"(?P<name>[^,:|]+)(?:,(?P<tags>.*))?:(?P<value>[+-]?[0-9.eE+-]+)\|(?P<kind>c|g|ms)(?:\|@(?P<rate>[0-9.]+))?"
 )
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
+_LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Kind(StrEnum):
@@ -78,6 +79,8 @@ def parsed(line: str) -> Told | None:
         return None
     pairs = (each.partition("=") for each in (match["tags"] or "").split(",") if each)
     labels = tuple(sorted((_NOT_IN_NAMES.sub("_", name), text) for name, _, text in pairs))
+    if len(dict(labels)) < len(labels) or not all(_LABEL.fullmatch(name) for name, _ in labels):
+        return None  # one such label would keep Prometheus from reading everything else
     name, kind = _NOT_IN_NAMES.sub("_", match["name"]), Kind(match["kind"])
     relative = kind is Kind.GAUGE and match["value"][0] in "+-"
     if kind is Kind.COUNTER:

@@ -2,7 +2,7 @@
 
 ``standing`` is what the ledger says, and ``told`` says it in sentences; ``wording`` puts numbers into words. ``texts``,
 ``pages`` and ``charts`` make text, HTML and pictures of all that, ``rendering`` puts them together, and ``mailing``
-makes the mail. ``announcing`` puts the newest report into the outbox.
+makes the mail. ``announcing`` puts what is new of a report into the outbox.
 
 Invariants: nothing here is stored, and nothing changes a figure. Whatever a figure or the ledger says is text: it can
 neither write the page nor a header of the mail.

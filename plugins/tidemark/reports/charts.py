@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
+from math import isnan
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ WIDTH = 568
 """Pixels at which a picture is shown where there is room; it is drawn twice as fine, and shrinks on a phone."""
 _INCH = 95  # pixels: so large that its words can be read on a phone
 _LONGEST = 30
+_FEW = 7  # places along a chart that are all named: between so few, Matplotlib's own would say one twice
 
 # Matplotlib's settings and its cache of fonts are the process's, and pages are made in several threads.
 _drawing = Lock()
@@ -90,7 +92,9 @@ def _columns(axes: "Axes", chart: Chart) -> None:
     colours = [PALE] * (len(days) - 1) + [MAIN]
     axes.bar(days, _numbers(bars), width=0.78, color=colours, label=plain(bars.name))  # type: ignore[arg-type]
     for series, colour in zip(lines, _SERIES, strict=False):
-        axes.plot(days, _numbers(series), color=colour, linewidth=1.8, label=plain(series.name))  # type: ignore[arg-type]
+        _line(axes, days, _numbers(series), color=colour, linewidth=1.8, label=plain(series.name))
+    if len(days) <= _FEW:
+        axes.set_xticks(days)  # type: ignore[arg-type]
     axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
     _values_along(axes.yaxis, chart.unit)
     axes.grid(axis="y", color=GRID)
@@ -104,8 +108,13 @@ def _curves(axes: "Axes", chart: Chart) -> None:
 
     at = [float(each) for each in chart.at]
     for series, colour in zip(chart.series, _SERIES, strict=False):
-        marks: dict[str, Any] = {"linestyle": "none", "marker": "o", "ms": 7} if series.points else {"linewidth": 2.2}
-        axes.plot(at, _numbers(series), color=colour, label=plain(series.name), **marks)
+        style: dict[str, Any] = {"color": colour, "label": plain(series.name)}
+        if series.points:
+            axes.plot(at, _numbers(series), linestyle="none", marker="o", ms=7, **style)
+        else:
+            _line(axes, at, _numbers(series), linewidth=2.2, **style)
+    if len(at) <= _FEW:
+        axes.set_xticks(at)
     unit = chart.along.unit
     digits = 0 if unit in (CHANGE, SHARE) else None
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, unit, digits)))
@@ -113,6 +122,13 @@ def _curves(axes: "Axes", chart: Chart) -> None:
     _values_along(axes.yaxis, chart.unit)
     axes.grid(color=GRID)
     _legend(axes)
+
+
+def _line(axes: "Axes", at: Sequence[Any], values: Sequence[float], **style: Any) -> None:
+    """Draw a line; a value without a neighbour is no line, and is drawn as a point."""
+    there = [False, *(not isnan(each) for each in values), False]
+    lone = [place for place in range(len(values)) if there[place + 1] and not (there[place] or there[place + 2])]
+    axes.plot(at, values, marker="o" if lone else "", markevery=lone or None, ms=7, **style)
 
 
 def _numbers(series: Series) -> Sequence[float]:

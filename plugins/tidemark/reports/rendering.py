@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidemark.deployment import Deployment
@@ -16,6 +17,7 @@ from tidemark.reports.standing import (
     live_partitions,
     registered_report,
     registered_reports,
+    seen_by,
     standing,
 )
 from tidemark.reports.texts import text_of
@@ -69,7 +71,14 @@ class Report:
         return body
 
 
-def render(deployment: Deployment, asset: str, partition: str, *, page: str | None = None) -> Report:
+def render(
+    deployment: Deployment,
+    asset: str,
+    partition: str,
+    *,
+    page: str | None = None,
+    sees: Callable[[str], bool] = lambda pipeline: True,
+) -> Report:
     """Return a partition of a report as it is shown now.
 
     Args:
@@ -77,13 +86,14 @@ def render(deployment: Deployment, asset: str, partition: str, *, page: str | No
         asset: the report: an asset of which its pipeline says that it is one.
         partition: its key.
         page: the address of its page, which a mail names: there it is as it is by then.
+        sees: whether who is shown it may see a pipeline, and so what is wrong with that.
 
     Raises:
         UsageError: there is no such report, the key is none, nothing is live for it, or its text holds no figures.
         Unavailable: the ledger or the store cannot be used.
 
     """
-    said = standing(deployment, asset, partition)
+    said = seen_by(standing(deployment, asset, partition), sees)
     try:
         figures = Figures.of_text(str(read(asset, partition, as_=str, deployment=deployment)))
     except ValueError as problem:

@@ -3,8 +3,8 @@
 The ledger alone is asked, and no pipeline file: a page of the UI must not import what scientists have written.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -73,6 +73,7 @@ class Standing:
         models: those that it reads the champion of.
         incidents: what is wrong now with its pipeline, with those that it is made from at any depth, or with the
             deployment as a whole; the worst and oldest first.
+        unseen: how many more of them who asks may not see.
 
     """
 
@@ -85,6 +86,7 @@ class Standing:
     lacks: tuple[str, ...]
     models: tuple[InForce, ...]
     incidents: tuple[Incident, ...] = ()
+    unseen: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -144,6 +146,12 @@ def standing(deployment: Deployment, asset: str, partition: str) -> Standing:
         models,
         tuple(sorted(concerned, key=lambda each: (_WORST_FIRST.index(each.severity), each.id))),
     )
+
+
+def seen_by(said: Standing, sees: Callable[[str], bool]) -> Standing:
+    """Return what the ledger says of a report to somebody who may not see every pipeline that it is made from."""
+    shown = tuple(each for each in said.incidents if not each.pipeline or sees(each.pipeline))
+    return replace(said, incidents=shown, unseen=len(said.incidents) - len(shown))
 
 
 def _pipelines_behind(known: dict[str, Registered], asset: str) -> set[str]:

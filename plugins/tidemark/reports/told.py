@@ -45,6 +45,9 @@ def told_incidents(standing: Standing) -> tuple[str, list[str]]:
         + ("" if each.acknowledged_at is None else " (somebody is on it)")
         for each in standing.incidents
     ]
+    if standing.unseen:
+        others = "incident" if standing.unseen == 1 else "incidents"
+        said.append(f"{standing.unseen} {others} of pipelines that you may not see.")
     return "Open incidents", said or ["None."]
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from tidemark.deployment import Deployment
 from tidemark.errors import Unavailable
 from tidemark.ledger import notices
+from tidemark.ledger.notices import Delivery
 
 _SECONDS = 10.0
 
@@ -14,6 +15,9 @@ STUCK = timedelta(minutes=10)
 
 def why_not(deployment: Deployment, drained_at: datetime | None, now: datetime | None = None) -> str:
     """Say why people may not be told of what is wrong: then the switch is not pressed; empty: they are.
+
+    Only incidents count, not information: a channel that takes no reports keeps nobody from hearing what is wrong. Nor
+    does a delivery that another channel has taken over, for then that one's own counts.
 
     Args:
         deployment: where.
@@ -29,8 +33,12 @@ def why_not(deployment: Deployment, drained_at: datetime | None, now: datetime |
         return "nobody sees to the outbox"
     with deployment.ledger.read() as connection:
         waiting = notices.pending(connection, deployment.environment)
-    stuck = [each for each in waiting if each.attempts and each.notice.at < since]
+    stuck = [each for each in waiting if _counts(each) and each.notice.at < since]
     return f"the channel {stuck[0].channel} takes nothing: {stuck[0].problem}" if stuck else ""
+
+
+def _counts(delivery: Delivery) -> bool:
+    return delivery.attempts > 0 and not delivery.fell_back and not delivery.notice.is_information
 
 
 def press(url: str) -> None:
