@@ -55,8 +55,10 @@ def test_what_was_sent_but_not_noted_is_sent_again_with_the_same_id(
             board.round()
     assert board.pager.said == ["opened orders"]
     board.round()
-    assert board.pager.said == ["opened orders"]  # the claim of who has died still counts
-    board.later(seconds=61)
+    board.later(seconds=50)
+    board.round()
+    assert board.pager.said == ["opened orders"]  # the claim of who has died still counts, for a minute
+    board.later(seconds=11)
     board.rounds()
     assert board.pager.said == ["opened orders", "opened orders"]
     assert len({each.id for each in board.pager.messages}) == 1
@@ -165,6 +167,20 @@ def test_who_asks_to_be_left_alone_is(board: Board) -> None:
     board.later(seconds=20)
     board.round()
     assert board.chat.said == ["opened fx_rates", "opened other"]
+
+
+def test_who_asks_for_a_day_is_asked_again_after_an_hour(board: Board) -> None:
+    """Or one header would keep everybody from hearing of anything."""
+    board.mail.failures = [Undelivered("answered 429", 86_400)]
+    board.alerting = replace(board.alerting, routes=(Route(channels=("mail",)),))
+    board.wrong(LATE)
+    board.round()
+    board.later(minutes=59)
+    board.round()
+    assert board.mail.tried == 1
+    board.later(minutes=2)
+    board.round()
+    assert board.mail.said == ["opened fx_rates"]
 
 
 def test_a_critical_alert_does_not_wait_for_a_second_attempt(board: Board) -> None:

@@ -1,7 +1,7 @@
 """What is told of a ledger is what has happened in it."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -10,8 +10,9 @@ from tests.monitoring.told import GOOD, OURS, play, told, told_by
 from tests.prometheus import promtool
 from tests.scenario import Shop, on_both_ledgers
 from tests.servers import silent_server
-from tidemark.ledger import Ledger, counts
-from tidemark.ledger.schema import heartbeat
+from tidemark.incidents.handling import resolve
+from tidemark.ledger import Ledger, counts, incidents
+from tidemark.ledger.schema import change, head_log, heartbeat
 from tidemark.metrics.collecting import LedgerMetrics
 from tidemark.metrics.serving import exposition
 from tidemark.watching.standing import Standing
@@ -39,6 +40,11 @@ def test_what_is_live_what_failed_and_what_is_held(shop: Shop) -> None:
         ("gate_failed", "prod", "critical"): 1,
         ("asset_failed", "prod", "critical"): 1,
     }
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        number = next(one.id for one in incidents.open_ones(connection, "prod") if one.cause == "gate_failed")
+    with shop.deployment() as deployment:
+        resolve(deployment, number, why="it came by mail", actor="ann")
+    assert told(shop).of("tidemark_incidents_open") == {("asset_failed", "prod", "critical"): 1}
 
 
 @on_both_ledgers
@@ -79,6 +85,13 @@ def test_how_old_what_is_live_is(shop: Shop) -> None:
     marked = found.of("tidemark_oldest_provisional_seconds")
     assert list(marked) == [("totals", "prod", "asset")]
     assert 0 < marked["totals", "prod", "asset"] < 60
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        oldest = sa.select(sa.func.min(head_log.c.from_seq)).where(
+            head_log.c.missing.is_not(None), head_log.c.to_seq.is_(None)
+        )
+        day_ago = sa.update(change).where(change.c.seq == oldest.scalar_subquery())
+        connection.execute(day_ago.values(at=datetime.now(UTC) - timedelta(days=1)))
+    assert told(shop)["tidemark_oldest_provisional_seconds", "totals", "prod", "asset"] == pytest.approx(86400, abs=60)
     del shop.more["TIDEMARK_AS_OF"]
     age = datetime.now(UTC) - datetime(2025, 1, 9, tzinfo=UTC)
     assert told(shop)["tidemark_freshness_seconds", "lines", "prod", "asset"] == pytest.approx(

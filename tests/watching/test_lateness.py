@@ -114,16 +114,19 @@ def test_a_day_that_the_calendar_leaves_out_is_never_late(opened: Shop) -> None:
     assert look_for_late_ones(opened, "2025-01-13T15:29") == []
 
 
+UNREAD = """
+    rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, expected=Calendar(), due="1 day 02:00")
+    orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
+
+    @asset(partitions=DAYS)
+    def lines(orders: str) -> str:
+        return orders
+"""
+
+
 def test_what_nobody_reads_is_late_for_nobody(shop: Shop) -> None:
     """It is announced when somebody needs it: here from the edit on that reads it."""
-    shop.define("""
-        rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, expected=Calendar(), due="1 day 02:00")
-        orders = source("orders", files="orders/{partition}.csv", partitions=DAYS)
-
-        @asset(partitions=DAYS)
-        def lines(orders: str) -> str:
-            return orders
-    """)
+    shop.define(UNREAD)
     shop.deliver_days("rates", "2025-01-06")
     shop.deliver_days("orders", "2025-01-06")
     shop.now("2025-01-07T06:00")
@@ -134,6 +137,10 @@ def test_what_nobody_reads_is_late_for_nobody(shop: Shop) -> None:
     assert look_for_late_ones(shop, "2025-01-08T02:01") == [
         "incident 1 opened (source_late): rates 2025-01-07: is late"
     ]
+    shop.define(UNREAD.replace("def lines", "def others"))
+    shop.run()
+    look_for_late_ones(shop, "2025-01-08T02:01")
+    assert open_incidents(shop) == {}, "who has read it is no longer there"
 
 
 def test_a_due_time_that_the_clock_skips_moves_forward(shop: Shop) -> None:

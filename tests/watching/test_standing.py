@@ -1,10 +1,11 @@
 """Of several watches of one ledger one acts; another takes over when it leaves, or has given no sign of life."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from tests.scenario import Shop, on_both_ledgers
 from tidemark.ledger import heartbeats
-from tidemark.watching.standing import LIFETIME, Standing
+from tidemark.watching.standing import Standing
 
 
 @on_both_ledgers
@@ -37,10 +38,23 @@ def test_who_gives_no_sign_of_life_is_followed_when_his_time_is_up(shop: Shop) -
         with deployment.ledger.write() as connection:
             found = heartbeats.read(connection, "watch")
             assert found is not None
-            long_ago = datetime.now(UTC) - LIFETIME - timedelta(seconds=1)
-            heartbeats.write(connection, "watch", found.detail, at=long_ago)
+            heartbeats.write(connection, "watch", found.detail, at=datetime.now(UTC) - timedelta(seconds=50))
+        second.beat()
+        assert not second.acts
+        with deployment.ledger.write() as connection:
+            heartbeats.write(connection, "watch", found.detail, at=datetime.now(UTC) - timedelta(seconds=61))
         assert second.beat()
         assert second.acts
+
+
+@on_both_ledgers
+def test_of_many_that_begin_at_once_one_acts(shop: Shop) -> None:
+    """Each looks and writes while no other does."""
+    with shop.deployment() as deployment:
+        many = [Standing(deployment) for _ in range(8)]
+        with ThreadPoolExecutor(len(many)) as pool:
+            list(pool.map(Standing.beat, many))
+        assert [each.acts for each in many].count(True) == 1
 
 
 def test_each_environment_has_a_watch_of_its_own(shop: Shop) -> None:
