@@ -248,7 +248,7 @@ def drift(demand_drift: pl.DataFrame | None, demand_retrain: pl.DataFrame | None
     title = "Drift"
     if demand_drift is None or demand_drift.is_empty():
         return Section(title, text="Nothing was compared: no model with a training profile was in force.")
-    over = demand_drift.filter("over").sort("psi", descending=True)
+    over = demand_drift.filter("over").sort("psi", "feature", descending=[True, False])
     rows = tuple((each["feature"], round(each["psi"], 3), round(each["ks"], 3)) for each in over.iter_rows(named=True))
     columns = (Column("Feature"), Column("PSI", NUMBER), Column("Kolmogorov-Smirnov", NUMBER))
     said = f"{over.height} of {demand_drift.height} features are over their limits."

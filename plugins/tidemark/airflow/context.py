@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from airflow.sdk import Context
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from tidemark.airflow.form import asked_pipeline
+from tidemark.airflow.navigation import base_url
 from tidemark.assets import Pipeline
 from tidemark.errors import Unavailable, UsageError
 
@@ -65,8 +65,7 @@ def telling(log: Any) -> Iterator[None]:
 
 def page_of(context: Context) -> str:
     """Return the address of a run's page in the UI."""
-    airflow = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{airflow}/dags/{context['dag'].dag_id}/runs/{context['run_id']}"
+    return f"{base_url()}/dags/{context['dag'].dag_id}/runs/{context['run_id']}"
 
 
 def run_of(context: Context) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from tidemark.airflow.navigation import base_url
 from tidemark.assets import Pipeline
 from tidemark.incidents.classes import CauseClass
 from tidemark.incidents.conditions import Condition
@@ -51,12 +52,9 @@ def tell_missed(pipeline: str, owner: str, run: dict[str, Any]) -> None:
     """
     if run["end_date"]:
         return
-    from airflow.sdk.configuration import conf
-
     from tidemark.deployment import open_deployment
     from tidemark.incidents.reconciling import reconcile
 
-    page = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
     wrong = Condition(
         CauseClass.DEADLINE_MISSED,
         pipeline,
@@ -65,7 +63,7 @@ def tell_missed(pipeline: str, owner: str, run: dict[str, Any]) -> None:
         why=f"{run['dag_run_id']} waits or runs since {run['queued_at']}",
         instead="everything that was live before, and what the run has published so far",
         owner=owner,
-        link=f"{page}/dags/{pipeline}/runs/{run['dag_run_id']}",
+        link=f"{base_url()}/dags/{pipeline}/runs/{run['dag_run_id']}",
     )
     with open_deployment() as deployment:
         reconcile(deployment, [wrong], within=lambda one: False, actor="airflow")

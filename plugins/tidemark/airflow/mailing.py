@@ -15,8 +15,7 @@ from email.utils import formatdate, parseaddr
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-from tidemark.airflow.navigation import page_of
-from tidemark.airflow.watched import base_url
+from tidemark.airflow.navigation import base_url, report_page
 from tidemark.alerting import Alerting, Message, Undelivered, load_alerting
 from tidemark.config import Settings
 from tidemark.deployment import Deployment
@@ -52,7 +51,7 @@ def reported(deployment: Deployment, notice: Notice) -> EmailMessage:
     from tidemark.reports import as_mail, render  # brings what reads data and draws
 
     asset, partition = notice.payload["asset"], notice.payload["partition"]
-    return as_mail(render(deployment, asset, partition, page=page_of(base_url(), asset, partition)))
+    return as_mail(render(deployment, asset, partition, page=report_page(base_url(), asset, partition)))
 
 
 @dataclass(frozen=True)

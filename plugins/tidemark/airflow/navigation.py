@@ -34,7 +34,14 @@ class Pages:
         await self._app(scope, receive, send)
 
 
-def page_of(airflow: str, report: str, partition: str) -> str:
+def base_url() -> str:
+    """Return where people and processes find Airflow, as its own configuration says."""
+    from airflow.sdk.configuration import conf
+
+    return str(conf.get("api", "base_url", fallback="") or "http://localhost:8080").rstrip("/")
+
+
+def report_page(airflow: str, report: str, partition: str) -> str:
     """Return where the page of a report is, within the UI of the Airflow at an address."""
     return f"{airflow.rstrip('/')}/plugin/{_ROUTE}{PREFIX}/reports/{quote(report)}/{quote(partition)}"
 

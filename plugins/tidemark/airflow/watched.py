@@ -45,13 +45,6 @@ _OVERLAP = timedelta(minutes=1)
 _TAG = "tidemark"
 
 
-def base_url() -> str:
-    """Return where Airflow's own configuration says that its API server is."""
-    from airflow.sdk.configuration import conf
-
-    return str(conf.get("api", "base_url", fallback="") or "http://localhost:8080").rstrip("/")
-
-
 @dataclass(frozen=True)
 class Airflow:
     """One Airflow, as it is watched.
