@@ -22,7 +22,7 @@ from tests.postgres import postgres_server, programs
 from tests.scenario import ROOT, Shop, new_shop
 from tests.servers import free_port
 from tidemark.cli.main import main
-from tidemark.cli.watching import _Watching
+from tidemark.cli.watch_process import _Watching
 from tidemark.ledger import Ledger, incidents
 from tidemark.watching.disks import Disks
 from tidemark.watching.options import Options
