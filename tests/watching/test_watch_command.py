@@ -22,8 +22,10 @@ from tests.postgres import postgres_server, programs
 from tests.scenario import ROOT, Shop, new_shop
 from tests.servers import free_port
 from tidemark.cli.main import main
+from tidemark.cli.watch_process import _Watching
 from tidemark.ledger import Ledger, incidents
 from tidemark.watching.disks import Disks
+from tidemark.watching.options import Options
 
 SHOP = """
     rates = source("rates", files="rates/{partition}.csv", partitions=DAYS, expected=Calendar(), due="1 day 02:00")
@@ -205,6 +207,16 @@ def test_once_has_no_grace_and_tells_nothing_twice(
     assert "opened (heartbeat_missing): the watch cannot look after: disks" in said
     subjects = [str(each["Subject"]) for each in sink.wait(3, PATIENCE)]
     assert sum("the ledger cannot be reached" in each for each in subjects) == 2, subjects
+
+
+@pytest.mark.parametrize(("grace", "told"), [(60.0, 0), (0.0, 2)])
+def test_one_look_that_cannot_reach_a_place_is_told_only_without_a_grace(shop: Shop, grace: float, told: int) -> None:
+    """The store and the landing zone may be started anew as the ledger may."""
+    with shop.deployment() as deployment:
+        jobs = {job.name: job for job in _Watching(deployment, Options(), grace)._jobs()}
+        (shop.home / "store").write_text("no folder")
+        shop.landing.rename(shop.home / "elsewhere")
+        assert len([*jobs["store"].work(), *jobs["landing zone"].work()]) == told
 
 
 def test_what_cannot_be_is_a_usage_error(

@@ -16,8 +16,8 @@ class Options:
 
     Attributes:
         seconds: how long it waits between two looks (``TIDEMARK_WATCH_SECONDS``).
-        grace: for how many seconds a process may show no sign of life, as when it is started anew
-            (``TIDEMARK_GRACE_SECONDS``).
+        grace: for how many seconds a process or a place may show no sign of life, as when it is started anew, and for
+            how many it must have been well before that is over (``TIDEMARK_GRACE_SECONDS``).
         user: who asks Airflow; None: Airflow is not asked (``TIDEMARK_WATCH_USER``).
         password: his password (``TIDEMARK_WATCH_PASSWORD``).
         patience: how long a candidate may wait for an approver (``TIDEMARK_APPROVAL_PATIENCE``).
