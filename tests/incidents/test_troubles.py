@@ -8,8 +8,10 @@ from tests.gates import rule
 from tests.incidents.story import LINK, notices_of, open_incidents, told
 from tests.scenario import Shop
 from tidemark.errors import MASK
-from tidemark.incidents.conditions import Detail, Reached
+from tidemark.incidents.classes import CauseClass
+from tidemark.incidents.conditions import Condition, Detail, Reached
 from tidemark.incidents.handling import Scope, asked_scope, silence
+from tidemark.incidents.reconciling import reconcile
 from tidemark.incidents.troubles import tell_no_plan, tell_verdict
 from tidemark.ledger import incidents
 from tidemark.survey import EVERYTHING
@@ -204,6 +206,16 @@ def test_a_run_of_some_partitions_resolves_nothing(shop: Shop) -> None:
             assert tell_verdict(deployment, shop.pipelines["shop"], verdict, link=LINK, actor="tester") == []
         assert open_incidents(shop)["lines asset_failed"].detail["partitions"] == DAYS[:2]
     assert told(shop) == []
+
+
+def test_a_step_that_has_failed_beside_the_verdict_is_not_over_by_it(shop: Shop) -> None:
+    """Of a promotion or an announcement the verdict knows nothing."""
+    gated(shop)
+    step = Condition(CauseClass.RUN_FAILED, "shop", "totals", "shop: totals.announce failed")
+    with shop.deployment() as deployment:
+        reconcile(deployment, [step], within=lambda one: False, actor="watch")
+    told(shop)
+    assert list(open_incidents(shop)) == ["totals run_failed"]
 
 
 def test_no_plan_is_an_incident_until_the_next_verdict(shop: Shop) -> None:

@@ -61,7 +61,10 @@ def tell_verdict(deployment: Deployment, pipeline: Pipeline, verdict: Verdict, *
             conditions = [replace(each, partial=not verdict.whole) for each in telling.conditions(verdict.troubles)]
 
     def within(one: Incident) -> bool:
-        return verdict.whole and one.pipeline == pipeline.name and one.cause in OF_VERDICTS
+        # A step beside the verdict that has failed, a promotion for instance, is the watch's to call over.
+        of_a_step = one.cause == CauseClass.RUN_FAILED and one.asset != ""
+        mine = one.pipeline == pipeline.name and one.cause in OF_VERDICTS and not of_a_step
+        return verdict.whole and mine
 
     return reconcile(deployment, conditions, within=within, actor=actor)
 
