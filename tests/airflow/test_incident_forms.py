@@ -22,7 +22,8 @@ FORMS: dict[str, DAG] = {dag.dag_id: dag for dag in incident_dags("what they do"
 def filled(form: str, who: str | None = "ann", **answers: Any) -> dict[str, Any]:
     """Run a form's task as Airflow does: with its answers, which fit the form, and with who has started it."""
     (task,) = FORMS[form].tasks
-    given = {**dict.fromkeys(FORMS[form].params), **answers}
+    left_as_it_is = {name: field.value for name, field in FORMS[form].params.items()}
+    given = {**left_as_it_is, **answers}
     context: Any = {"params": given, "dag_run": SimpleNamespace(triggering_user_name=who)}
     return dict(task.execute(context))
 

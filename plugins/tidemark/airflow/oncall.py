@@ -39,6 +39,9 @@ def _incident() -> Param:
     return Param(type="integer", minimum=1, title="Incident", description="Its number, as the alert says it.")
 
 
+_ANY = "any"
+
+
 def _silence_fields() -> dict[str, Param]:
     def optional(title: str, description: str, **options: Any) -> Param:
         return Param(None, type=["null", "string"], title=title, description=description, **options)
@@ -53,7 +56,14 @@ def _silence_fields() -> dict[str, Param]:
         ),
         "pipeline": optional("Pipeline", "What is of this pipeline, such as `price_list`."),
         "asset": optional("Asset", "What is of this asset or source, such as `fx_rates`."),
-        "cause": optional("Cause", "What is of this cause class.", enum=[None, *(each.value for each in CauseClass)]),
+        # Airflow shows a choice that is null as "null".
+        "cause": Param(
+            _ANY,
+            type="string",
+            enum=[_ANY, *(each.value for each in CauseClass)],
+            title="Cause",
+            description="What is of this cause class.",
+        ),
         "for": optional("For how long", "Such as `4 hours` or `3 days`; at most 90 days."),
         "until": optional("Or until when", "Such as `2026-12-24T08:00 Europe/London`."),
         "why": why_field(),
@@ -116,7 +126,7 @@ class SilenceOperator(_OnCallOperator):
         from tidemark.incidents.handling import Scope, asked_scope, expiry, shown, silence
 
         until = expiry(given["for"], given["until"], datetime.now(UTC))
-        named = Scope(given["pipeline"] or "", given["asset"] or "", given["cause"] or "")
+        named = Scope(given["pipeline"] or "", given["asset"] or "", "" if given["cause"] == _ANY else given["cause"])
         scope = asked_scope(deployment, given["incident"], named)
         made, quiet = silence(deployment, scope, until=until, why=given["why"], actor=actor)
         said = (
