@@ -9,6 +9,7 @@ from tests.cli.conftest import enter
 from tests.gates import rule
 from tests.incidents.story import notices_of, open_incidents
 from tests.scenario import Shop
+from tidemark.airflow.context import TOLD
 from tidemark.airflow.factory import build_dag
 from tidemark.airflow.operators import PLAN, VERDICT
 from tidemark.errors import Unavailable
@@ -97,6 +98,7 @@ def test_a_run_that_failed_is_an_incident_with_its_page(shop: Shop, run: Run) ->
     run.xcoms.left[PLAN, PLAN] = shop.plan_id
     with pytest.raises(SystemExit):
         run.execute(VERDICT)
+    assert run.xcoms.left[VERDICT, TOLD] is True
     one = open_incidents(shop)["lines asset_failed"]
     assert one.owner == "pricing"
     assert one.detail["link"] == "http://airflow.test:8080/dags/shop/runs/manual__1"
@@ -112,6 +114,7 @@ def test_why_no_plan_could_be_made_is_told_though_another_task_tells_it(shop: Sh
         run.execute(PLAN)
     with pytest.raises(SystemExit):
         run.execute(VERDICT)
+    assert run.xcoms.left[VERDICT, TOLD] is True
     one = open_incidents(shop)[" run_failed"]
     assert "orders: 3 of 4 delivered files are gone from the landing zone at once" in one.detail["why"]
     assert one.summary == "shop: no plan could be made, so nothing was computed"
@@ -184,6 +187,7 @@ def test_what_goes_wrong_with_incidents_changes_nothing_about_a_run(
         with pytest.raises(SystemExit):
             run.execute(VERDICT)
         assert run.xcoms.left[VERDICT, "return_value"]["assets"]["lines"]["failed"] == 1
+    assert (VERDICT, TOLD) not in run.xcoms.left, "the watch would take it for told"
 
 
 def test_a_ledger_that_cannot_be_written_is_tried_again(shop: Shop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 Who may is Airflow's to say: whoever may start these DAGs. Who starts the run is the actor.
 """
 
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,9 @@ class _OnCallOperator(BaseOperator):
             self.log.info("%s", line)
         return {**done, "open": still}
 
+    @abstractmethod
     def act(self, deployment: "Deployment", given: Any, actor: str) -> dict[str, Any]:
         """Do what the form says, and say it."""
-        raise NotImplementedError
 
 
 class AcknowledgeOperator(_OnCallOperator):

@@ -17,6 +17,7 @@ from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
 from tidemark.airflow.context import (
     PROBLEM,
+    TOLD,
     actor_of,
     page_of,
     pipeline_of,
@@ -230,6 +231,7 @@ class VerdictOperator(BaseOperator):
             self.log.error("there is no plan: %s; nothing was changed", why or f"the log of {PLAN!r} says why")
             with retrying_only_outages(), open_deployment() as deployment, telling(self.log):
                 tell_no_plan(deployment, pipeline, why or "", link=link, actor=run)
+                context["ti"].xcom_push(TOLD, True)
             raise _Told(1)
         with retrying_only_outages(), open_deployment() as deployment:
             judged = verdict(deployment, pipeline, plan_id, run=run)
@@ -239,6 +241,7 @@ class VerdictOperator(BaseOperator):
                 context["ti"].xcom_push("return_value", judged.to_json())
             with telling(self.log):
                 tell_verdict(deployment, pipeline, judged, link=link, actor=run)
+                context["ti"].xcom_push(TOLD, True)
                 tell_information(deployment, pipeline, run)
         if judged.ok:
             return judged.to_json()

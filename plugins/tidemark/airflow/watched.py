@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from tidemark.airflow.context import run_name
+from tidemark.airflow.context import TOLD, run_name
 from tidemark.airflow.operators import PLAN, VERDICT, search_steps_of, steps_of
 from tidemark.airflow.rest import Api
 from tidemark.deployment import Deployment
@@ -236,7 +236,7 @@ class Airflow:
         if VERDICT not in states:  # no pipeline: a form
             return
         if not self._is_judged(path, states):
-            why = "a worker died or was ended before it could say what came of the run"
+            why = "no incident says what came of it: a worker died or was ended, or its log has a mistake of ours"
             yield _failed(dag, run, self.url, "", f"{CauseClass.RUN_FAILED.said.title}: {run['dag_run_id']}", why)
             return
         steps: dict[str, list[str]] = {}
@@ -254,10 +254,10 @@ class Airflow:
             yield replace(found, do=do, severity=Severity.WARNING if asked else None)
 
     def _is_judged(self, path: str, states: Mapping[str, str]) -> bool:
-        """Return whether the verdict has spoken for a run that failed, or the plan in its stead."""
+        """Return whether incidents say what a run that failed came to: its verdict leaves word of that."""
         if states[VERDICT] == "skipped":
             return states.get(PLAN) == "success"
-        return states[VERDICT] == "success" or self.api.is_there(f"{path}/{VERDICT}/xcomEntries/return_value")
+        return states[VERDICT] == "success" or self.api.is_there(f"{path}/{VERDICT}/xcomEntries/{TOLD}")
 
     def _failed_steps(self, run: Mapping[str, Any], states: Mapping[str, str]) -> list[str]:
         """Return the tasks that failed, beside those for which a verdict speaks and what is told elsewhere."""
