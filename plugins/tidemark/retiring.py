@@ -6,7 +6,6 @@ for, until a person says that it is gone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -15,9 +14,9 @@ from tidemark.catalog import Catalog
 from tidemark.deployment import Deployment
 from tidemark.errors import Refused, UsageError, close
 from tidemark.facts import CHAMPIONS_OF_ALL
-from tidemark.incidents.reconciling import write_notice
+from tidemark.incidents.reconciling import resolve
 from tidemark.interventions import reason_of
-from tidemark.ledger import acts, heads, incidents, notices, registry
+from tidemark.ledger import acts, heads, incidents, registry
 from tidemark.ledger.registry import Registered
 
 
@@ -106,10 +105,8 @@ def _check_unread(known: Mapping[str, Registered], pipeline: str) -> None:
 
 def _resolved(connection: sa.Connection, environment: str, pipeline: str, reason: str, actor: str) -> list[int]:
     """Call the open incidents of a pipeline over, and tell those who were told of them; returns their numbers."""
-    now, said = datetime.now(UTC), f"{actor} has retired the pipeline: {reason}"
+    said = f"{actor} has retired the pipeline: {reason}"
     mine = [each for each in incidents.open_ones(connection, environment) if each.pipeline == pipeline]
     for one in mine:
-        incidents.change(connection, one.id, resolved_at=now, updated_at=now)
-        incidents.write_event(connection, one.id, notices.RESOLVED, actor=actor, said=said)
-        write_notice(connection, incidents.read(connection, one.id), notices.RESOLVED, said)
+        resolve(connection, one, said=said, actor=actor)
     return [one.id for one in mine]

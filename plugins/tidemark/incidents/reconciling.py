@@ -104,7 +104,7 @@ class _Turn:
         values = {**_values(condition), "happened": max(condition.happened, 1)}
         number = incidents.write(self._connection, self._environment, values)
         self._open[condition.key] = incidents.read(self._connection, number)
-        self._told(number, condition, notices.OPENED, condition.summary)
+        self._told(number, notices.OPENED, condition.summary)
 
     def _update(self, one: Incident, condition: Condition) -> None:
         before = Detail.from_json(one.detail)
@@ -128,18 +128,25 @@ class _Turn:
         self._open.pop(one.key)
         self._open[condition.key] = incidents.read(self._connection, one.id)
         if grown:
-            self._told(one.id, condition, notices.UPDATED, grown)
+            self._told(one.id, notices.UPDATED, grown)
 
     def _resolve(self, one: Incident) -> None:
-        now = datetime.now(UTC)
         self._open.pop(one.key)
-        incidents.change(self._connection, one.id, resolved_at=now, updated_at=now)
-        self._told(one.id, one, notices.RESOLVED, "it is over")
+        self._changed.append(one.id)
+        resolve(self._connection, one, said="it is over", actor=self._actor)
 
-    def _told(self, number: int, about: Condition | Incident, kind: str, said: str) -> None:
+    def _told(self, number: int, kind: str, said: str) -> None:
         self._changed.append(number)
         incidents.write_event(self._connection, number, kind, actor=self._actor, said=said)
         write_notice(self._connection, incidents.read(self._connection, number), kind, said)
+
+
+def resolve(connection: sa.Connection, one: Incident, *, said: str, actor: str) -> None:
+    """Write down that an incident is over, and that people are to be told; who calls has the turn of incidents."""
+    now = datetime.now(UTC)
+    incidents.change(connection, one.id, resolved_at=now, updated_at=now)
+    incidents.write_event(connection, one.id, notices.RESOLVED, actor=actor, said=said)
+    write_notice(connection, incidents.read(connection, one.id), notices.RESOLVED, said)
 
 
 def write_notice(connection: sa.Connection, one: Incident, kind: str, said: str) -> None:
