@@ -47,10 +47,11 @@ def _memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres_server(programs: Path, *, durable: bool = False) -> Iterator[str]:
+def postgres_server(programs: Path, *, durable: bool = False, guests: bool = False) -> Iterator[str]:
     """Run a server; yields the URL of it, to which the name of a database is to be added.
 
-    A durable one waits for the disk, as in production; tests do without.
+    A durable one waits for the disk, as in production; tests do without. Guests, as the pods of a cluster are, whom
+    something brings to this port from another address, get in with a password.
     """
     account, port = _account(), free_port()
     # Not below pytest's own folder, into which another account cannot look.
@@ -62,6 +63,9 @@ def postgres_server(programs: Path, *, durable: bool = False) -> Iterator[str]:
         subprocess.run(
             [*map(str, initdb), "--locale=C"], user=account, cwd="/", check=True, capture_output=True, env={}
         )
+        if guests:
+            with (home / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
         settings = {
             "port": port,
             "listen_addresses": "127.0.0.1",
@@ -94,7 +98,8 @@ def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise AssertionError(f"PostgreSQL did not start within half a minute: {log.read_text()}")
 
 
-def _administer(server: str, statement: str) -> None:
+def administer(server: str, statement: str) -> None:
+    """Let a server execute a statement."""
     connection = psycopg2.connect(f"{server}postgres")
     connection.autocommit = True  # databases are not made within a transaction
     try:
@@ -113,7 +118,7 @@ def postgres_servers() -> Iterator[str]:
     from tidemark.ledger import Ledger
 
     with postgres_server(found) as server:
-        _administer(server, f"CREATE DATABASE {_TEMPLATE}")
+        administer(server, f"CREATE DATABASE {_TEMPLATE}")
         ledger = Ledger(f"{server}{_TEMPLATE}")
         ledger.upgrade()
         ledger.close()
@@ -124,8 +129,8 @@ def postgres_servers() -> Iterator[str]:
 def postgres(postgres_servers: str) -> Iterator[str]:
     """The URL of a new database with an empty ledger."""
     name = f"test_{uuid.uuid4().hex}"
-    _administer(postgres_servers, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    administer(postgres_servers, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     try:
         yield f"{postgres_servers}{name}"
     finally:
-        _administer(postgres_servers, f"DROP DATABASE {name} WITH (FORCE)")
+        administer(postgres_servers, f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,208 @@
+"""An installation on a cluster, as those see it who work with it: what is pushed, started, seen and recorded."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from kube import PATIENCE, Namespace, wait_for
+from outside import Repository
+
+from demo.client import ApiError, Client
+
+AS_OF = "2011-03-21T06:00:00+00:00"
+"""The instant that the installation takes for now."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has begun."""
+
+    dag: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended.
+
+    Attributes:
+        state: success or failed.
+        tasks: its task instances, as the API tells them.
+
+    """
+
+    client: Client
+    dag: str
+    id: str
+    state: str
+    tasks: list[dict[str, Any]]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state of each task; of a mapped one, all of its states."""
+        found: dict[str, list[str]] = {}
+        for task in self.tasks:
+            found.setdefault(task["task_id"], []).append(str(task["state"]))
+        return {name: "+".join(sorted(set(states))) for name, states in found.items()}
+
+    def attempts(self, task: str) -> int:
+        """The most attempts that an instance of a task has taken."""
+        return max(int(each["try_number"]) for each in self.tasks if each["task_id"] == task)
+
+    def log(self, task: str) -> str:
+        """The logs of the last attempts of all instances of a task."""
+        found = [each for each in self.tasks if each["task_id"] == task and each["try_number"]]
+        return "\n".join(
+            self.client.log(self.dag, self.id, task, each["try_number"], each["map_index"]) for each in found
+        )
+
+    def told(self) -> str:
+        """What a person would look at who asks why it went so."""
+        said = [f"{self.dag} {self.id}: {self.state}: {self.states}"]
+        for name in self.states:
+            with suppress(ApiError):
+                said.append(f"--- {name}\n{self.log(name)[-3000:]}")
+        return "\n".join(said)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Tidemark on a cluster.
+
+    Attributes:
+        namespace: where it is installed.
+        client: Airflow's REST API, as the administrator.
+        repository: where scientists push.
+        image: the image that everything runs in.
+        other_image: another one, which was made from it.
+        ledger: the URL of the ledger, from this machine.
+        environment: what the `tidemark` command needs to work on it from this machine.
+
+    """
+
+    namespace: Namespace
+    client: Client
+    repository: Repository
+    image: str
+    other_image: str
+    ledger: str
+    environment: Mapping[str, str]
+    _pushed: dict[str, str] = field(default_factory=dict)
+
+    # What people do
+
+    def push(self, **files: str) -> str:
+        """Push pipeline files, and wait until Airflow has their DAGs of this commit; returns the commit."""
+        commit = self.repository.push(**files)
+        for name in files:
+            self._pushed[name] = commit
+            wait_for(lambda: self._known(name) == commit, f"the DAG {name} of {commit[:12]}", self._why_unknown)  # noqa: B023
+            self.client.unpause(name)
+        return commit
+
+    def _known(self, name: str) -> str | None:
+        found = self.client.dags().get(name)
+        return found and found["bundle_version"]
+
+    def _why_unknown(self) -> str:
+        return f"{self.client.import_errors()} {self.namespace.told()}"
+
+    def begin(self, dag: str, **params: object) -> Begun:
+        """Start a run by hand."""
+        return Begun(dag, self.client.trigger(dag, params))
+
+    def ended(self, begun: Begun, patience: float = 3 * PATIENCE) -> Run:
+        """Wait until a run has ended, and return it."""
+        try:
+            found = self.client.wait_run(begun.dag, begun.id, patience)
+        except TimeoutError as problem:
+            raise AssertionError(f"{problem}\n{self.namespace.told()}") from problem
+        return Run(self.client, begun.dag, begun.id, str(found["state"]), self.client.tasks(begun.dag, begun.id))
+
+    def trigger(self, dag: str, **params: object) -> Run:
+        """Start a run by hand, and wait until it has ended."""
+        return self.ended(self.begin(dag, **params))
+
+    def tidemark(self, *arguments: str) -> Any:
+        """What the `tidemark` command says of this installation, as data."""
+        code = "import sys; from tidemark.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, *arguments, "--json"]
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode in (0, 1), done.stderr
+        return json.loads(done.stdout)
+
+    # What is seen
+
+    def workers(self, task: str) -> list[dict[str, Any]]:
+        """The pods of Airflow's workers that run a task."""
+        return self.namespace.pods(f"component=worker,task_id={task}")
+
+    def pods_of_images(self, asset: str) -> list[dict[str, Any]]:
+        """The pods in which batches of an asset run that has an image of its own."""
+        return self.namespace.pods(f"tidemark-asset={asset}")
+
+    # What is recorded
+
+    @contextmanager
+    def _ledger(self) -> Iterator[Any]:
+        connection = psycopg2.connect(self.ledger)
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def _asked(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._ledger() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def heads(self, asset: str) -> list[str]:
+        """The partitions of an asset that are live, in order."""
+        found = self._asked(
+            "SELECT partition.key FROM head_log JOIN asset ON asset.id = head_log.asset_id "
+            "JOIN partition ON partition.id = head_log.partition_id WHERE asset.name = %s AND to_seq IS NULL",
+            asset,
+        )
+        return sorted(key for (key,) in found)
+
+    def leases(self, asset: str) -> int:
+        """How many partitions of an asset somebody is computing."""
+        found = self._asked(
+            "SELECT count(*) FROM lease JOIN asset ON asset.id = lease.asset_id WHERE asset.name = %s", asset
+        )
+        return int(found[0][0])
+
+    def computed(self, assets: list[str]) -> int:
+        """How many results of some assets were ever computed."""
+        found = self._asked(
+            "SELECT count(*) FROM materialization JOIN asset ON asset.id = materialization.asset_id "
+            "WHERE asset.name = ANY(%s)",
+            assets,
+        )
+        return int(found[0][0])
+
+    def watched(self, begun: Begun, selector: str) -> tuple[Run, int]:
+        """Wait until a run has ended; return it and the most pods that ran at once under some labels."""
+        most, end = 0, time.monotonic() + 12 * PATIENCE
+        while self.client.run(begun.dag, begun.id)["state"] not in ("success", "failed"):
+            pods = self.namespace.pods(selector)
+            most = max(most, sum(pod["status"]["phase"] == "Running" for pod in pods))
+            assert time.monotonic() < end, self.namespace.told()
+            time.sleep(1)
+        return self.ended(begun), most
+
+
+def helm() -> str:
+    """Helm, from where the tests put it or from the path."""
+    own = Path(sys.executable).parents[1] / "helm" / "node_modules" / ".bin" / "helm"
+    return str(own) if own.exists() else "helm"

@@ -1,0 +1,211 @@
+"""Claims about batches in pods, on a real cluster: what a pod gets, and what is left of a batch whose pod is lost.
+
+Whatever happens to a pod, the ledger says what came of its batch, and the next run makes what is missing.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from installing import Installation, Run
+from kube import container, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+
+DAYS = ["2011-03-19", "2011-03-20"]
+"""What is over at the instant that the installation takes for now: 2011-03-21 06:00 UTC."""
+
+
+def pipeline(name: str, body: str = "", options: str = "") -> str:
+    """A file of one asset of the two days, whose result is its day and a word."""
+    return f'''"""{name}: batches to be looked at."""
+
+import time
+
+import polars as pl
+from tidemark import Daily, Partition, asset, pipeline
+
+
+@asset(partitions=Daily(start="2011-03-19"), {options})
+def {name}(partition: Partition) -> pl.DataFrame:
+    {body or "pass"}
+    return pl.DataFrame({{"day": [partition.key], "word": ["{name}"]}})
+
+
+dag = pipeline("{name}", [{name}], owner="shop")
+'''
+
+
+SLOW = "time.sleep(25)"
+
+
+def running(installation: Installation, asset: str) -> dict[str, Any]:
+    """The pod in which an asset's batch is being computed, once its function is at work."""
+
+    def look() -> dict[str, Any] | None:
+        found = [pod for pod in installation.workers(asset) if pod["status"]["phase"] == "Running"]
+        return found[0] if found and installation.leases(asset) else None
+
+    return wait_for(look, f"a pod at work on {asset}", installation.namespace.told)
+
+
+def repaired(installation: Installation, asset: str) -> None:
+    """The next run makes what is missing, and the one after that finds nothing to do."""
+    assert installation.trigger(asset).state == "success"
+    assert installation.heads(asset) == DAYS
+    assert installation.trigger(asset).states[asset] == "skipped"
+
+
+def test_a_batch_runs_in_a_pod_that_has_what_its_asset_asks_for_and_may_do_as_little_as_any(
+    installation: Installation,
+) -> None:
+    asked = 'resources={"cpu": "150m", "memory": "700Mi"}'
+    commit = installation.push(asking=pipeline("asking", "time.sleep(8)", asked))
+    begun = installation.begin("asking")
+    pod = running(installation, "asking")
+    found = container(pod)
+    assert found["resources"] == {"requests": {"cpu": "150m", "memory": "700Mi"}, "limits": {"memory": "700Mi"}}
+    assert found["image"] == installation.image
+    assert found["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["spec"]["securityContext"]["runAsUser"] == 50000
+    run = installation.ended(begun)
+    assert run.state == "success", run.told()
+    assert installation.heads("asking") == DAYS
+    made = installation.tidemark("explain", "asking", DAYS[0])
+    assert installation.image in str(made)
+    assert commit in str(made)
+
+
+def test_an_asset_with_an_image_of_its_own_runs_in_a_container_of_that_image(installation: Installation) -> None:
+    installation.push(own=pipeline("own", "time.sleep(8)", f"image={installation.other_image!r}"))
+    begun = installation.begin("own")
+    pod = wait_for(
+        lambda: next((pod for pod in installation.pods_of_images("own") if pod["status"]["phase"] == "Running"), None),
+        "the pod of the asset's own image",
+        installation.namespace.told,
+    )
+    assert container(pod)["image"] == installation.other_image
+    assert container(pod)["command"] == ["tidemark"]
+    run = installation.ended(begun)
+    assert run.state == "success", run.told()
+    assert installation.heads("own") == DAYS
+    assert installation.other_image in str(installation.tidemark("explain", "own", DAYS[0]))
+    assert installation.pods_of_images("own") == [], "it was deleted when it had ended"
+
+
+def lost(installation: Installation, asset: str, take_away: Callable[[str], None]) -> Run:
+    """A run in which the pod of a batch is taken away while it computes."""
+    installation.push(**{asset: pipeline(asset, SLOW)})
+    begun = installation.begin(asset)
+    take_away(running(installation, asset)["metadata"]["name"])
+    return installation.ended(begun)
+
+
+def test_a_pod_deleted_in_the_middle_of_a_batch_is_replaced_and_nothing_is_half_published(
+    installation: Installation,
+) -> None:
+    run = lost(
+        installation,
+        "deleted",
+        lambda pod: installation.namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force") and None,
+    )
+    assert run.state == "success", run.told()
+    assert run.attempts("deleted") > 1
+    assert installation.heads("deleted") == DAYS
+    repaired(installation, "deleted")
+
+
+def test_a_batch_whose_node_is_drained_goes_on_when_there_is_a_node_again(installation: Installation) -> None:
+    node = installation.namespace.objects("nodes")[0]["metadata"]["name"]
+
+    def drain(pod: str) -> None:
+        # The rest of the installation has no other node to go to: of this one, only batches are driven away.
+        chosen = ["--pod-selector=component=worker", "--ignore-daemonsets", "--force", "--delete-emptydir-data"]
+        installation.namespace.kubectl("drain", node, *chosen, "--timeout=120s")
+        time.sleep(5)
+        installation.namespace.kubectl("uncordon", node)
+
+    run = lost(installation, "drained", drain)
+    assert run.state == "success", run.told()
+    assert installation.heads("drained") == DAYS
+    repaired(installation, "drained")
+
+
+def test_an_image_that_cannot_be_pulled_is_said_by_name_and_the_next_run_repairs_it(
+    installation: Installation,
+) -> None:
+    nowhere = "registry.invalid/shop/nowhere:1.0"
+    installation.push(unpullable=pipeline("unpullable", options=f"image={nowhere!r}"))
+    run = installation.trigger("unpullable")
+    assert run.state == "failed"
+    assert nowhere in run.log("unpullable")
+    assert "could not be pulled" in run.log("unpullable")
+    assert run.attempts("unpullable") == 1, "another try would not mend it"
+    assert installation.heads("unpullable") == []
+    assert "not reached" in run.log("verdict")
+    installation.push(unpullable=pipeline("unpullable", options=f"image={installation.other_image!r}"))
+    repaired(installation, "unpullable")
+
+
+def test_a_batch_that_wants_more_memory_than_it_may_have_says_so_and_the_next_run_repairs_it(
+    installation: Installation,
+) -> None:
+    hungry = "hoard = [bytearray(1 << 20) for _ in range(4096)]"
+    asked = 'resources={"cpu": "100m", "memory": "600Mi"}'
+    own = f"{asked}, image={installation.other_image!r}"
+    installation.push(hungry=pipeline("hungry", hungry, asked), starved=pipeline("starved", hungry, own))
+    both = [installation.begin("hungry"), installation.begin("starved")]
+    worker, image = (installation.ended(each) for each in both)
+    assert (worker.state, image.state) == ("failed", "failed")
+    assert "memory='600Mi'" in image.log("starved")
+    assert "not reached" in worker.log("verdict")
+    for name in ("hungry", "starved"):
+        assert installation.heads(name) == []
+        installation.push(**{name: pipeline(name, options=asked)})
+        repaired(installation, name)
+
+
+BATCHES = int(os.environ.get("TIDEMARK_TEST_BATCHES", "32"))
+LANES = 16
+"""A DAG runs no more tasks at once, and so the plan makes no more batches of one asset."""
+
+
+def many(assets: list[str]) -> str:
+    """A file of some assets, each of as many days as there are lanes, all in one pool."""
+    functions = "\n\n".join(
+        f"""@asset(partitions=Daily(start="2011-03-05"), pool="six", resources={{"cpu": "50m", "memory": "600Mi"}})
+def {name}(partition: Partition) -> pl.DataFrame:
+    return pl.DataFrame({{"day": [partition.key]}})"""
+        for name in assets
+    )
+    return f'''"""Many batches."""
+
+import polars as pl
+from tidemark import Daily, Partition, asset, pipeline
+
+
+{functions}
+
+
+dag = pipeline("many", [{", ".join(assets)}], owner="shop")
+'''
+
+
+def test_of_many_batches_at_most_six_run_at_once_and_each_is_computed_once(installation: Installation) -> None:
+    """As many as `TIDEMARK_TEST_BATCHES` says; they wait for slots of a pool, as `pool=` has it."""
+    names = [f"many_{number}" for number in range(-(-BATCHES // LANES))]
+    days = [f"2011-03-{day:02}" for day in range(5, 21)]
+    pool = {"name": "six", "slots": 6, "description": "", "include_deferred": False}
+    installation.client.request("POST", "/pools", json=pool)
+    installation.push(many=many(names))
+    run, most = installation.watched(installation.begin("many"), "component=worker,dag_id=many")
+    assert run.state == "success", run.told()
+    assert 2 <= most <= 6
+    assert sum(each["task_id"] in names for each in run.tasks) == len(names) * LANES
+    for name in names:
+        assert installation.heads(name) == days
+    assert installation.computed(names) == len(names) * len(days), "each once"
+    assert installation.trigger("many").states["verdict"] == "skipped"
+    assert installation.computed(names) == len(names) * len(days), "and not again"
