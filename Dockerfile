@@ -1,63 +1,61 @@
 # syntax=docker/dockerfile:1
 # What runs in a cluster: the official image of Airflow with exactly what requirements.txt names in place of what that
 # image brings. Its own environment is made for Airflow's constraints and holds hundreds of distributions that no lock of
-# ours names; so it is removed, and ours stands at its place, where the base's entrypoint and Airflow's chart look for it.
+# ours names; so it is emptied, and ours stands at its place, where the base's entrypoint and Airflow's chart look for it.
 # How to build and run it: docs/image.md.
 ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
 
-# The environment of the lock. The lock is complete, so nothing is resolved; `pip check` tells if it were not.
 FROM ${AIRFLOW_IMAGE} AS locked
-USER 50000
-RUN base="$(python -c 'import sys; print(sys._base_executable)')" && "$base" -m venv --clear /home/airflow/.local
-COPY requirements.txt /tmp/lock/
-RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
-    export HOME=/home/airflow PIP_CACHE_DIR=/tmp/.cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 && \
-    pip install --quiet --no-deps --require-hashes -r /tmp/lock/requirements.txt && \
-    pip check
-
-# The library as a wheel, made with the lock's setuptools.
-FROM locked AS wheel
-COPY --chown=50000:0 pyproject.toml README.md LICENSE /tmp/source/
-COPY --chown=50000:0 plugins /tmp/source/plugins
-RUN HOME=/home/airflow pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir /tmp/wheel /tmp/source
-
-# The list of what is installed. The tool that makes it has an environment of its own, and stays behind.
-FROM locked AS tool
-COPY requirements-dev.txt /tmp/lock/
-RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
-    export HOME=/home/airflow PIP_CACHE_DIR=/tmp/.cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 && \
-    python -m venv /tmp/tool && \
-    /tmp/tool/bin/pip install --quiet --no-compile --no-deps --require-hashes -r /tmp/lock/requirements-dev.txt
-
-FROM tool AS sbom
-COPY --from=wheel /tmp/wheel /tmp/wheel
-RUN HOME=/home/airflow pip install --quiet --no-deps --no-index /tmp/wheel/*.whl && mkdir /tmp/sbom && \
-    /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
-      --output-file /tmp/sbom/sbom.cdx.json /home/airflow/.local/bin/python
-
-FROM ${AIRFLOW_IMAGE} AS runtime
-# Git for bundles of pipelines, the client of PostgreSQL for backups: where the base has them, they are its own. A client
-# dumps servers of its own version and older ones.
+# Git for bundles of pipelines, PostgreSQL's client for backups: those of the base, where it has them. A client dumps
+# servers of its own version and older ones; another is named by --build-arg POSTGRESQL_CLIENT=postgresql-client-17.
 ARG POSTGRESQL_CLIENT=postgresql-client
 USER root
-RUN rm -rf /home/airflow/.local && \
-    missing="$(command -v git >/dev/null || echo git) $(command -v pg_dump >/dev/null || echo "$POSTGRESQL_CLIENT")" && \
+RUN missing="$(command -v git >/dev/null || echo git) $(command -v pg_dump >/dev/null || echo "$POSTGRESQL_CLIENT")" && \
     if [ "$missing" != " " ]; then \
       apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing && \
-      apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/aux-cache /var/log/*.log /var/log/apt; \
+      apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/aux-cache /var/log/apt /var/log/dpkg.log; \
     fi && \
     install -d -o 50000 -g 0 -m 775 /opt/airflow/dags /opt/airflow/plugins /opt/airflow/logs /var/lib/tidemark
 USER 50000
-COPY --from=locked --chown=50000:0 /home/airflow/.local /home/airflow/.local
-
-# What changes with every commit comes last.
 COPY requirements.txt /opt/tidemark/requirements.txt
+# The lock is complete, so nothing is resolved; `pip check` would tell.
+RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
+    export HOME=/home/airflow PIP_CACHE_DIR=/tmp/.cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 && \
+    "$(python -c 'import sys; print(sys._base_executable)')" -m venv --clear /home/airflow/.local && \
+    pip install --quiet --no-deps --require-hashes -r /opt/tidemark/requirements.txt && \
+    pip check
+
+# The tool that lists what is installed; it stays behind.
+FROM ${AIRFLOW_IMAGE} AS tool
+USER 50000
+COPY requirements-dev.txt /tmp/lock/
+RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
+    export HOME=/home/airflow PIP_CACHE_DIR=/tmp/.cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 && \
+    "$(python -c 'import sys; print(sys._base_executable)')" -m venv /tmp/tool && \
+    /tmp/tool/bin/pip install --quiet --no-compile --no-deps --require-hashes -r /tmp/lock/requirements-dev.txt
+
+# The library, made with the lock's setuptools and laid out as it will stand.
+FROM locked AS library
+COPY --chown=50000:0 pyproject.toml README.md LICENSE /tmp/source/
+COPY --chown=50000:0 plugins /tmp/source/plugins
+RUN export HOME=/home/airflow PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 && \
+    pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir /tmp/wheel /tmp/source && \
+    pip install --quiet --no-deps --no-index --find-links /tmp/wheel --root /tmp/tree tidemark
+
+# What changes with a commit comes last, and is small.
+FROM locked AS complete
 COPY expectations /opt/airflow/expectations
 COPY plugins/tidemark_plugin.py plugins/.airflowignore /opt/airflow/plugins/
-RUN --mount=type=bind,from=wheel,source=/tmp/wheel,target=/tmp/wheel \
-    HOME=/home/airflow pip install --quiet --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl
-COPY --from=sbom /tmp/sbom/sbom.cdx.json /opt/tidemark/sbom.cdx.json
+COPY --from=library --chown=50000:0 /tmp/tree/home/airflow/.local /home/airflow/.local
 
+FROM complete AS sbom
+COPY --from=tool /tmp/tool /tmp/tool
+RUN HOME=/home/airflow /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
+      --output-file /tmp/sbom.cdx.json /home/airflow/.local/bin/python
+
+FROM complete AS runtime
+COPY --from=sbom /tmp/sbom.cdx.json /opt/tidemark/sbom.cdx.json
+# Airflow's settings are those of docs/administrator.md. Charts are drawn with a cache of fonts, which must be writable.
 ENV AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE=tidemark.airflow.discovery.might_contain_dag \
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL=1 \
     AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT=60 \
@@ -66,9 +64,9 @@ ENV AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE=tidemark.airflow.discovery.might_c
     TIDEMARK_DAGS=/opt/airflow/dags \
     TIDEMARK_LOCK=/opt/tidemark/requirements.txt \
     MPLCONFIGDIR=/tmp/matplotlib
-ARG VERSION=unknown
-ARG COMMIT=unknown
-ARG IMAGE=unknown
+ARG VERSION=
+ARG COMMIT=
+ARG IMAGE=
 ARG AIRFLOW_IMAGE
 ENV TIDEMARK_COMMIT=${COMMIT} TIDEMARK_IMAGE=${IMAGE}
 LABEL org.opencontainers.image.title="tidemark" \
