@@ -49,8 +49,8 @@ COPY plugins/tidemark_plugin.py plugins/.airflowignore /opt/airflow/plugins/
 COPY --from=library --chown=50000:0 /tmp/tree/home/airflow/.local /home/airflow/.local
 
 FROM complete AS sbom
-COPY --from=tool /tmp/tool /tmp/tool
-RUN HOME=/home/airflow /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
+RUN --mount=type=bind,from=tool,source=/tmp/tool,target=/tmp/tool \
+    HOME=/home/airflow /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /tmp/sbom.cdx.json /home/airflow/.local/bin/python
 
 FROM complete AS runtime

@@ -23,8 +23,8 @@ from tidemark.conformity import (
 from tidemark.errors import UsageError
 from tidemark.installation import Installation, find_lock, installed_here, read_lock, read_record
 
-# Names of a list that a person still reads.
-_FEW = 6
+# Names of a list that a person still reads: beside other things, and where it is the answer.
+_FEW, _MANY = 6, 30
 
 
 def env_check(options: argparse.Namespace) -> Answer:
@@ -57,7 +57,7 @@ def env_check(options: argparse.Namespace) -> Answer:
         "unknown": unknown,
         "migration": asdict(other) if other else None,
     }
-    lines = [*_here(here), *_sentences(found, str(locks[0])), *_doubts(closures, unknown)]
+    lines = [*_here(here), *_sentences(found, str(locks[0]), options.release), *_doubts(closures, unknown)]
     if other is not None:
         lines += _migration(other, locks)
     problem = f"{wrong} {'difference' if wrong == 1 else 'differences'} on which results may depend"
@@ -74,9 +74,9 @@ def _here(here: Installation) -> list[str]:
     ]
 
 
-def _sentences(found: Sequence[Difference], lock: str) -> list[str]:
+def _sentences(found: Sequence[Difference], lock: str, release: str | None) -> list[str]:
     if not found:
-        return [f"all is as {lock} says"]
+        return [f"all is as {lock} and {release} say" if release else f"all is as {lock} says"]
     lines = [_sentence(each) for each in sorted(found, key=lambda each: not each.is_error) if not each.is_extra]
     extras = sorted((each for each in found if each.is_extra), key=lambda each: (each.against, each.what))
     for against, some in groupby(extras, key=lambda each: each.against):
@@ -92,9 +92,9 @@ def _sentence(one: Difference) -> str:
     return f"{'error' if one.is_error else 'warning'}: {mine}, {theirs}{assets}"
 
 
-def _names(names: Sequence[str]) -> str:
-    rest = len(names) - _FEW
-    return ", ".join(names[:_FEW]) + (f" and {rest} more" if rest > 0 else "")
+def _names(names: Sequence[str], limit: int = _FEW) -> str:
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _doubts(closures: Closures, unknown: Sequence[str]) -> list[str]:
@@ -114,5 +114,5 @@ def _migration(other: Migration, locks: Sequence[Path]) -> list[str]:
         lines.append(f"  {each.what} {each.here or '-'} -> {each.there or '-'}{assets}")
     if not other.differences:
         lines.append("  no version is another")
-    lines.append(f"computed again: {_names(other.recomputed) or 'nothing'}")
-    return [*lines, f"as they are: {_names(other.kept) or 'nothing'}"]
+    lines.append(f"computed again: {_names(other.recomputed, _MANY) or 'nothing'}")
+    return [*lines, f"as they are: {_names(other.kept, _MANY) or 'nothing'}"]
