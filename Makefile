@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories soak lint bench lock
+.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories test-cluster soak lint bench image lock
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,10 +63,13 @@ test: install-dev ## Run the tests, but for those that drive a real scheduler
 	  rm -rf $(PROMETHEUS).part; mkdir $(PROMETHEUS).part; cd $(PROMETHEUS).part; \
 	  { apt-get update && apt-get download prometheus && dpkg -x prometheus_*.deb . && mv ../prometheus.part ../prometheus; } \
 	    >/dev/null 2>&1 || true; fi
-	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end" $(PYTEST)
+	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end and not cluster" $(PYTEST)
 
 test-end-to-end: install-dev ## Run the tests that drive a real scheduler
-	@$(RUN) -m pytest -m end_to_end $(PYTEST)
+	@$(RUN) -m pytest -m "end_to_end and not cluster" $(PYTEST)
+
+test-cluster: install-dev ## Run the tests that build the image, and those that need a Kubernetes cluster
+	@$(RUN) -m pytest -m cluster $(wildcard tests/image tests/cluster) $(PYTEST)
 
 HISTORIES ?= 1000
 SEED ?= 0
@@ -84,6 +87,21 @@ lint: install-dev ## Check style and types
 
 bench: install-dev ## Measure what docs/benchmarks.md says
 	@$(RUN) -m benchmarks
+
+# podman or docker, whichever is there; BUILD is for what a place needs, such as `--network host`.
+CONTAINERS := $(shell command -v podman || command -v docker)
+AIRFLOW_IMAGE ?= apache/airflow:3.3.2-python3.11
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+COMMIT = $(shell git rev-parse HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
+TAG ?= tidemark:$(VERSION)
+TARGET ?= runtime
+image: ## Build the image: TAG=tidemark:0.1.0, with the reference pipelines by TARGET=with-dags; its SBOM is put into dist/
+	@test -n "$(CONTAINERS)" || { echo "Building an image needs podman or docker: install one of them"; exit 1; }
+	@$(CONTAINERS) build $(BUILD) --target $(TARGET) --build-arg AIRFLOW_IMAGE=$(AIRFLOW_IMAGE) \
+	  --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg IMAGE=$(TAG) --tag $(TAG) .
+	@mkdir -p dist
+	@$(CONTAINERS) run --rm --network none --entrypoint cat $(TAG) /opt/tidemark/sbom.cdx.json > dist/sbom.cdx.json
+	@echo "$(TAG) is built; what it holds is listed in dist/sbom.cdx.json"
 
 lock: ## Compile requirements.txt and requirements-dev.txt anew; needs uv
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt

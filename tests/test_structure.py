@@ -18,7 +18,7 @@ LIBRARY = PLUGINS / "tidemark"
 # From the ground up: what is in a file or folder of these names may import its own floor and lower ones.
 FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
-    {"partitions", "drift", "figures"},
+    {"partitions", "drift", "figures", "installation"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
     {"survey", "facts", "changes"},
     {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
-    {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog"},
+    {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog", "conformity"},
     {"approvers", "incidents"},
     {"models", "metrics", "alerting", "retiring"},
     {"reports", "watching"},

@@ -122,7 +122,7 @@ def test_the_examples_of_the_page_run_and_say_what_it_shows(
 def commands_in(text: str) -> Iterator[str]:
     """Every command line that a page shows, in a block of its own or between backquotes."""
     for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?(tidemark [^\n]*)$", text, re.MULTILINE):
-        yield line.partition("  #")[0]
+        yield re.sub(r" > [\w.-]+$", "", line.partition("  #")[0])
     for line in re.findall(r"`(tidemark [^`]*)`", text):
         if "..." not in line and not re.search(r"\b[A-Z]{2,}\b", line.partition('"')[0]):
             yield line

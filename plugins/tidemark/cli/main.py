@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, alerting, looking, modelling, oncall, planning, shown, watching
+from tidemark.cli import acting, alerting, checking, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -132,6 +132,15 @@ def _add_looking(add: _Add) -> None:
     metrics = add("metrics", looking.metrics, "print, or serve, how the ledger stands in Prometheus's form")
     metrics.add_argument("--serve", action="store_true", help="serve them at TIDEMARK_METRICS until it is stopped")
     add("config", looking.config, "show the settings that are in force, secrets masked")
+    check = add("env-check", checking.env_check, "hold what runs here against the lock, the ledger and a release")
+    check.add_argument(
+        "--lock",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="pinned requirements; else TIDEMARK_LOCK, or requirements.txt; given twice: the second is the one to come",
+    )
+    check.add_argument("--release", metavar="FILE", help="what another place has said with 'tidemark env-check --json'")
 
 
 def _add_acting(add: _Add) -> None:

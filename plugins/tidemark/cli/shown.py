@@ -540,6 +540,7 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_DISK_CRITICAL": "95",
         "TIDEMARK_DISK_WARNING": "85",
         "TIDEMARK_GRACE_SECONDS": "60",
+        "TIDEMARK_LOCK": "requirements.txt",
         "TIDEMARK_MAIL_TO": "nobody",
         "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",

@@ -36,6 +36,11 @@ def with_dependencies(modules: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
+def needs_of(name: str) -> frozenset[str]:
+    """Return the names of what an installed distribution needs at run time here, whether that is installed or not."""
+    return frozenset(need for need, _ in _needs(name, "", tuple(sys.path))[1])
+
+
 @functools.cache
 def _owners(module: str, path: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the distributions that install a module, looking for the longest part that is a file."""

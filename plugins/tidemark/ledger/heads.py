@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.registry import chunks
-from tidemark.ledger.schema import change, gap, head_log, materialization, touch
+from tidemark.ledger.schema import asset, change, code_version, gap, head_log, materialization, touch
 
 PROD = "prod"
 
@@ -391,3 +391,42 @@ def moved_since(connection: sa.Connection, environment: str, asset_ids: Iterable
         head_log.c.from_seq > seq,
     )
     return set(connection.execute(query.distinct()).scalars())
+
+
+class LiveCode(NamedTuple):
+    """The code behind the newest live result of an asset: with which Python and which distributions it was made."""
+
+    asset: str
+    python: str
+    distributions: dict[str, str]
+
+
+def live_codes(connection: sa.Connection, environment: str) -> list[LiveCode]:
+    """Return the code behind the newest live result of each asset, in an environment or where it falls back to prod.
+
+    Args:
+        connection: a transaction.
+        environment: the named set of heads.
+
+    """
+    found: dict[str, LiveCode] = {}
+    for name in dict.fromkeys((PROD, environment)):
+        newest = (
+            sa.select(sa.func.max(head_log.c.materialization_id).label("id"))
+            .select_from(head_log.join(materialization, head_log.c.materialization_id == materialization.c.id))
+            .where(
+                head_log.c.environment == name,
+                head_log.c.to_seq.is_(None),
+                materialization.c.code_version_id.is_not(None),
+            )
+            .group_by(head_log.c.asset_id)
+            .subquery()
+        )
+        query = sa.select(asset.c.name, code_version.c.python, code_version.c.distributions).select_from(
+            newest.join(materialization, materialization.c.id == newest.c.id)
+            .join(asset, asset.c.id == materialization.c.asset_id)
+            .join(code_version, code_version.c.id == materialization.c.code_version_id)
+        )
+        for row in connection.execute(query):
+            found[row.name] = LiveCode(row.name, row.python, {name: version for name, version in row.distributions})
+    return sorted(found.values())
