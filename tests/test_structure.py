@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"partitions", "drift", "figures", "installation"},
     {"calendars", "mappings", "places", "bucket"},
     {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
-    {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
+    {"config", "commits", "ledger", "store", "landing", "frames", "gate", "backups"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
     {"survey", "facts", "changes"},

@@ -125,6 +125,7 @@ CONFIG = {
     "TIDEMARK_GRACE_SECONDS",
     "TIDEMARK_IMAGE",
     "TIDEMARK_LOCK",
+    "TIDEMARK_WATCH_API",
     "TIDEMARK_WATCH_PASSWORD",
     "TIDEMARK_WATCH_SECONDS",
     "TIDEMARK_WATCH_USER",
@@ -204,6 +205,7 @@ def test_the_data_of_every_command_has_these_keys(eventful: Shop, tidemark: Comm
         (["hold", "lines", "--why", "x"], 0, {"held", "held_before"}),
         (["release-hold", "lines", "--why", "x"], 0, {"released", "still_held", "partitions_held"}),
         (["db", "upgrade"], 0, {"before", "after"}),
+        (["db", "wait"], 0, {"waited"}),
     ]
     for words, code, shape in wanted:
         done = tidemark(*words, "--json")

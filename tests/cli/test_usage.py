@@ -30,6 +30,7 @@ COMMANDS = [
     "release-hold",
     "restore",
     "db",
+    "backup",
 ]
 
 
@@ -58,7 +59,7 @@ def test_without_a_command_it_shows_them_all_and_says_where_settings_are(tidemar
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(tidemark: Command, name: str) -> None:
-    words = [name, "upgrade"] if name == "db" else [name]
+    words = [name, {"db": "upgrade", "backup": "make"}[name]] if name in ("db", "backup") else [name]
     done = tidemark(*words, "--help")
     assert done.code == 0
     assert done.out.startswith(f"usage: tidemark {' '.join(words)}")

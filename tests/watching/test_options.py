@@ -25,8 +25,10 @@ def test_each_can_be_set() -> None:
         "TIDEMARK_DISK_WARNING": "70",
         "TIDEMARK_DISK_CRITICAL": "80.5",
         "TIDEMARK_DEADMAN_URL": SECRET,
+        "TIDEMARK_WATCH_API": "http://airflow:8080",
     }
-    assert read_options(environ) == Options(5, 90, "watch", "secret", timedelta(hours=4), 70, 80.5, SECRET)
+    expected = Options(5, 90, "watch", "secret", timedelta(hours=4), 70, 80.5, SECRET, "http://airflow:8080")
+    assert read_options(environ) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,7 @@ def test_each_can_be_set() -> None:
         ({"TIDEMARK_DISK_WARNING": "96"}, "nobody would be warned"),
         ({"TIDEMARK_APPROVAL_PATIENCE": "a day"}, "TIDEMARK_APPROVAL_PATIENCE: 'a day' is no duration"),
         ({"TIDEMARK_DEADMAN_URL": "hc.test/ping/0c2f"}, "TIDEMARK_DEADMAN_URL is no address"),
+        ({"TIDEMARK_WATCH_API": "airflow:8080"}, "TIDEMARK_WATCH_API='airflow:8080' is no address: write http"),
     ],
 )
 def test_what_cannot_be_is_refused(environ: dict[str, str], said: str) -> None:

@@ -5,10 +5,9 @@ import argparse
 from tidemark import interventions, retiring
 from tidemark.assets import Source
 from tidemark.cli.answers import Answer, opened
-from tidemark.config import person, settings
+from tidemark.config import person
 from tidemark.errors import UsageError
 from tidemark.explain import short
-from tidemark.ledger import Ledger
 
 
 def absent(options: argparse.Namespace) -> Answer:
@@ -116,17 +115,6 @@ def retire(options: argparse.Namespace) -> Answer:
     else:
         said = f"{options.pipeline} was retired before"
     return Answer(data, f"{said}; {_counted(len(done.incidents), 'incident')} resolved")
-
-
-def upgrade(options: argparse.Namespace) -> Answer:
-    """Make the ledger's tables, or bring their schema to this version; run it after each upgrade of Tidemark."""
-    ledger = Ledger(settings().ledger_url)
-    try:
-        before, after = ledger.version(), ledger.upgrade()
-    finally:
-        ledger.close()
-    said = f"the ledger is at schema {after}" + ("" if before == after else f" (was {before or 'empty'})")
-    return Answer({"before": before, "after": after}, said)
 
 
 def _what(options: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, alerting, checking, looking, modelling, oncall, planning, shown, watching
+from tidemark.cli import acting, alerting, conforming, databases, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, UsageError
@@ -43,14 +43,47 @@ def build_parser() -> argparse.ArgumentParser:
     _add_looking(add)
     _add_acting(add)
     _add_watch(add)
-    database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
-    upgrade = database.add_subparsers(metavar="COMMAND", required=True)
-    said = "make the ledger, or bring its schema to this version"
-    _completed(upgrade.add_parser("upgrade", help=said, description=inspect.getdoc(acting.upgrade)), acting.upgrade)
+    _add_databases(commands)
     _add_models(commands)
     _add_incidents(commands)
     _add_alerts(commands)
     return parser
+
+
+def _add_databases(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
+    some = database.add_subparsers(metavar="COMMAND", required=True)
+    said = "make the ledger, or bring its schema to this version"
+    _completed(some.add_parser("upgrade", help=said, description=inspect.getdoc(databases.upgrade)), databases.upgrade)
+    said = "wait until this version can use the ledger"
+    wait = _completed(some.add_parser("wait", help=said, description=inspect.getdoc(databases.wait)), databases.wait)
+    said = "for how long at most (default: 300)"
+    wait.add_argument("--seconds", type=_count, default=300, metavar="N", help=said)
+    _add_backups(commands)
+
+
+def _add_backups(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    backup = commands.add_parser("backup", help="backups of databases", description="Backups of PostgreSQL databases.")
+    some = backup.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], Answer], said: str) -> argparse.ArgumentParser:
+        made = _completed(some.add_parser(name, help=said, description=inspect.getdoc(command)), command)
+        made.add_argument("place", metavar="PLACE", help="where backups are kept, such as s3://bucket/prefix")
+        return made
+
+    make = add("make", databases.make, "back databases up")
+    add("list", databases.list_backups, "list the complete backups")
+    restore = add("restore", databases.restore, "write a backup into databases")
+    for each in (make, restore):
+        said = "its name in the backup, and the environment variable that holds its URL; may be given several times"
+        each.add_argument("--database", action="append", required=True, metavar="NAME=VARIABLE", help=said)
+        each.add_argument("--scratch", metavar="FOLDER", help="a folder with room for the largest dump")
+    said = "remove backups that are older, but never the newest; 0, the default: none"
+    make.add_argument("--keep-days", type=_count, default=0, metavar="N", help=said)
+    restore.add_argument(
+        "--backup", default="latest", metavar="NAME", help="as 'backup list' shows it; else the newest"
+    )
+    restore.add_argument("--replace", action="store_true", help="drop all that is in the databases")
 
 
 def _completed(
@@ -132,7 +165,7 @@ def _add_looking(add: _Add) -> None:
     metrics = add("metrics", looking.metrics, "print, or serve, how the ledger stands in Prometheus's form")
     metrics.add_argument("--serve", action="store_true", help="serve them at TIDEMARK_METRICS until it is stopped")
     add("config", looking.config, "show the settings that are in force, secrets masked")
-    check = add("env-check", checking.env_check, "hold what runs here against the lock, the ledger and a release")
+    check = add("env-check", conforming.env_check, "hold what runs here against the lock, the ledger and a release")
     check.add_argument(
         "--lock",
         action="append",
@@ -251,9 +284,9 @@ def _asset(parser: argparse.ArgumentParser, otherwise: str = "", *, name: str = 
 
 
 def _count(text: str) -> int:
-    """Return a number of rows; argparse tells what is none."""
+    """Return a number; argparse tells what is none."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows: 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: 0 or more")
     return int(text)
 
 

@@ -545,6 +545,7 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_METRICS": "nowhere",
         "TIDEMARK_SETTLE_SECONDS": "10",
         "TIDEMARK_STATSD": "nowhere",
+        "TIDEMARK_WATCH_API": "the address for people",
         "TIDEMARK_WATCH_SECONDS": "30",
         "TIDEMARK_WATCH_USER": "Airflow is not asked",
     }

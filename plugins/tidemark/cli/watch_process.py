@@ -147,7 +147,8 @@ class _Watching:
         from tidemark.airflow.watched import Airflow
 
         url = base_url()
-        airflow = Airflow(Api(url, user, self._how.password), url, self._deployment, self._how.grace)
+        api = Api(self._how.api or url, user, self._how.password)
+        airflow = Airflow(api, url, self._deployment, self._how.grace)
         yield self._look("Airflow's processes", lasting(airflow.processes, well_for=self._grace), 1)
         yield self._look("DAG files", airflow.broken, 1)
         yield self._look("paused DAGs", airflow.paused, 1)

@@ -140,6 +140,11 @@ class Ledger:
             "install the release that made it"
         )
 
+    def is_newer(self) -> bool:
+        """Return whether the schema is of a later release than this code."""
+        version = self.version()
+        return version is not None and version > SCHEMA_VERSION
+
     def upgrade(self) -> str:
         """Bring the schema to the code's version and return it; a schema that is there already stays as it is.
 
@@ -151,8 +156,7 @@ class Ledger:
         from alembic import command
         from alembic.config import Config
 
-        version = self.version()
-        if version is not None and version > SCHEMA_VERSION:
+        if self.is_newer():
             self.check()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -23,6 +23,7 @@ class Options:
         patience: how long a candidate may wait for an approver (``TIDEMARK_APPROVAL_PATIENCE``).
         disk_warning: from which percentage on a disk is told to be filling (``TIDEMARK_DISK_WARNING``).
         disk_critical: from which that is critical (``TIDEMARK_DISK_CRITICAL``).
+        api: where it asks Airflow, if that is not the address for people (``TIDEMARK_WATCH_API``).
         deadman: address that is fetched for as long as all is well, or None (``TIDEMARK_DEADMAN_URL``).
 
     """
@@ -35,6 +36,7 @@ class Options:
     disk_warning: float = 85.0
     disk_critical: float = 95.0
     deadman: str | None = field(default=None, repr=False)
+    api: str | None = None
 
 
 def read_options(environ: Mapping[str, str] | None = None) -> Options:
@@ -57,6 +59,7 @@ def read_options(environ: Mapping[str, str] | None = None) -> Options:
         disk_warning=_number(given, "TIDEMARK_DISK_WARNING", Options.disk_warning, most=100),
         disk_critical=_number(given, "TIDEMARK_DISK_CRITICAL", Options.disk_critical, most=100),
         deadman=_deadman(given.get("TIDEMARK_DEADMAN_URL")),
+        api=_api(given.get("TIDEMARK_WATCH_API")),
     )
     if options.disk_warning > options.disk_critical:
         raise UsageError("TIDEMARK_DISK_WARNING is above TIDEMARK_DISK_CRITICAL: nobody would be warned")
@@ -86,14 +89,21 @@ def _patience(text: str | None) -> timedelta:
 
 
 def _deadman(url: str | None) -> str | None:
-    if url is None:
-        return None
+    if url is None or _is_address(url):
+        return url
+    # It is not repeated: whoever knows the address can press the switch.
+    raise UsageError("TIDEMARK_DEADMAN_URL is no address: write https://..., as the service shows it")
+
+
+def _api(url: str | None) -> str | None:
+    if url is None or _is_address(url):
+        return url
+    raise UsageError(f"TIDEMARK_WATCH_API={url!r} is no address: write http://host:port")
+
+
+def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
-        known = False
-    if not known:
-        # It is not repeated: whoever knows the address can press the switch.
-        raise UsageError("TIDEMARK_DEADMAN_URL is no address: write https://..., as the service shows it")
-    return url
+        return False
