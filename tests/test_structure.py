@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
     {"partitions", "drift", "figures"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
+    {"fingerprint", "search", "validation", "execution", "assets", "definitions", "pipelines"},
     {"config", "commits", "ledger", "store", "landing", "frames", "gate"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
@@ -49,12 +49,17 @@ HEAVY = {
     "boto3",
     "botocore",
     "fsspec",
+    "kubernetes",
     "paramiko",
     "alembic",
     "holidays",
 }
-# What tidemark.frames imports when it is first asked for data, and Alembic alone runs.
-LATE = {"frames/": {"pyarrow", "polars"}, "ledger/migrations/": {"alembic"}}
+# What tidemark.frames imports when it is first asked for data, Alembic alone runs, and an asset's own image asks for.
+LATE = {
+    "frames/": {"pyarrow", "polars"},
+    "ledger/migrations/": {"alembic"},
+    "airflow/pods.py": {"kubernetes"},
+}
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,10 @@ OTHER_VARIABLES = (
     "TIDEMARK_DISK_CRITICAL",
     "TIDEMARK_DISK_WARNING",
     "TIDEMARK_GRACE_SECONDS",
+    "TIDEMARK_IMAGE",
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_METRICS",
+    "TIDEMARK_POD_SECONDS",
     "TIDEMARK_SETTLE_SECONDS",
     "TIDEMARK_STATSD",
     "TIDEMARK_WATCH_PASSWORD",
@@ -255,6 +257,11 @@ def person() -> str:
         return os.environ.get("TIDEMARK_ACTOR") or getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in a container
         return f"uid {os.getuid()}"
+
+
+def running_image() -> str | None:
+    """Return the container image in which this process runs, as whoever built or started it says; None: in none."""
+    return os.environ.get("TIDEMARK_IMAGE") or None
 
 
 @cache
