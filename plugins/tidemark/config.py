@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tidemark.assets import Pipeline
+from tidemark.checkouts import version_of
 from tidemark.errors import UsageError
 from tidemark.ledger.heads import PROD
 from tidemark.places import redact
@@ -267,6 +268,9 @@ def running_image() -> str | None:
 @cache
 def git_commit(folder: Path) -> tuple[str | None, bool | None]:
     """Return the commit of a folder's repository and whether it has uncommitted changes; None where there is none."""
+    version = version_of(folder)
+    if version is not None:  # Airflow's own folder, in which nobody works
+        return version.commit, False
     try:
         commit = git(folder, "rev-parse", "HEAD").strip()
         return (commit, bool(git(folder, "status", "--porcelain").strip())) if commit else (None, None)

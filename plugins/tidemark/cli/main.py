@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, alerting, batching, looking, modelling, oncall, planning, shown, watching
+from tidemark.cli import acting, alerting, batching, checking, looking, modelling, oncall, planning, shown, watching
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
 from tidemark.errors import DefinitionError, TidemarkError, Unavailable, UsageError
@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_looking(add)
     _add_acting(add)
     _add_watch(add)
+    _add_check(add)
     database = commands.add_parser("db", help="the ledger's database", description="Care for the ledger's database.")
     upgrade = database.add_subparsers(metavar="COMMAND", required=True)
     said = "make the ledger, or bring its schema to this version"
@@ -179,6 +180,16 @@ def _add_watch(add: _Add) -> None:
     watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 
+def _add_check(add: _Add) -> None:
+    check = add("check", checking.check, "check pipeline files before they are merged")
+    check.add_argument("folder", metavar="DAGS_FOLDER", help="the folder of pipeline files")
+    budget = "seconds of CPU that the import of a file may cost (default: 2)"
+    check.add_argument("--budget", type=_seconds, default=2.0, metavar="SECONDS", help=budget)
+    limit = "seconds after which the import of a file is given up (default: 30)"
+    check.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help=limit)
+    check.add_argument("--strict", action="store_true", help="warnings fail too")
+
+
 def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     model = commands.add_parser(
         "model", help="versions of models, and who is champion", description="Versions of models."
@@ -269,6 +280,17 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of rows: 0 or more")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    """Return a time in seconds; argparse tells what is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, more than 0")
+    return seconds
 
 
 def _number(text: str) -> int:
