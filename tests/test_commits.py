@@ -1,12 +1,14 @@
 """Claims about who changed a piece of a file last, as git knows it."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tidemark.commits import NOT_YET, last_commit
+from tidemark.config import git_commit
 
 SHOP = """RATE = 2
 
@@ -121,3 +123,58 @@ def test_without_git_nothing_is_known(checkout: Checkout, monkeypatch: pytest.Mo
 def test_a_file_that_is_no_python_is_no_error(checkout: Checkout) -> None:
     checkout.commits("def (", "Nonsense")
     assert last_commit(checkout.file, 1) is None
+
+
+def bundle_of(checkout: Checkout, folder: Path, commit: str) -> Path:
+    """Lay a commit out as Airflow's git bundle does, with ``.git`` pruned, and return its folder."""
+    bare, version = folder / "bare", folder / "versions" / commit
+    if not bare.exists():
+        subprocess.run(["git", "clone", "-q", "--bare", str(checkout.folder), str(bare)], check=True)
+    subprocess.run(["git", "clone", "-q", str(bare), str(version)], check=True)
+    subprocess.run(["git", "-C", str(version), "checkout", "-q", commit], check=True)
+    shutil.rmtree(version / ".git")
+    return version
+
+
+def test_in_a_version_of_a_bundle_the_repository_beside_it_is_asked(checkout: Checkout, tmp_path: Path) -> None:
+    """At the version's own commit, whatever came later; also when the version's folder is gone, as in another pod."""
+    first = checkout.commits(SHOP, "First shop")
+    louder = checkout.commits(SHOP.replace("total = text", "total = text.upper()"), "Louder")
+    checkout.commits(SHOP, "Silent again")
+    before = bundle_of(checkout, tmp_path / "bundle", first) / "shop.py"
+    after = bundle_of(checkout, tmp_path / "bundle", louder) / "shop.py"
+    assert str(last_commit(before, 5)).endswith("First shop")
+    assert str(last_commit(after, 5)).endswith("Louder")
+    assert str(last_commit(after, 1)).endswith("First shop")
+    assert str(last_commit(after)).endswith("Louder")
+    assert str(last_commit(before, 5, revision=louder)).endswith("Louder")
+    assert git_commit(after.parent) == (louder, False)
+    shutil.rmtree(after.parent)
+    assert str(last_commit(after, 5)).endswith("Louder")
+    assert str(last_commit(after, 5, revision=louder)).endswith("Louder")
+
+
+def test_what_was_changed_in_a_versions_folder_is_in_no_commit(checkout: Checkout, tmp_path: Path) -> None:
+    file = bundle_of(checkout, tmp_path / "bundle", checkout.commits(SHOP, "First shop")) / "shop.py"
+    file.write_text(SHOP.replace("total = text", "total = 'mine'"))
+    assert last_commit(file, 5) == NOT_YET
+    assert str(last_commit(file, 1)).endswith("First shop")
+
+
+def test_a_version_without_its_repository_has_no_history(checkout: Checkout, tmp_path: Path) -> None:
+    """Not even that of a repository around it."""
+    file = bundle_of(checkout, tmp_path / "bundle", checkout.commits(SHOP, "First shop")) / "shop.py"
+    shutil.rmtree(tmp_path / "bundle" / "bare")
+    assert last_commit(file, 5) is None
+    assert git_commit(file.parent) == (None, None)
+
+
+def test_where_a_shallow_clone_ends_nobody_is_taken_for_the_author(checkout: Checkout, tmp_path: Path) -> None:
+    """Git itself says that the commit at the cut wrote everything that is older."""
+    checkout.commits(SHOP, "First shop")
+    checkout.commits(SHOP.replace("RATE = 2", "RATE = 3"), "Dearer")
+    checkout.commits(SHOP.replace("RATE = 2", "RATE = 4"), "Dearer still")
+    url, clone = f"file://{checkout.folder}", tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--depth", "2", url, str(clone)], check=True)
+    assert str(last_commit(clone / "shop.py", 1)).endswith("Dearer still")
+    assert last_commit(clone / "shop.py", 5) is None

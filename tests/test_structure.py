@@ -20,8 +20,8 @@ FLOORS: list[set[str]] = [
     {"errors", "hashing", "memory"},
     {"partitions", "drift", "figures", "installation"},
     {"calendars", "mappings", "places", "bucket"},
-    {"fingerprint", "search", "validation", "assets", "definitions", "pipelines"},
-    {"config", "commits", "ledger", "store", "landing", "frames", "gate", "backups"}
+    {"fingerprint", "search", "validation", "execution", "assets", "definitions", "pipelines"},
+    {"config", "checkouts", "commits", "ledger", "store", "landing", "frames", "gate", "backups"}
     | {"suites", "evaluation", "findings", "datadocs", "difference"},
     {"deployment"},
     {"survey", "facts", "changes"},
@@ -31,7 +31,7 @@ FLOORS: list[set[str]] = [
     {"approvers", "incidents"},
     {"models", "metrics", "alerting", "retiring"},
     {"reports", "watching"},
-    {"airflow", "cli", ""},  # the empty name is tidemark/__init__.py
+    {"airflow", "checking", "cli", ""},  # the empty name is tidemark/__init__.py
 ]
 
 # They cost seconds of CPU, or hundreds of megabytes, and the DAG processor imports definitions again and again.
@@ -49,12 +49,17 @@ HEAVY = {
     "boto3",
     "botocore",
     "fsspec",
+    "kubernetes",
     "paramiko",
     "alembic",
     "holidays",
 }
-# What tidemark.frames imports when it is first asked for data, and Alembic alone runs.
-LATE = {"frames/": {"pyarrow", "polars"}, "ledger/migrations/": {"alembic"}}
+# What tidemark.frames imports when it is first asked for data, Alembic alone runs, and an asset's own image asks for.
+LATE = {
+    "frames/": {"pyarrow", "polars"},
+    "ledger/migrations/": {"alembic"},
+    "airflow/pods.py": {"kubernetes"},
+}
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,19 @@ def test_an_upgraded_package_is_told_with_both_versions() -> None:
     ]
 
 
+@pytest.mark.parametrize(("before", "now"), [("shop:1", "shop:2"), (None, "shop:1"), ("shop:1", None)])
+def test_another_image_is_told_and_the_packages_that_it_stands_for_are_not(before: str | None, now: str | None) -> None:
+    """What is installed where one asks says nothing of what an image has."""
+    function = (Component("shop.f", "shop.py", 1, b"f"),)
+
+    def code(image: str | None) -> Code:
+        return Code(str(image).encode(), function, () if image else (("polars", "1.0"),), image=image)
+
+    assert [(each.kind, each.said, each.before, each.after) for each in code_causes(code(before), code(now))] == [
+        (Kind.IMAGE, f"image {before or 'none'} -> {now or 'none'}", before, now)
+    ]
+
+
 def test_a_long_list_of_definitions_is_cut() -> None:
     many = tuple(Component(f"shop.f{number}", None, None, b"") for number in range(BREADTH + 3))
     found = list(code_causes(Code(b"1", many, ()), Code(b"2", (), ())))

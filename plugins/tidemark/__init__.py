@@ -10,6 +10,7 @@ from tidemark.assets import Pipeline, Source
 from tidemark.calendars import Calendar
 from tidemark.definitions import asset, model, ref, source
 from tidemark.errors import DefinitionError, TidemarkError
+from tidemark.execution import Resources
 from tidemark.mappings import Window, in_force, last_known, latest, parts, previous, same, trailing
 from tidemark.partitions import Daily, Hourly, Monthly, Partition, Static, Unpartitioned, Weekly
 from tidemark.search import Search
@@ -25,6 +26,7 @@ __all__ = [
     "Hourly",
     "Monthly",
     "Partition",
+    "Resources",
     "Search",
     "Static",
     "TidemarkError",

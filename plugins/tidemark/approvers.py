@@ -51,9 +51,14 @@ def check_four_eyes(
         return
     otherwise = "TIDEMARK_FOUR_EYES=off lets authors approve"
     for label, commit in changes(connection, asset, made, champion):
-        if commit is None or commit.id is None or commit.email is None:
+        if commit is None:
             raise Refused(
-                f"four eyes: nobody knows who wrote {label}, which is in no commit that can be seen here: "
+                f"four eyes: nobody knows who wrote {label}: where its file was loaded from, git has no history of it, "
+                f"or not enough: an administrator finds in docs/git.md what a bundle needs; {otherwise}"
+            )
+        if commit.id is None or commit.email is None:
+            raise Refused(
+                f"four eyes: nobody knows who wrote {label}, which is in no commit: "
                 f"commit it and train again; {otherwise}"
             )
         user = given.people.get(commit.email.lower())

@@ -7,7 +7,7 @@ declares, :mod:`tidemark.pipelines` puts them together.
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from tidemark.calendars import Calendar, Due
 from tidemark.errors import UsageError, close, listed
+from tidemark.execution import Resources
 from tidemark.fingerprint import Fingerprint, fingerprint, together
 from tidemark.mappings import Mapping as PartitionMapping
 from tidemark.mappings import Previous
@@ -166,6 +167,10 @@ class Asset:
         is_model: a result is a candidate, which a person may make the champion.
         validation: how a candidate is judged before a person is asked; None: it is not.
         search: how hyper-parameters are found; None: there are none to be found.
+        resources: what a task of it needs of a machine; None: what every task is given.
+        image: the container image that it runs in where Airflow runs on Kubernetes; part of the code version, in place
+            of the packages that are installed where one asks. None: Airflow's own.
+        pool: Airflow's pool of its tasks, or None.
 
     """
 
@@ -186,12 +191,24 @@ class Asset:
     is_model: bool = False
     validation: Validation | None = None
     search: Search | None = None
+    resources: Resources | None = None
+    image: str | None = None
+    pool: str | None = None
 
     @cached_property
     def code(self) -> Fingerprint:
         """The code version, with its components."""
-        own = fingerprint(self.function, resources=self.files)
-        return own if self.search is None else together(own, fingerprint(self.search.objective))
+        own = fingerprint(self.function, resources=self.files, image=self.image)
+        return own if self.search is None else together(own, fingerprint(self.search.objective, image=self.image))
+
+    def with_code(self, version: bytes) -> "Asset":
+        """Return the asset with a code version that was worked out elsewhere; its components are not known here.
+
+        An image may have other packages than the place where plans are made: there, those of other assets count.
+        """
+        made = replace(self)
+        vars(made)["code"] = Fingerprint(version, (), ())
+        return made
 
     @property
     def chained(self) -> bool:

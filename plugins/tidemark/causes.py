@@ -24,6 +24,7 @@ class Kind(StrEnum):
     CODE = "code"  # the code version is another one
     DEFINITION = "definition"  # one definition in it: a function, a constant, a class
     DISTRIBUTION = "distribution"  # an installed package
+    IMAGE = "image"  # the container image that it is declared to run in
     PARAMETER = "parameter"
     MAPPING = "mapping"  # other partitions of an input are read
     SORTING = "sorting"  # how rows are sorted before they are stored
@@ -134,19 +135,23 @@ def folded(some: Sequence[Cause], keys: Sequence[str], what: str) -> tuple[Cause
 
 @dataclass(frozen=True)
 class Code:
-    """A code version as it can be compared; ``revision`` is the commit at which its lines can be looked up, if any."""
+    """A code version as it can be compared.
+
+    ``revision`` is the commit at which its lines can be looked up, and ``image`` what stands for the packages, if any.
+    """
 
     fingerprint: bytes
     components: tuple[Component, ...]
     distributions: tuple[tuple[str, str], ...]
     revision: str | None = None
     present: bool = False
+    image: str | None = None
 
 
 def present_code(asset: Asset) -> Code:
     """Return the code version that an asset has now."""
     code = asset.code
-    return Code(code.digest, code.components, code.distributions, present=True)
+    return Code(code.digest, code.components, code.distributions, present=True, image=code.image)
 
 
 def code_of(connection: sa.Connection, number: int) -> Code:
@@ -155,17 +160,23 @@ def code_of(connection: sa.Connection, number: int) -> Code:
     components = tuple(Component(label, file, line, bytes.fromhex(said)) for label, file, line, said in row.components)
     packages = tuple((name, version) for name, version in row.distributions)
     # With changes that were in no commit, the commit's lines are not those that ran.
-    return Code(row.fingerprint, components, packages, None if row.git_dirty else row.git_commit)
+    revision = None if row.git_dirty else row.git_commit
+    return Code(row.fingerprint, components, packages, revision, image=row.image)
 
 
 def code_causes(before: Code, now: Code) -> Iterator[Cause]:
-    """Yield which definitions and packages two code versions differ in, with who changed them where git knows."""
+    """Yield in which definitions, image and packages two code versions differ, with who changed them if git knows."""
     definitions = edited(before.components, now.components)
-    packages = other_distributions(before.distributions, now.distributions)
+    imaged = before.image is not None or now.image is not None
+    # What is installed where plans are made is not what an image has: the two cannot be compared.
+    packages = [] if imaged else other_distributions(before.distributions, now.distributions)
     yield from cut(
         (_definition(each.what, each.label, each.file, each.line, now) for each in definitions[:BREADTH]),
         len(definitions),
     )
+    if before.image != now.image:
+        said = f"image {before.image or 'none'} -> {now.image or 'none'}"
+        yield Cause(Kind.IMAGE, said, before=before.image, after=now.image)
     yield from cut(
         (
             Cause(Kind.DISTRIBUTION, f"package {name}: {old or 'none'} -> {new or 'none'}", before=old, after=new)
@@ -173,7 +184,7 @@ def code_causes(before: Code, now: Code) -> Iterator[Cause]:
         ),
         len(packages),
     )
-    if not definitions and not packages:
+    if not definitions and not packages and before.image == now.image:
         yield Cause(Kind.DEFINITION, "no single definition changed, but what names in them stand for")
 
 

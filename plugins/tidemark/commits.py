@@ -1,6 +1,7 @@
 """Commits: who last changed a piece of a file, as git knows it, where there is a git that knows.
 
-Where git is missing, or the folder is no checkout, nothing is known and nothing is said: no error comes from here.
+Where git is missing, or the folder is no checkout, or a shallow one that ends before, nothing is known and nothing is
+said: no error comes from here.
 """
 
 import ast
@@ -8,6 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidemark.checkouts import version_of
 from tidemark.config import git
 
 _FORMAT = "--format=%H%x00%an%x00%aI%x00%s%x00%ae"
@@ -55,45 +57,77 @@ def last_commit(file: Path, line: int | None = None, *, revision: str | None = N
 
     """
     try:
-        git(file.parent, "rev-parse", "HEAD")
+        place = _Place.of(file)
+        git(place.folder, "rev-parse", place.head)
         if revision is None:
-            return _as_it_is(file, line)
-        extent = None if line is None else _extent(_shown(file, revision), line)
-        return _newest(file, extent, revision)
+            return _as_it_is(place, file, line)
+        extent = None if line is None else _extent(place.shown(revision), line)
+        return _newest(place, extent, revision)
     except (OSError, ValueError, SyntaxError, subprocess.SubprocessError):
         return None
 
 
-def _as_it_is(file: Path, line: int | None) -> Commit | None:
+@dataclass(frozen=True)
+class _Place:
+    """Where git is asked about a file, and what the file is called there.
+
+    Attributes:
+        folder: in which git is asked.
+        name: the file's, as git understands it in that folder.
+        head: the commit that the file is of.
+
+    """
+
+    folder: Path
+    name: str
+    head: str
+
+    @classmethod
+    def of(cls, file: Path) -> "_Place":
+        version = version_of(file)
+        if version is None:
+            return cls(file.parent, f"./{file.name}", "HEAD")
+        return cls(version.bare, file.relative_to(version.folder).as_posix(), version.commit)
+
+    def shown(self, revision: str) -> str:
+        return git(self.folder, "show", f"{revision}:{self.name}")
+
+
+def _as_it_is(place: _Place, file: Path, line: int | None) -> Commit | None:
     """Return who last changed what stands in a file now: its lines may be others in the newest commit."""
-    text = file.read_text()
     try:
-        committed = _shown(file, "HEAD")
+        committed = place.shown(place.head)
     except subprocess.CalledProcessError:  # git does not have the file
         return NOT_YET
+    # The folder of a bundle's version may be gone, as in a pod that came later; what it held is known.
+    text = committed if place.head != "HEAD" and not file.exists() else file.read_text()
     if line is None:
-        return _newest(file, None, "HEAD") if text == committed else NOT_YET
+        return _newest(place, None, place.head) if text == committed else NOT_YET
     first, last = _extent(text, line)
     piece = "\n".join(text.split("\n")[first - 1 : last])
-    place = f"\n{committed}\n".find(f"\n{piece}\n")
-    if place < 0:
+    found = f"\n{committed}\n".find(f"\n{piece}\n")
+    if found < 0:
         return NOT_YET
-    begins = committed[:place].count("\n") + 1
-    return _newest(file, (begins, begins + last - first), "HEAD")
+    begins = committed[:found].count("\n") + 1
+    return _newest(place, (begins, begins + last - first), place.head)
 
 
-def _shown(file: Path, revision: str) -> str:
-    return git(file.parent, "show", f"{revision}:./{file.name}")
-
-
-def _newest(file: Path, extent: tuple[int, int] | None, revision: str) -> Commit | None:
+def _newest(place: _Place, extent: tuple[int, int] | None, revision: str) -> Commit | None:
     """Return the newest commit up to a revision that changed some lines of a file, or the file."""
     if extent is None:
-        said = git(file.parent, "log", "-1", _FORMAT, revision, "--", f"./{file.name}")
+        said = git(place.folder, "log", "-1", _FORMAT, revision, "--", place.name)
     else:
-        lines = f"{extent[0]},{extent[1]}:./{file.name}"
-        said = git(file.parent, "log", "-1", "--no-patch", _FORMAT, "-L", lines, revision)
-    return Commit(*said.splitlines()[0].split("\0", 4)) if said.strip() else None
+        lines = f"{extent[0]},{extent[1]}:{place.name}"
+        said = git(place.folder, "log", "-1", "--no-patch", _FORMAT, "-L", lines, revision)
+    found = Commit(*said.splitlines()[0].split("\0", 4)) if said.strip() else None
+    return None if found is not None and found.id in _cut_off(place.folder) else found
+
+
+def _cut_off(folder: Path) -> list[str]:
+    """Return the commits at which a shallow clone ends: git takes them for who wrote everything that is older."""
+    if git(folder, "rev-parse", "--is-shallow-repository").strip() != "true":
+        return []
+    return Path(folder, git(folder, "rev-parse", "--git-path", "shallow").strip()).read_text().split()
 
 
 def _extent(text: str, line: int) -> tuple[int, int]:

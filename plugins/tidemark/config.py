@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tidemark.assets import Pipeline
+from tidemark.checkouts import version_of
 from tidemark.errors import UsageError
 from tidemark.ledger.heads import PROD
 from tidemark.places import redact
@@ -32,6 +33,7 @@ OTHER_VARIABLES = (
     "TIDEMARK_LOCK",
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_METRICS",
+    "TIDEMARK_POD_SECONDS",
     "TIDEMARK_SETTLE_SECONDS",
     "TIDEMARK_STATSD",
     "TIDEMARK_WATCH_API",
@@ -261,9 +263,17 @@ def person() -> str:
         return f"uid {os.getuid()}"
 
 
+def running_image() -> str | None:
+    """Return the container image in which this process runs, as whoever built or started it says; None: in none."""
+    return os.environ.get("TIDEMARK_IMAGE") or None
+
+
 @cache
 def git_commit(folder: Path) -> tuple[str | None, bool | None]:
     """Return the commit of a folder's repository and whether it has uncommitted changes; None where there is none."""
+    version = version_of(folder)
+    if version is not None:  # Airflow's own folder, in which nobody works
+        return version.commit, False
     try:
         commit = git(folder, "rev-parse", "HEAD").strip()
         return (commit, bool(git(folder, "status", "--porcelain").strip())) if commit else (None, None)

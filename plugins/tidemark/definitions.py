@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from tidemark.assets import Asset, Input, Ref, Source, champion_of, where_of
 from tidemark.calendars import Calendar, Due, parse_duration
 from tidemark.errors import DefinitionError, close
+from tidemark.execution import Resources, image_of, pool_of, resources_of
 from tidemark.hashing import canonical
 from tidemark.mappings import InForce, Previous, Same
 from tidemark.mappings import Mapping as PartitionMapping
@@ -123,6 +124,9 @@ def asset(
     pii: Sequence[str] = (),
     owner: str | None = None,
     files: Sequence[str | Path] = (),
+    resources: Resources | Mapping[str, str] | None = None,
+    image: str | None = None,
+    pool: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as an asset; the function itself stays as it is.
 
@@ -137,6 +141,9 @@ def asset(
         pii: columns with personal data.
         owner: who is asked about it.
         files: files that the function reads, relative to its own file.
+        resources: what a task of it needs of a machine, such as ``Resources(cpu="500m", memory="1Gi")``.
+        image: the container image that it runs in, by tag or digest; part of the code version.
+        pool: name of Airflow's pool of its tasks.
 
     Raises:
         DefinitionError: when the function and the arguments do not fit each other.
@@ -167,6 +174,9 @@ def asset(
             owner=owner,
             files=tuple(_declared_file(folder / each, where) for each in _several(files, "files", where)),
             doc=inspect.getdoc(function) or "",
+            resources=resources_of(resources, where),
+            image=image_of(image, where),
+            pool=pool_of(pool, where),
         )
         if ordered and key:
             raise DefinitionError(f"{where}: key= sorts the rows and ordered=True keeps them: choose one")
@@ -185,6 +195,9 @@ def model(
     validation: Validation | None = None,
     owner: str | None = None,
     files: Sequence[str | Path] = (),
+    resources: Resources | Mapping[str, str] | None = None,
+    image: str | None = None,
+    pool: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a function that trains as a model: each result is a candidate, and a person makes one the champion.
 
@@ -198,6 +211,9 @@ def model(
         validation: how each candidate is judged before a person is asked to approve it; without it nobody is asked.
         owner: who is asked about it.
         files: files that the function reads, relative to its own file.
+        resources: what a task of it needs of a machine, such as ``Resources(cpu="500m", memory="1Gi")``.
+        image: the container image that it runs in, by tag or digest; part of the code version.
+        pool: name of Airflow's pool of its tasks.
 
     Raises:
         DefinitionError: when the function and the arguments do not fit each other.
@@ -206,7 +222,16 @@ def model(
 
     def declare(function: F) -> F:
         given = {**dict.fromkeys(search.space if search else ()), **(params or {})}
-        asset(partitions=partitions, inputs=inputs, params=given, owner=owner, files=files)(function)
+        asset(
+            partitions=partitions,
+            inputs=inputs,
+            params=given,
+            owner=owner,
+            files=files,
+            resources=resources,
+            image=image,
+            pool=pool,
+        )(function)
         definition = function.__tidemark__  # type: ignore[attr-defined]
         if not isinstance(definition.grain, TimeGrain):
             raise DefinitionError(f"{definition.where}: a model is trained by time: write partitions=Weekly() or such")

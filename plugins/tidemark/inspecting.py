@@ -227,6 +227,7 @@ def _made_data(connection: sa.Connection, made: records.Made) -> dict[str, Any]:
     if made.code_version is not None:
         row = connection.execute(sa.select(code_version).where(code_version.c.id == made.code_version)).one()
         code = {"version": row.fingerprint.hex(), "commit": row.git_commit, "uncommitted_changes": row.git_dirty}
+        code["image"] = row.image
     return {
         "version": made.data_version.hex() if made.data_version else None,
         "action_key": made.action_key.hex(),
@@ -238,6 +239,8 @@ def _made_data(connection: sa.Connection, made: records.Made) -> dict[str, Any]:
         "run": made.run,
         "by": made.actor,
         "code": code,
+        "image": made.image,
+        "bundle": made.bundle,
         "parameters": made.parameters,
     }
 

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, Context, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from tidemark.airflow.context import actor_of, page_of, pipeline_of, retrying_only_outages, run_of
+from tidemark.airflow.executing import options_of
 from tidemark.airflow.form import read_form
 from tidemark.airflow.operators import steps_of
 from tidemark.assets import Asset, Pipeline
@@ -32,6 +33,7 @@ def add_steps(model: Asset) -> BaseOperator:
         trigger_rule=TriggerRule.ALL_DONE,
         retries=12,  # over an hour: a registry that is down on a Monday morning must not cost the week
         doc_md="Holds the candidate against the champion, and registers it with MLflow if it passes.",
+        **options_of(model),
     )
     told = "ti.xcom_pull(task_ids='" + validate_id + "')"
     approve = ApproveOperator(

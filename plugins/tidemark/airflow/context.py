@@ -81,6 +81,12 @@ def run_name(dag: str, run: str) -> str:
     return f"airflow {dag} {run}"
 
 
+def bundle_of(context: Context) -> tuple[str, str | None] | None:
+    """Return the DAG bundle that a run's files are of, and its version where it has one; None: nothing is known."""
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    return None if bundle is None else (bundle.name, bundle.version)
+
+
 def actor_of(context: Context) -> str:
     """Return who started the run: a person, or what else it was."""
     run = context["dag_run"]

@@ -13,6 +13,7 @@ from croniter import croniter  # type: ignore[import-untyped]
 from tidemark.airflow.approving import add_steps
 from tidemark.airflow.deadlines import alert_of
 from tidemark.airflow.doorbell import Doorbell
+from tidemark.airflow.executing import executor_option, on_kubernetes, options_of, pool_of
 from tidemark.airflow.form import form_of
 from tidemark.airflow.operators import (
     PLAN,
@@ -97,9 +98,9 @@ def _add_tasks(pipeline: Pipeline) -> None:
     )
     tasks: dict[str, Any] = {}
     for each in pipeline.assets:
-        tasks[each.name] = BatchOperator.partial(
+        tasks[each.name] = _batches(
+            each,
             task_id=each.name,
-            asset=each.name,
             # The ledger, not the colour of an upstream square, says what may be computed.
             trigger_rule=TriggerRule.ALL_DONE,
             map_index_template="{{ partitions }}",
@@ -128,10 +129,25 @@ def _add_tasks(pipeline: Pipeline) -> None:
             doc_md=f"Puts what is new of `{report}` into the outbox, from where it is mailed; each once.",
         )
     for each in pipeline.assets:
-        first = add_search(each, plan, tasks[each.name]) if each.search is not None else tasks[each.name]
+        # A model in an image of its own runs its trials there too, itself: elsewhere their packages may be missing.
+        searches = each.search is not None and not _in_pods(each)
+        first = add_search(each, plan, tasks[each.name]) if searches else tasks[each.name]
         for read in each.inputs:
             if read.upstream in tasks and read.upstream != each.name:
                 tasks[read.upstream] >> first
+
+
+def _batches(asset: Definition, **options: Any) -> Any:
+    """Return the operator of an asset's batches, still to be mapped: in a pod of its own image, or in the worker."""
+    if not _in_pods(asset):
+        return BatchOperator.partial(asset=asset.name, **options, **options_of(asset))
+    from tidemark.airflow.pods import PodBatchOperator  # brings the client of Kubernetes
+
+    return PodBatchOperator.partial(asset=asset.name, **options, **pool_of(asset), **executor_option())
+
+
+def _in_pods(asset: Definition) -> bool:
+    return asset.image is not None and on_kubernetes()
 
 
 def _schedule(pipeline: Pipeline) -> Any:
@@ -176,4 +192,8 @@ def _asset_page(asset: Definition) -> str:
         facts.append(f"- must pass the gate `{asset.gate}`")
     if asset.key:
         facts.append(f"- one row for each {', '.join(f'`{column}`' for column in asset.key)}")
+    if asset.resources:
+        facts.append(f"- asks for {asset.resources.cpu} processors and {asset.resources.memory} of memory")
+    if asset.image:
+        facts.append(f"- runs in the image `{asset.image}` where Airflow runs on Kubernetes")
     return "\n".join([asset.doc, "", *facts]).strip()

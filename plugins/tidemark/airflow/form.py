@@ -117,6 +117,12 @@ def asked_pipeline(answers: Mapping[str, Any], pipeline: Pipeline) -> Pipeline:
     return pipeline if assets == pipeline.assets else replace(pipeline, assets=assets)
 
 
+def asked_of_searches(answers: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """Return the answers of a form that :func:`asked_pipeline` looks at, for those who have no form."""
+    names = [f"{each.name}_{what}" for each in pipeline.assets if each.search for what in ("trials", "space")]
+    return {name: answers[name] for name in names if name in answers}
+
+
 def _asked_model(answers: Mapping[str, Any], asset: Asset) -> Asset:
     search = asset.search
     if search is None:

@@ -15,10 +15,12 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
+from tidemark.airflow.bundles import bundle_name
 from tidemark.airflow.context import (
     PROBLEM,
     TOLD,
     actor_of,
+    bundle_of,
     page_of,
     pipeline_of,
     retrying_only_outages,
@@ -33,6 +35,7 @@ from tidemark.assets import Asset, Pipeline
 if TYPE_CHECKING:
     from tidemark.deployment import Deployment
     from tidemark.plan import Plan
+    from tidemark.running.results import BatchReport
     from tidemark.running.run import Prepared
 
 PLAN, VERDICT = "plan", "verdict"
@@ -125,6 +128,8 @@ class PlanOperator(BaseOperator):
         idle += [announce_step_of(name) for name in pipeline.reports if name not in prepared.busy]
         searching = [each.name for each in pipeline.assets if each.search and each.name not in prepared.busy]
         idle += [step for name in searching for step in search_steps_of(name)]
+        # A model in an image of its own has no tasks for its trials.
+        idle = [each for each in idle if context["dag"].has_task(each)]
         self._skip([*idle, VERDICT] if well else idle)
         context["ti"].xcom_push(PLAN, prepared.plan_id)
         return [[prepared.plan_id, lane] for lane in range(prepared.lanes)]
@@ -174,33 +179,60 @@ class BatchOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Compute, gate and publish; fail at the end if a partition failed or was blocked."""
         from tidemark.deployment import open_deployment
-        from tidemark.running.results import Result
         from tidemark.running.run import run_batch
 
         plan_id, lane = self.lane
         pipeline = pipeline_of(context)
+        if (image := pipeline.asset(self.asset).image) is not None:
+            self.log.info("The image %s is not used here: Airflow runs no task in a pod of its own", image)
         with retrying_only_outages(), open_deployment() as deployment:
             report = run_batch(
-                deployment, pipeline, plan_id, lane, self.asset, run=run_of(context), actor=actor_of(context)
+                deployment,
+                pipeline,
+                plan_id,
+                lane,
+                self.asset,
+                run=run_of(context),
+                actor=actor_of(context),
+                bundle=bundle_name(*bundle) if (bundle := bundle_of(context)) is not None else None,
             )
             tell(context, deployment, pipeline, [self.asset], report.partitions)
-        context["partitions"] = _span(report.partitions)  # type: ignore[typeddict-unknown-key]
-        for line in report.lines():
-            self.log.warning(line)
-        counts = report.counted()
-        said = ", ".join(f"{number} {result}" for result, number in counts.items())
-        self.log.info("%s: %s", self.asset, said or "nothing in this lane")
-        if not counts:
-            raise AirflowSkipException("nothing in this lane")
-        if counts.get(Result.FAILED) or counts.get(Result.BLOCKED):
-            # Not as the verdict does: Airflow names a failed task after its partitions for an exception only.
-            raise AirflowFailException(f"{self.asset}: {said}; everything else was published")
-        return dict(counts)
+        return conclude(context, self.log, report)
 
     def on_kill(self) -> None:
         """Stop at once when Airflow ends the task: what is finished gets published, and leases are given back."""
         # No SystemExit: that would be taken for one that the asset's function raised.
         raise KeyboardInterrupt("the task was ended from outside")
+
+
+def conclude(context: Context, log: Any, report: "BatchReport", *, force: bool = False) -> dict[str, int]:
+    """Name a task after its partitions, say what became of them, and end it as that is.
+
+    Args:
+        context: the task's.
+        log: the task's.
+        report: what became of its batch.
+        force: there is more to be said of the batch than the report does: it is not to end as skipped.
+
+    Raises:
+        AirflowSkipException: the lane held nothing.
+        AirflowFailException: a partition failed or was blocked.
+
+    """
+    from tidemark.running.results import Result
+
+    context["partitions"] = _span(report.partitions)  # type: ignore[typeddict-unknown-key]
+    for line in report.lines():
+        log.warning(line)
+    counts = report.counted()
+    said = ", ".join(f"{number} {result}" for result, number in counts.items())
+    log.info("%s: %s", report.asset, said or "nothing in this lane")
+    if not counts and not force:
+        raise AirflowSkipException("nothing in this lane")
+    if counts.get(Result.FAILED) or counts.get(Result.BLOCKED):
+        # Not as the verdict does: Airflow names a failed task after its partitions for an exception only.
+        raise AirflowFailException(f"{report.asset}: {said}; everything else was published")
+    return dict(counts)
 
 
 class _Told(SystemExit):

@@ -7,6 +7,7 @@ from airflow.sdk import BaseOperator, Context, TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tidemark.airflow.context import actor_of, pipeline_of, retrying_only_outages, run_of
+from tidemark.airflow.executing import options_of
 from tidemark.airflow.operators import PLAN, search_steps_of
 from tidemark.assets import Asset
 
@@ -19,12 +20,14 @@ def add_search(model: Asset, plan: BaseOperator, trained: Any) -> BaseOperator:
         model=model.name,
         trigger_rule=TriggerRule.ALL_DONE,
         doc_md="Proposes hyper-parameters. How many, and where they are looked for, are fields of the form.",
+        **options_of(model),
     )
     trial = TrialOperator.partial(
         task_id=trial_id,
         model=model.name,
         map_index_template="{{ hyperparameters }}",
         doc_md="One trial of hyper-parameters. What it came to is kept: no trial is run twice.",
+        **options_of(model),
     ).expand(trial=search.output)
     plan >> search >> trial >> trained
     return search

@@ -9,12 +9,28 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tidemark.cli import acting, alerting, conforming, databases, looking, modelling, oncall, planning, shown, watching
+from tidemark.cli import (
+    acting,
+    alerting,
+    batching,
+    checking,
+    conforming,
+    databases,
+    looking,
+    modelling,
+    oncall,
+    planning,
+    shown,
+    watching,
+)
 from tidemark.cli.answers import Answer
 from tidemark.config import misspelt
-from tidemark.errors import DefinitionError, TidemarkError, UsageError
+from tidemark.errors import DefinitionError, TidemarkError, Unavailable, UsageError
 
 WELL, FAILED, USAGE = 0, 1, 2
+
+AGAIN = 75
+"""What ``run-batch`` ends with where another try may do: the number that sysexits.h has for it."""
 
 _Add = Callable[..., argparse.ArgumentParser]
 
@@ -40,10 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
         return _completed(made, command)
 
     _add_planning(add)
+    _add_batch(commands)
     _add_looking(add)
     _add_acting(add)
     _add_watch(add)
     _add_databases(commands)
+    _add_check(add)
     _add_models(commands)
     _add_incidents(commands)
     _add_alerts(commands)
@@ -101,6 +119,25 @@ def _add_planning(add: _Add) -> None:
     run = add("run", planning.run, "run what has to be run")
     _selection(run)
     run.add_argument("--plan", metavar="FILE", help="run just this plan; refuse if anything has changed since")
+
+
+def _add_batch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    said = "work off one batch of a stored plan: for machines"
+    batch = commands.add_parser("run-batch", help=said, description=inspect.getdoc(batching.batch))
+    batch.set_defaults(run=batching.batch, json=False, outage=AGAIN)
+    batch.add_argument("plan", type=_number, metavar="PLAN", help="the number of the plan in the ledger")
+    batch.add_argument("lane", type=_number, metavar="LANE", help="the number of the lane, from 0")
+    batch.add_argument("asset", metavar="ASSET", help="name of an asset")
+    batch.add_argument("--pipeline", required=True, metavar="NAME", help="the asset's pipeline")
+    batch.add_argument("--run", dest="run_name", metavar="RUN", help="name of the run, for the record")
+    batch.add_argument("--actor", metavar="ACTOR", help="who started the run, for the record")
+    batch.add_argument(
+        "--bundle", metavar="NAME", help="take the files of this DAG bundle of Airflow's; else TIDEMARK_DAGS"
+    )
+    batch.add_argument("--version", metavar="COMMIT", help="the version of the bundle")
+    said = "an asset's code version where the plan was made; may be given several times"
+    batch.add_argument("--code", action="append", default=[], metavar="ASSET=VERSION", help=said)
+    batch.add_argument("--asked", metavar="JSON", help="what the form of the run asks of searches")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -198,6 +235,16 @@ def _add_watch(add: _Add) -> None:
     watch.add_argument("--once", action="store_true", help="do everything once, and end: for cron")
 
 
+def _add_check(add: _Add) -> None:
+    check = add("check", checking.check, "check pipeline files before they are merged")
+    check.add_argument("folder", metavar="DAGS_FOLDER", help="the folder of pipeline files")
+    budget = "seconds of CPU that the import of a file may cost (default: 2)"
+    check.add_argument("--budget", type=_seconds, default=2.0, metavar="SECONDS", help=budget)
+    limit = "seconds after which the import of a file is given up (default: 30)"
+    check.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help=limit)
+    check.add_argument("--strict", action="store_true", help="warnings fail too")
+
+
 def _add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     model = commands.add_parser(
         "model", help="versions of models, and who is champion", description="Versions of models."
@@ -290,6 +337,17 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """Return a time in seconds; argparse tells what is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, more than 0")
+    return seconds
+
+
 def _number(text: str) -> int:
     """Return the number of an incident or a silence; argparse tells what is none."""
     if not text.isdecimal() or len(text) > 9:
@@ -317,10 +375,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer: Answer = options.run(options)
     except (UsageError, DefinitionError) as problem:
         return _complain(problem, USAGE)
+    except Unavailable as problem:
+        return _complain(problem, getattr(options, "outage", FAILED))
     except TidemarkError as problem:
         return _complain(problem, FAILED)
     except KeyboardInterrupt:
-        return _complain("stopped; what was finished is published, and the next run goes on from there", FAILED)
+        said = "stopped; what was finished is published, and the next run goes on from there"
+        return _complain(said, getattr(options, "outage", FAILED))
     try:
         _tell(answer, options.json)
         sys.stdout.flush()

@@ -290,6 +290,9 @@ def _add_live(tree: Tree, live: Mapping[str, Any] | None, became: Mapping[str, A
         commit = (live["code"]["commit"] or "no commit")[:12]
         dirty = ", with uncommitted changes" if live["code"]["uncommitted_changes"] else ""
         node.add(Text(f"code {live['code']['version'][:12]} ({commit}{dirty})"))
+    places = [f"{name} {live[name]}" for name in ("image", "bundle") if live[name]]
+    if places:
+        node.add(Text(f"made in the {', of the '.join(places)}"))
     if became:
         _add_causes(node.add(Text(f"live since {_minute(became['at'])}: {became['reason']}")), became["causes"])
 

@@ -3,7 +3,8 @@
 Two invariants, in this order. *Sound*: no edit of a first-party file that can change a result leaves the fingerprint as
 it was. *Fine-grained*: as few others as possible change it. So a fingerprint is that of a graph: the function's syntax
 tree and, linked to it, everything in first-party code that it can reach, at any depth and in any module, with the
-installed versions of the distributions that these import, and the content of declared resource files.
+installed versions of the distributions that these import, and the content of declared resource files. Where the
+function runs in a container image, the name of the image stands for the distributions.
 
 What changes it and what does not:
 
@@ -77,16 +78,21 @@ class Fingerprint:
     Attributes:
         digest: the code version: 32 bytes.
         components: what it is made of, in an order that is the same for the same code.
-        distributions: name and version of each installed distribution that the code imports, and of what these need.
+        distributions: name and version of each installed distribution that the code imports, and of what these need;
+            none where an image stands for them.
+        image: the container image that the function runs in, which says what is installed there; None: it runs here.
 
     """
 
     digest: bytes
     components: tuple[Component, ...]
     distributions: tuple[tuple[str, str], ...]
+    image: str | None = None
 
 
-def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = ()) -> Fingerprint:
+def fingerprint(
+    function: Callable[..., object], *, resources: Sequence[Path] = (), image: str | None = None
+) -> Fingerprint:
     """Return the code version of a function.
 
     Nothing is imported. Modules must be loaded: call it once the function's own module is.
@@ -94,6 +100,8 @@ def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = 
     Args:
         function: a function, or anything that can be called and is made of functions.
         resources: files that the function reads; their content counts, their place does not.
+        image: the container image that it runs in, as it is declared. It counts in place of what is installed here,
+            which is not what the function meets: planner and container come to the same code version.
 
     Raises:
         DefinitionError: if loaded code is not what its file says, if it has no text, if what a closure holds cannot be
@@ -101,12 +109,12 @@ def fingerprint(function: Callable[..., object], *, resources: Sequence[Path] = 
 
     """
     try:
-        return _fingerprint(function, resources)
+        return _fingerprint(function, resources, image)
     except StaleError as stale:
         # The module may have been loaded again since its text was captured.
         recapture(stale.module)
     try:
-        return _fingerprint(function, resources)
+        return _fingerprint(function, resources, image)
     except StaleError as stale:
         raise DefinitionError(
             f"{stale.module.path or stale.module.label}: {stale.name} is loaded in another form than the file has now: "
@@ -120,11 +128,14 @@ def together(*parts: Fingerprint) -> Fingerprint:
     components = {(each.label, each.digest): each for part in parts for each in part.components}
     distributions = sorted({each for part in parts for each in part.distributions})
     return Fingerprint(
-        digest(SCHEME, [each.digest for each in parts]), tuple(components.values()), tuple(distributions)
+        digest(SCHEME, [each.digest for each in parts]),
+        tuple(components.values()),
+        tuple(distributions),
+        next((each.image for each in parts if each.image is not None), None),
     )
 
 
-def _fingerprint(function: Callable[..., object], resources: Sequence[Path]) -> Fingerprint:
+def _fingerprint(function: Callable[..., object], resources: Sequence[Path], image: str | None) -> Fingerprint:
     content = [_content(path) for path in resources]
     closure = Closure(function, content)
     for node in closure.nodes:
@@ -134,12 +145,14 @@ def _fingerprint(function: Callable[..., object], resources: Sequence[Path]) -> 
         Component(path.name, str(path), None, hashlib.sha256(each).digest())
         for path, each in zip(resources, content, strict=True)
     ]
-    distributions = with_dependencies(sorted(closure.externals))
+    distributions = with_dependencies(sorted(closure.externals)) if image is None else ()
+    surroundings: object = distributions if image is None else ["image", image]
     components = [_component(node, closure) for node in closure.nodes if not isinstance(node, Held) or node.has_values]
     return Fingerprint(
-        digest(SCHEME, closure.digest(), [each.digest for each in files], distributions),
+        digest(SCHEME, closure.digest(), [each.digest for each in files], surroundings),
         (*components, *files),
         distributions,
+        image,
     )
 
 

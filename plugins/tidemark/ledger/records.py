@@ -65,6 +65,8 @@ def write(
     environment: str,
     run: str,
     actor: str,
+    image: str | None = None,
+    bundle: str | None = None,
     provisional_ids: Sequence[int] = (),
 ) -> list[int]:
     """Write materializations down with their inputs and return their ids, in order.
@@ -75,6 +77,8 @@ def write(
         environment: in which they were made.
         run: the run that made them.
         actor: who started it.
+        image: the container image in which they were made, if that is known.
+        bundle: the DAG bundle that the definitions are of, with its version, if that is known.
         provisional_ids: the numbers, one a record, by which records of the same group name each other as inputs.
 
     """
@@ -102,6 +106,8 @@ def write(
             "actor": actor,
             "error": each.error,
             "suite_digest": each.suite_digest,
+            "image": image,
+            "bundle": bundle,
             "created_at": now,
         }
         for each in records
@@ -274,6 +280,8 @@ class Made(NamedTuple):
     actor: str
     error: str | None
     created_at: datetime
+    image: str | None
+    bundle: str | None
 
     @property
     def stored(self) -> Stored:
@@ -308,6 +316,8 @@ _MADE = (
         materialization.c.actor,
         materialization.c.error,
         materialization.c.created_at,
+        materialization.c.image,
+        materialization.c.bundle,
     )
     .join(asset, asset.c.id == materialization.c.asset_id)
     .join(partition, partition.c.id == materialization.c.partition_id)

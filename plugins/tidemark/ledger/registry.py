@@ -267,6 +267,7 @@ def code_version_id(connection: sa.Connection, code: Fingerprint, commit: tuple[
             "fingerprint": code.digest,
             "components": [[part.label, part.file, part.line, part.digest.hex()] for part in code.components],
             "distributions": [list(pair) for pair in code.distributions],
+            "image": code.image,
             "python": platform.python_version(),
             "git_commit": commit[0],
             "git_dirty": commit[1],

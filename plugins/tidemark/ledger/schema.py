@@ -96,6 +96,7 @@ code_version = sa.Table(
     sa.Column("fingerprint", Digest, nullable=False, unique=True),
     sa.Column("components", Json, nullable=False),  # [[label, file, line, digest hex]]
     sa.Column("distributions", Json, nullable=False),  # [[name, version]]
+    sa.Column("image", sa.Text),  # the declared image, which stands for the distributions; null: none was declared
     sa.Column("python", sa.Text, nullable=False),
     sa.Column("git_commit", sa.Text),
     sa.Column("git_dirty", sa.Boolean),
@@ -125,6 +126,8 @@ materialization = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("suite_digest", Digest),  # of the suite that a failure happened under
+    sa.Column("image", sa.Text),  # the container image that it was made in; null: in none that is known
+    sa.Column("bundle", sa.Text),  # the DAG bundle, with its version where it has one: pricing@<commit>
     sa.Column("created_at", Instant, nullable=False),
     sa.Index("ix_materialization_partition", "asset_id", "partition_id", "action_key"),
     sa.Index("ix_materialization_data_version", "data_version"),

@@ -291,6 +291,10 @@ def _tags(deployment: Deployment, made: Made) -> dict[str, str]:
         "tidemark.environment": made.environment,
         "tidemark.lock": installed().hex(),
     }
+    if made.image:
+        tags["tidemark.image"] = made.image
+    if made.bundle:
+        tags["tidemark.bundle"] = made.bundle
     with deployment.ledger.read() as connection:
         query = sa.select(code_version.c.fingerprint, code_version.c.git_commit, code_version.c.git_dirty)
         row = connection.execute(query.where(code_version.c.id == made.code_version)).first()

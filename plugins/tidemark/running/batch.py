@@ -33,6 +33,7 @@ class Batch:
         run: name of the run.
         actor: who started it.
         holder: name under which leases are held.
+        bundle: the DAG bundle that the definitions are of, with its version, if that is known.
         own: numbers of the changes that this process has made.
 
     """
@@ -46,6 +47,7 @@ class Batch:
     run: str
     actor: str
     holder: str
+    bundle: str | None = None
     own: set[int] = field(default_factory=set)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from tidemark.config import running_image
 from tidemark.ledger import events, gaps, heads, leases, plans, records
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.heads import Move
@@ -139,6 +140,8 @@ class Publisher:
             environment=batch.environment,
             run=batch.run,
             actor=batch.actor,
+            image=running_image(),
+            bundle=batch.bundle,
             provisional_ids=numbers,
         )
         for each in group:

@@ -112,11 +112,23 @@ def run_batch(
     *,
     run: str,
     actor: str,
+    bundle: str | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> BatchReport:
     """Work off one lane of one asset of a stored plan, from the ledger as it is now.
 
     A batch that Airflow tries again goes on where it was: what has failed is for the next plan to try once more.
+
+    Args:
+        deployment: where.
+        pipeline: the asset's pipeline.
+        plan_id: the plan.
+        lane: the lane, from 0.
+        asset: the asset's name.
+        run: name of the run.
+        actor: who started it.
+        bundle: the DAG bundle that the definitions are of, with its version, for the record.
+        progress: called with the asset's name, partitions done and partitions to do.
 
     Raises:
         Unavailable: the store or the ledger cannot be used; what was finished before is published.
@@ -131,11 +143,44 @@ def run_batch(
     definition = pipeline.asset(asset)
     for _ in sweep.judge_all(above(pipeline, definition)):
         pass
-    worker = Worker(deployment, pipeline, names, survey, sweep, definition, plan=stored, run=run, actor=actor)
+    worker = Worker(
+        deployment, pipeline, names, survey, sweep, definition, plan=stored, run=run, actor=actor, bundle=bundle
+    )
     done = {item.partition: (Result(item.outcome), item.detail or "") for item in items if item.outcome in SETTLED}
     report = worker.work({item.partition: item.reason for item in items if item.partition not in done}, progress)
     results = {**done, **report.results}
     return BatchReport(asset, {item.partition: results[item.partition] for item in items})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one lane of one asset of a plan stands in the ledger.
+
+    Attributes:
+        report: what became of the partitions that a worker has brought to a result.
+        unreached: the keys of the others.
+        settled: nothing is left for a worker to do.
+
+    """
+
+    report: BatchReport
+    unreached: tuple[str, ...]
+    settled: bool
+
+
+def standing_of(deployment: Deployment, pipeline: Pipeline, plan_id: int, lane: int, asset: str) -> Standing:
+    """Return how one lane of one asset of a stored plan stands, whoever worked it off.
+
+    Raises:
+        Unavailable: the ledger cannot be read.
+
+    """
+    names = register(deployment, pipeline)
+    with deployment.ledger.read() as connection:
+        items = plans.items(connection, plan_id, asset_id=names.assets[asset], lane=lane)
+    results = {item.partition: (Result(item.outcome), item.detail or "") for item in items if item.outcome is not None}
+    unreached = tuple(item.partition for item in items if item.outcome is None)
+    return Standing(BatchReport(asset, results), unreached, all(item.outcome in SETTLED for item in items))
 
 
 def run_plan(

@@ -140,7 +140,7 @@ def _key(asset: Asset, judged: Judgement, proposal: Proposal) -> bytes:
     """Return a digest over all that a trial follows from: how many there are is not part of it."""
     assert asset.search is not None
     others = {name: value for name, value in asset.parameters.items() if name != PARAMETER}
-    code = fingerprint(asset.search.objective, resources=asset.files).digest
+    code = fingerprint(asset.search.objective, resources=asset.files, image=asset.image).digest
     reads = [[read.input.parameter, str(read.input.annotation), read.digest] for read in judged.reads]
     return digest("trial", asset.name, judged.key, code, others, reads, proposal)
 

@@ -53,11 +53,12 @@ class Worker:
         plan: StoredPlan,
         run: str,
         actor: str,
+        bundle: str | None = None,
         own: set[int] | None = None,
     ) -> None:
         holder = leases.new_holder()
         own = set() if own is None else own
-        self._batch = Batch(deployment, pipeline, names, survey, asset, plan.id, run, actor, holder, own)
+        self._batch = Batch(deployment, pipeline, names, survey, asset, plan.id, run, actor, holder, bundle, own)
         self._plan = plan
         self.sweep = sweep
         self._asset = asset
