@@ -27,6 +27,10 @@ class Orders(pd.DataFrame):
 @pytest.mark.parametrize(
     ("annotation", "kind"),
     [
+        # Their packages are imported for type checkers alone, so that all there is of them is text.
+        ("dd.DataFrame", Kind.DASK),
+        ("dask.dataframe.DataFrame", Kind.DASK),
+        ("pyspark.sql.DataFrame", Kind.SPARK),
         (pd.DataFrame, Kind.PANDAS),
         (Orders, Kind.PANDAS),
         (pl.DataFrame, Kind.POLARS),
@@ -94,7 +98,8 @@ def test_none_aside_an_annotation_means_the_same(annotation: object) -> None:
         Callable[[], str],
         "DataFrame",  # pandas' or polars'?
         "pl.DataFrame | pd.DataFrame",
-        "dask.dataframe.DataFrame",
+        "dask.bag.Bag",
+        "pyspark.pandas.DataFrame",  # not the one of pyspark.sql
         "not an annotation",
         "None",
         3,

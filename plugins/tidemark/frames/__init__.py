@@ -13,7 +13,8 @@ from tidemark.frames.annotations import accepts_none, check_annotation, check_ou
 if TYPE_CHECKING:
     from tidemark.frames.content import bytes_version, data_version, schema_digest, text_version
     from tidemark.frames.deliveries import TABULAR, Delivery, read_delivery, read_table
-    from tidemark.frames.inputs import Part, load
+    from tidemark.frames.inputs import load
+    from tidemark.frames.members import Part
     from tidemark.frames.outputs import Encoded, encode
 
 __all__ = [
@@ -42,7 +43,8 @@ RAW = frozenset({"text", "bytes", "skops"})
 _HOMES = {
     "content": ("bytes_version", "data_version", "schema_digest", "text_version"),
     "deliveries": ("TABULAR", "Delivery", "read_delivery", "read_table"),
-    "inputs": ("Part", "load"),
+    "inputs": ("load",),
+    "members": ("Part",),
     "outputs": ("Encoded", "encode"),
 }
 

@@ -1,7 +1,8 @@
 """What the annotations of an asset's parameters and return value mean; imports no frame library.
 
 Invariant: a class is recognised by its package and name, and an annotation written as text by the usual short names of
-the packages, so that a definition file is checked without paying for pandas, polars, pyarrow or DuckDB.
+the packages, so that a definition file is checked without paying for pandas, polars, pyarrow, DuckDB, Dask or
+PySpark.
 """
 
 import ast
@@ -26,6 +27,8 @@ class Kind(Enum):
     LAZY = "polars.LazyFrame"
     ARROW = "pyarrow.Table"
     DUCKDB = "duckdb.DuckDBPyRelation"
+    DASK = "dask.dataframe.DataFrame"
+    SPARK = "pyspark.sql.DataFrame"
     TEXT = "str"
     BYTES = "bytes"
     PATH = "pathlib.Path"
@@ -36,6 +39,11 @@ class Kind(Enum):
         """Whether it holds rows and columns."""
         return self not in (Kind.TEXT, Kind.BYTES, Kind.PATH, Kind.ESTIMATOR)
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether its rows are with the workers of a cluster."""
+        return self in (Kind.DASK, Kind.SPARK)
+
 
 _KINDS = {
     ("pandas", "DataFrame"): Kind.PANDAS,
@@ -44,12 +52,16 @@ _KINDS = {
     ("pyarrow", "Table"): Kind.ARROW,
     ("duckdb", "DuckDBPyRelation"): Kind.DUCKDB,
     ("_duckdb", "DuckDBPyRelation"): Kind.DUCKDB,
+    ("dask", "DataFrame"): Kind.DASK,
+    ("pyspark", "DataFrame"): Kind.SPARK,
     ("builtins", "str"): Kind.TEXT,
     ("builtins", "bytes"): Kind.BYTES,
     ("pathlib", "Path"): Kind.PATH,
     ("sklearn", "BaseEstimator"): Kind.ESTIMATOR,
 }
-_SHORT = {"pd": "pandas", "pl": "polars", "pa": "pyarrow"}
+_SHORT = {"pd": "pandas", "pl": "polars", "pa": "pyarrow", "dd": "dask"}
+# It has a frame of the same name as pyspark.sql, which is another.
+_NOT_SQL = "pyspark.pandas"
 
 SUPPORTED = ", ".join(kind.value for kind in Kind)
 
@@ -58,7 +70,7 @@ def kind_of(cls: type) -> Kind | None:
     """The kind of a class or of what it inherits from; None if data cannot be handed over as it."""
     for base in cls.__mro__:
         kind = _KINDS.get((base.__module__.partition(".")[0], base.__qualname__))
-        if kind is not None:
+        if kind is not None and not base.__module__.startswith(_NOT_SQL):
             return kind
     return None
 
@@ -90,7 +102,7 @@ def accepts_none(annotation: object) -> bool:
 def check_annotation(annotation: object, where: str, *, windowed: bool = False) -> None:
     """Check, when a definition is read, that data can be handed over as the annotation says.
 
-    Takes a type or its text (``"pl.DataFrame"``; ``pd``, ``pl`` and ``pa`` are understood), None or
+    Takes a type or its text (``"pl.DataFrame"``; ``pd``, ``pl``, ``pa`` and ``dd`` are understood), None or
     ``inspect.Parameter.empty`` for no annotation; ``windowed`` says that several partitions arrive at once.
 
     Raises:
@@ -147,6 +159,8 @@ def _kind(alternative: object) -> Kind | None:
 
 def _kind_of_name(dotted: str) -> Kind | None:
     package, name = dotted.partition(".")[0], dotted.rpartition(".")[2]
+    if dotted.startswith(_NOT_SQL):
+        return None
     if package != name:
         return _KINDS.get((_SHORT.get(package, package), name))
     # A bare name counts if only one package can be meant: DataFrame is two.

@@ -7,7 +7,7 @@ objects.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,6 +55,23 @@ def canonical_version(table: pa.Table) -> bytes:
     """`data_version` of a table that is in canonical form already."""
     columns = tuple(column_digest(one_chunk(column)) for column in table.columns)
     return digest("table", _schema(table.schema), table.num_rows, columns)
+
+
+def version_in_pieces(schema: pa.Schema, rows: int, pieces: Callable[[str], Iterator[AnyArray]]) -> bytes:
+    """`data_version` of a canonical table that is never in memory as a whole: no column of it is nested.
+
+    Args:
+        schema: its columns.
+        rows: how many rows it has.
+        pieces: yields a column's values, piece after piece; is asked several times for each column.
+
+    """
+    columns = []
+    for field in schema:
+        hasher = hashlib.sha256()
+        _feed_in_pieces(field.type, rows, lambda name=field.name: pieces(name), hasher.update)  # type: ignore[misc]
+        columns.append(hasher.digest())
+    return digest("table", _schema(schema), rows, tuple(columns))
 
 
 def schema_digest(schema: pa.Schema) -> bytes:
@@ -110,8 +127,7 @@ def _feed(array: AnyArray, update: _Update) -> None:
     if pt.is_map(array.type):
         array = entries_of(array)
     _frame(update, len(array).to_bytes(8, "big"))
-    valid = array.is_valid().cast(pa.uint8()).to_numpy() if array.null_count else np.empty(0, np.uint8)
-    _frame(update, valid)
+    _frame(update, _validity(array) if array.null_count else np.empty(0, np.uint8))
     if pt.is_null(array.type):
         return
     if pt.is_struct(array.type):
@@ -123,16 +139,51 @@ def _feed(array: AnyArray, update: _Update) -> None:
     elif pt.is_large_string(array.type) or pt.is_large_binary(array.type):
         _feed_text(array, update)
     else:
-        _feed_numbers(array, valid, update)
+        _feed_numbers(array, update)
+
+
+def _feed_in_pieces(of: AnyType, rows: int, pieces: Callable[[], Iterator[AnyArray]], update: _Update) -> None:
+    """Feed what `_feed` feeds of the whole column: each of its parts by a pass of its own."""
+    _frame(update, rows.to_bytes(8, "big"))
+    nulls = 0 if pt.is_null(of) else sum(piece.null_count for piece in pieces())
+    _announce(update, rows if nulls else 0)
+    if nulls:
+        for piece in pieces():
+            update(_validity(piece))
+    if pt.is_null(of):
+        return
+    if not (pt.is_large_string(of) or pt.is_large_binary(of)):
+        _frame(update, getattr(of, "unit", "").encode())
+        _announce(update, rows * (1 if pt.is_boolean(of) else of.bit_width // 8))
+        for piece in pieces():
+            update(_numbers(piece))
+        return
+    longest, size = 0, 0
+    for piece in pieces():
+        lengths, data = _text(piece)
+        longest, size = max(longest, int(lengths.max(initial=0))), size + data.nbytes
+    width = np.min_scalar_type(longest)
+    _announce(update, rows * width.itemsize)
+    for piece in pieces():
+        update(np.ascontiguousarray(_text(piece)[0].astype(width)))
+    _announce(update, size)
+    for piece in pieces():
+        update(_text(piece)[1])
 
 
 def _feed_text(array: AnyArray, update: _Update) -> None:
+    lengths, data = _text(array)
+    _feed_lengths(lengths, update)
+    _frame(update, data)
+
+
+def _text(array: AnyArray) -> tuple[_Numbers, _Numbers]:
+    """The length of each text, and the bytes of all."""
     if array.null_count:  # bytes may lie hidden under a null: this drops them
         array = pc.fill_null(array, "" if pt.is_large_string(array.type) else b"")
     _, ends, data = array.buffers()
     offsets = np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
-    _feed_lengths(np.diff(offsets), update)
-    _frame(update, np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]])
+    return np.diff(offsets), np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
 
 
 def _feed_lengths(lengths: _Numbers, update: _Update) -> None:
@@ -140,7 +191,19 @@ def _feed_lengths(lengths: _Numbers, update: _Update) -> None:
     _frame(update, lengths.astype(np.min_scalar_type(lengths.max(initial=0))))
 
 
-def _feed_numbers(array: AnyArray, valid: _Numbers, update: _Update) -> None:
+def _validity(array: AnyArray) -> _Numbers:
+    valid: _Numbers = array.is_valid().cast(pa.uint8()).to_numpy()
+    return valid
+
+
+def _feed_numbers(array: AnyArray, update: _Update) -> None:
+    # A unit is not in the logical type, and 1,001 of one is not 1,001 of another.
+    _frame(update, getattr(array.type, "unit", "").encode())
+    _frame(update, _numbers(array))
+
+
+def _numbers(array: AnyArray) -> _Numbers:
+    """The bytes of numbers, zero where there is none."""
     if pt.is_boolean(array.type):
         array = array.cast(pa.uint8())
     width = array.type.bit_width // 8
@@ -148,13 +211,15 @@ def _feed_numbers(array: AnyArray, valid: _Numbers, update: _Update) -> None:
     values = stored[array.offset * width : (array.offset + len(array)) * width]
     if array.null_count:  # any number may lie hidden under a null
         values = values.copy()
-        values.reshape(-1, width)[valid == 0] = 0
-    # A unit is not in the logical type, and 1,001 of one is not 1,001 of another.
-    _frame(update, getattr(array.type, "unit", "").encode())
-    _frame(update, values)
+        values.reshape(-1, width)[_validity(array) == 0] = 0
+    return values
+
+
+def _announce(update: _Update, size: int) -> None:
+    update(size.to_bytes(8, "big"))
 
 
 def _frame(update: _Update, payload: bytes | _Numbers) -> None:
     size = len(payload) if isinstance(payload, bytes) else payload.nbytes
-    update(size.to_bytes(8, "big"))
+    _announce(update, size)
     update(payload)

@@ -4,8 +4,10 @@ Invariants: equal content gives equal bytes, whatever engine made it and in what
 declared to matter); every refusal is an `OutputError` that says what came, what was declared, and what to do.
 """
 
+import shutil
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from tidemark.frames.annotations import SUPPORTED, Kind, declared_kind, kind_of
 from tidemark.frames.content import bytes_version, canonical_version, schema_digest, text_version
 from tidemark.frames.engines import to_table
 from tidemark.frames.sorting import arranged
-from tidemark.frames.stored import CANONICAL_MARK
+from tidemark.frames.stored import CANONICAL_MARK, canonical_table
 from tidemark.hashing import digest
 
 
@@ -24,8 +26,8 @@ from tidemark.hashing import digest
 class Encoded:
     """An output, ready to be stored.
 
-    ``payload`` is what the blob will hold, or the file that holds it; ``format`` is "parquet", "text", "bytes" or
-    "skops"; ``table`` is what a gate checks: the canonical, sorted frame; None, like ``rows``, for what has no rows.
+    ``payload`` is what the blob will hold, or the file that holds it, which lives as long as this does; ``format`` is
+    "parquet", "text", "bytes" or "skops"; ``rows`` is None for what has no rows.
     """
 
     payload: bytes | Path
@@ -33,7 +35,17 @@ class Encoded:
     data_version: bytes
     schema_digest: bytes
     rows: int | None
-    table: pa.Table | None
+    kept: pa.Table | None = field(default=None, repr=False)
+
+    @property
+    def table(self) -> pa.Table | None:
+        """What a gate checks: the canonical, sorted frame, read from the payload if it was never in memory as a whole.
+
+        None for what has no rows.
+        """
+        if self.kept is None and isinstance(self.payload, Path) and self.rows is not None:
+            return canonical_table(self.payload)
+        return self.kept
 
 
 def encode(
@@ -49,7 +61,8 @@ def encode(
 
     A frame becomes one Parquet file, its rows sorted by ``key`` (checked: unique, never null), else by all columns, or
     left as they are if ``ordered``. Text is stored as UTF-8, bytes as they are, of a Path the file's bytes, and of a
-    fitted scikit-learn estimator a skops archive. A lazy frame or a relation is computed here. Values of the columns in
+    fitted scikit-learn estimator a skops archive. A lazy frame, a relation, or a frame of Dask or Spark is computed here;
+    of the last two, what is large passes by in pieces. Values of the columns in
     ``pii`` are in no message.
 
     Raises:
@@ -75,13 +88,37 @@ def encode(
 
         archive = dumped(value, where)
         return _raw(archive, "skops", bytes_version(archive))
-    table = arranged(to_table(value, kind, where), key, ordered, where, pii)
+    if kind.is_distributed:
+        return _gathered(value, kind, key, ordered, where, pii)
+    return _framed(arranged(to_table(value, kind, where), key, ordered, where, pii))
+
+
+def _framed(table: pa.Table) -> Encoded:
     version = canonical_version(table)
     return Encoded(_parquet(table), "parquet", version, schema_digest(table.schema), table.num_rows, table)
 
 
+def _gathered(
+    value: object, kind: Kind, key: Sequence[str] | None, ordered: bool, where: str, pii: frozenset[str]
+) -> Encoded:
+    from tidemark.frames.gathering import gathered
+
+    heap = gathered(value, kind, where)
+    try:
+        if not heap.spilled:
+            return _framed(arranged(heap.table(), key, ordered, where, pii))
+        file = heap.merged(key, ordered, pii)
+        version, schema, rows = heap.version(file)
+    except BaseException:
+        heap.remove()
+        raise
+    encoded = Encoded(file, "parquet", version, schema_digest(schema), rows)
+    weakref.finalize(encoded, shutil.rmtree, heap.folder, ignore_errors=True)
+    return encoded
+
+
 def _raw(payload: bytes | Path, form: str, version: bytes) -> Encoded:
-    return Encoded(payload, form, version, digest("schema", form), None, None)
+    return Encoded(payload, form, version, digest("schema", form), None)
 
 
 def _checked_kind(value: object, annotation: object, where: str) -> Kind:

@@ -16,6 +16,7 @@ from tidemark.errors import OutputError
 from tidemark.frames.canonical import AnyArray, one_chunk
 
 _DUPLICATES_SHOWN = 3
+_DUPLICATES_LOOKED_AT = 1000
 
 
 def arranged(
@@ -40,24 +41,91 @@ def arranged(
     return table if ordered or in_order else table.take(order)
 
 
-def _check_key_columns(table: pa.Table, key: Sequence[str], where: str, pii: frozenset[str]) -> None:
+def check_key_names(schema: pa.Schema, key: Sequence[str], where: str) -> None:
+    """Check that the columns of a key exist and hold plain values.
+
+    Raises:
+        OutputError: one does not.
+
+    """
     where = f"{where} has key={list(key)}, but"
-    missing = [name for name in key if name not in table.column_names]
+    missing = [name for name in key if name not in schema.names]
     if missing:
-        raise OutputError(f"{where} returned no column {missing[0]!r}; it returned {table.column_names}.")
+        raise OutputError(f"{where} returned no column {missing[0]!r}; it returned {schema.names}.")
+    for name in key:
+        of = schema.field(name).type
+        if pt.is_nested(of):
+            raise OutputError(f"{where} column {name!r} holds {of}: a key needs plain values.")
+
+
+class KeyWatch:
+    """Checks the key of a sorted table that passes by in pieces, in order.
+
+    Args:
+        key: the columns.
+        where: whose it is, for messages.
+        pii: columns of which no message shows a value.
+
+    """
+
+    def __init__(self, key: Sequence[str], where: str, pii: frozenset[str] = frozenset()) -> None:
+        self._key, self._where, self._pii = list(key), where, pii
+        self._rows = self._repeated = 0
+        self._last: pa.Table | None = None
+        self._examples: list[dict[str, object]] = []
+        self._empty: dict[str, tuple[int, dict[str, object]]] = {}
+
+    def see(self, piece: pa.Table) -> None:
+        """Take the next piece into account."""
+        keys = piece.select(self._key)
+        for name in self._key:
+            empty: AnyArray = pc.is_null(keys.column(name), nan_is_null=True)
+            rows = pc.sum(empty).as_py() or 0
+            if rows:
+                first = keys.slice(pc.index(empty, True).as_py(), 1).to_pylist()[0]
+                before = self._empty.get(name, (0, first))
+                self._empty[name] = (before[0] + rows, before[1])
+        joined = keys if self._last is None else pa.concat_tables([self._last, keys]).combine_chunks()
+        same = _same_as_before(joined)
+        repeated = pc.sum(same).as_py() or 0
+        if repeated and len(self._examples) < _DUPLICATES_LOOKED_AT:
+            self._examples += joined.slice(1).filter(same).slice(0, _DUPLICATES_LOOKED_AT).to_pylist()
+        self._repeated += repeated
+        self._rows += keys.num_rows
+        self._last = keys.slice(keys.num_rows - 1) if keys.num_rows else self._last
+
+    def check(self) -> None:
+        """Check what passed by.
+
+        Raises:
+            OutputError: a key is empty, or there twice.
+
+        """
+        for name, (rows, first) in self._empty.items():
+            raise _empty_key(self._key, name, rows, self._rows, _masked(first, self._pii), self._where)
+        if self._repeated:
+            raise _twice(self._key, self._repeated, self._rows, self._examples, self._where, self._pii)
+
+
+def _empty_key(
+    key: Sequence[str], name: str, rows: int, of: int, first: dict[str, object], where: str
+) -> OutputError:
+    return OutputError(
+        f"{where} has key={list(key)}, but column {name!r} is empty in {rows} of {of} rows, the first of them {first}. "
+        "Fill it, drop these rows, or choose another key."
+    )
+
+
+def _check_key_columns(table: pa.Table, key: Sequence[str], where: str, pii: frozenset[str]) -> None:
+    check_key_names(table.schema, key, where)
     for name in key:
         column = one_chunk(table.column(name))
-        if pt.is_nested(column.type):
-            raise OutputError(f"{where} column {name!r} holds {column.type}: a key needs plain values.")
         empty: AnyArray = pc.is_null(column, nan_is_null=True)
         rows = pc.sum(empty).as_py()
         if rows:
             first = table.select(key).slice(pc.index(empty, True).as_py(), 1).to_pylist()[0]
             first = _masked(first, pii)
-            raise OutputError(
-                f"{where} column {name!r} is empty in {rows} of {table.num_rows} rows, the first of them {first}. "
-                "Fill it, drop these rows, or choose another key."
-            )
+            raise _empty_key(key, name, rows, table.num_rows, first, where)
 
 
 def _order(table: pa.Table, columns: Sequence[str]) -> AnyArray:
@@ -73,18 +141,29 @@ def _sortable(column: AnyArray) -> AnyArray:
 
 def _check_unique(keys: pa.Table, where: str, pii: frozenset[str]) -> None:
     """Check that no row of a sorted table of keys equals the one before it."""
+    same = _same_as_before(keys)
+    repeated = pc.sum(same).as_py()
+    if repeated:
+        rows = keys.slice(1).filter(same).slice(0, _DUPLICATES_LOOKED_AT).to_pylist()
+        raise _twice(keys.column_names, repeated, keys.num_rows, rows, where, pii)
+
+
+def _same_as_before(keys: pa.Table) -> AnyArray:
+    """Whether each row but the first equals the one before it."""
     same: AnyArray = True
     for column in keys.columns:
         same = pc.and_(pc.equal(column.slice(1), column.slice(0, max(len(column) - 1, 0))), same)
-    repeated = pc.sum(same).as_py()
-    if not repeated:
-        return
-    rows = keys.slice(1).filter(same).slice(0, 1000).to_pylist()
+    return same
+
+
+def _twice(
+    key: Sequence[str], repeated: int, of: int, rows: list[dict[str, object]], where: str, pii: frozenset[str]
+) -> OutputError:
     rows = [_masked(row, pii) for row in rows]
     values = list(dict.fromkeys(", ".join(map(str, row.values())) for row in rows))
     more = "; ..." if len(values) > _DUPLICATES_SHOWN else ""
-    raise OutputError(
-        f"{where} has key={keys.column_names}, but {repeated} of its {keys.num_rows} rows repeat the key of another: "
+    return OutputError(
+        f"{where} has key={list(key)}, but {repeated} of its {of} rows repeat the key of another: "
         f"{'; '.join(values[:_DUPLICATES_SHOWN])}{more}. Aggregate them, or choose another key."
     )
 

@@ -1,5 +1,6 @@
 """Gating candidates: what the ledger knows a suite to have said is not asked again."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemark.errors import OutputError
@@ -18,7 +19,7 @@ class Checks:
         self._batch = batch
         self._computation = computation
 
-    def check(self, key: str, version: bytes, table: "pa.Table | None") -> tuple[str, Checked | None]:
+    def check(self, key: str, version: bytes, table: "Callable[[], pa.Table | None]") -> tuple[str, Checked | None]:
         """Return the suite's outcome for a candidate, and its whole result if it was asked just now.
 
         Raises:
@@ -26,7 +27,7 @@ class Checks:
 
         """
         known = self._known(version)
-        return (known, None) if known is not None else self._ask(key, version, table)
+        return (known, None) if known is not None else self._ask(key, version, table())
 
     def check_stored(self, key: str, version: bytes, number: int) -> tuple[str, Checked | None]:
         """Return the suite's outcome for data that is in the store already.

@@ -10,6 +10,7 @@ from tidemark.mappings import Window
 from tidemark.running.batch import Batch
 from tidemark.running.searching import Proposal, best
 from tidemark.search import PARAMETER
+from tidemark.store.addresses import location
 from tidemark.survey import Judgement, Read
 
 if TYPE_CHECKING:
@@ -39,17 +40,21 @@ class Computation:
 
         """
         from tidemark.frames import encode  # it brings pyarrow: not for a batch in which nothing runs
+        from tidemark.frames.clusters import computation
 
         asset = self._batch.asset
         values = dict(asset.parameters)
-        with decimal.localcontext():  # what a function sets there is not the next one's business
+        # What a function sets of decimals is not the next one's business.
+        with computation(f"asset {asset.name!r}"), decimal.localcontext():
             if asset.search is not None:
                 del values[PARAMETER]
                 self.found = best(self._batch, judged, lambda: self.arguments(judged))
                 values |= self.found
             value = asset.function(**values, **self.arguments(judged))
-        returns = asset.function.__annotations__.get("return")
-        return encode(value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name)
+            returns = asset.function.__annotations__.get("return")
+            return encode(
+                value, annotation=returns, key=asset.key, ordered=asset.ordered, pii=asset.pii, name=asset.name
+            )
 
     def arguments(self, judged: Judgement) -> dict[str, object]:
         """Return what the function reads and the partition, by parameter: the inputs as they are pinned.
@@ -92,7 +97,8 @@ class Computation:
         for key, number in present:
             assert number is not None
             stored = self._stored[number]
-            parts.append(Part(key, store.path(stored.blob), stored.format, stored.declared))
+            path, remote = store.path(stored.blob), f"{store.url}/{location(stored.blob)}"
+            parts.append(Part(key, path, stored.format, stored.declared, remote if "://" in store.url else None))
         return parts
 
     def _find(self, asset_id: int, numbers: Sequence[int]) -> None:

@@ -124,7 +124,7 @@ class Finisher:
         if before is not None:
             return self._again(judged, lease, encoded.data_version, before)
         try:
-            outcome, checked = self._checks.check(judged.key, encoded.data_version, encoded.table)
+            outcome, checked = self._checks.check(judged.key, encoded.data_version, lambda: encoded.table)
         except OutputError as problem:
             return self._failed(judged, lease, in_a_line(problem))
         made = self._record(judged, lease)
