@@ -55,9 +55,9 @@ clean-demo: ## Remove what the demo made
 # as it is installed, its package starts a server on all addresses.
 PROMETHEUS := $(VENV)/prometheus
 test: install-dev ## Run the tests, but for those that drive a real scheduler
-	@if [ ! -d /usr/lib/postgresql ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing PostgreSQL for the tests ..."; \
-	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; } >/dev/null || true; fi
+	@if { [ ! -d /usr/lib/postgresql ] || [ ! -x /usr/sbin/pgbouncer ]; } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing PostgreSQL and PgBouncer for the tests ..."; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql pgbouncer; } >/dev/null || true; fi
 	@if [ ! -d $(PROMETHEUS) ] && ! command -v promtool >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Unpacking Prometheus for the tests ..."; \
 	  rm -rf $(PROMETHEUS).part; mkdir $(PROMETHEUS).part; cd $(PROMETHEUS).part; \

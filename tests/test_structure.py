@@ -27,7 +27,8 @@ FLOORS: list[set[str]] = [
     {"survey", "facts", "changes"},
     {"selection", "observe", "plan", "explain", "versions", "causes"},
     {"running"},
-    {"verdict", "telling", "outlook", "inspecting", "comparing", "interventions", "reading", "catalog", "conformity"},
+    {"verdict", "telling", "outlook", "inspecting", "integrity", "conformity"}
+    | {"comparing", "interventions", "reading", "catalog"},
     {"approvers", "incidents"},
     {"models", "metrics", "alerting", "retiring"},
     {"reports", "watching"},

@@ -34,6 +34,7 @@ OTHER_VARIABLES = (
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_METRICS",
     "TIDEMARK_POD_SECONDS",
+    "TIDEMARK_ROLES",
     "TIDEMARK_SETTLE_SECONDS",
     "TIDEMARK_STATSD",
     "TIDEMARK_WATCH_API",
@@ -185,7 +186,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         as_of=parse_instant(as_of, "TIDEMARK_AS_OF") if as_of else None,
         approvers=_approvers(given.get("TIDEMARK_APPROVERS", "")),
         people=_people(given.get("TIDEMARK_PEOPLE", "")),
-        four_eyes=_switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
+        four_eyes=switch("TIDEMARK_FOUR_EYES", given.get("TIDEMARK_FOUR_EYES", "on")),
         alerts=Path(alerts).expanduser().absolute() if alerts else None,
     )
 
@@ -214,7 +215,13 @@ def _people(text: str) -> dict[str, str]:
     return found
 
 
-def _switch(name: str, text: str) -> bool:
+def switch(name: str, text: str) -> bool:
+    """Return whether a switch is on.
+
+    Raises:
+        UsageError: the text is neither on nor off.
+
+    """
     if text not in ("on", "off"):
         raise UsageError(f"{name}={text!r}: write on or off")
     return text == "on"

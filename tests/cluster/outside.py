@@ -1,4 +1,4 @@
-"""What an installation has of others, on 127.0.0.1 of this machine: PostgreSQL, S3, and the git server of scientists."""
+"""What an installation has of others, on 127.0.0.1 of this machine: PostgreSQL, S3, the git server of scientists."""
 
 import contextlib
 import os

@@ -1,25 +1,41 @@
-"""The same approval under FAB's auth manager, where who signs in is a name and who is asked is a number."""
+"""Who may do what under FAB's auth manager, where who signs in is a name and who is asked is a number.
+
+One Airflow, with a user of each role: the table of docs/security.md is tried on it, cell by cell.
+"""
 
 import importlib.util
-import json
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
-from conftest import PATIENCE, Deployment, new_database, services_in
+from actions import ACTIONS, PIPELINE, Somebody, table
+from conftest import PATIENCE, Deployment, new_database, services_in, wait_for
 from guests import APPROVE, answered, open_shop, waiting
 
 from demo.client import ApiError, Client
-from demo.services import Services
+from demo.services import ROOT, Services
 from tests.lacking import lacking
+from tidemark.airflow.roles import AUDITOR
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
 
-ROLES = {"admin": "Admin", "ada": "Op", "bob": "Op"}
-"""The users by name, in the order in which they are made: both below the administrator may do the same in Airflow."""
+USERS = {
+    "admin": "Admin",
+    "ada": "Approver",
+    "bob": "Operator",
+    "sam": "Scientist",
+    "cleo": "On-call",
+    "rita": "Auditor",
+    "watch": "Watch",
+}
+"""The users and their roles, in the order in which they are made."""
+
+NAMES = {("Administrator" if role == "Admin" else role): name for name, role in USERS.items()}
+"""Who has which of the roles of the page."""
 
 # The workers have to know it before there is a user at all: the numbers count from one.
 ADA = "2"
@@ -27,17 +43,38 @@ ADA = "2"
 
 @dataclass(frozen=True)
 class People:
-    """A deployment whose users are FAB's, two of them signed in, and the numbers of all."""
+    """A deployment whose users are FAB's, and each of them signed in, by name."""
 
     deployment: Deployment
-    ada: Client
-    bob: Client
-    numbers: dict[str, str]
+    clients: dict[str, Client]
+    password: str
+
+    @property
+    def ada(self) -> Client:
+        """The approver."""
+        return self.clients["ada"]
+
+    @property
+    def bob(self) -> Client:
+        """The operator, who is no approver."""
+        return self.clients["bob"]
+
+    def token(self, name: str) -> str:
+        """A session of somebody's."""
+        asked = {"username": name, "password": self.password}
+        answer = httpx.post(f"{self.deployment.services.urls['airflow']}/auth/token", json=asked, trust_env=False)
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def http(self, token: str | None) -> httpx.Client:
+        """Something to try things with."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = self.deployment.services.urls["airflow"]
+        return httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
 
 
-def airflow(services: Services, *arguments: str) -> str:
-    """What Airflow's command line says, as it does to an administrator."""
-    command = [sys.executable, "-m", "airflow", *arguments]
+def run_module(services: Services, *arguments: str) -> str:
+    """What a command of the image says, as it does to an administrator."""
+    command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, env=services.environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -45,38 +82,48 @@ def airflow(services: Services, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
-    """The administrator, ada, who is an approver, and bob, who is none."""
+    """The administrator; ada, who is an approver; bob, who operates and is none; and one of each other role."""
     if importlib.util.find_spec("airflow.providers.fab") is None:
         lacking("FAB's auth manager is not installed: install apache-airflow-providers-fab")
     folder = tmp_path_factory.mktemp("fab")
-    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-    given = {"AIRFLOW__CORE__AUTH_MANAGER": manager, "TIDEMARK_APPROVERS": f"ada={ADA}"}
-    # The watch's user is none of FAB's.
-    given |= {"TIDEMARK_WATCH_USER": "", "TIDEMARK_WATCH_PASSWORD": ""}
+    password = secrets.token_urlsafe(16)
+    given = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "AIRFLOW__API__EXPOSE_CONFIG": "True",  # so that the role decides who sees it
+        "TIDEMARK_APPROVERS": f"ada={ADA}",
+        "TIDEMARK_ROLES": "on",
+        # There is nobody to sign in as yet: a test looks once, later.
+        "TIDEMARK_WATCH_USER": "",
+        "TIDEMARK_WATCH_PASSWORD": "",
+    }
     with services_in(folder, new_database(request, "airflow_for_fab"), **given) as services:
-        password = secrets.token_urlsafe(16)
-        for name, role in ROLES.items():
-            who = ["--username", name, "--firstname", name, "--lastname", "Shop", "--email", f"{name}@shop.test"]
-            airflow(services, "users", "create", *who, "--role", role, "--password", password)
-        listed = json.loads(airflow(services, "users", "list", "--output", "json").splitlines()[-1])  # below its log
-        numbers = {each["username"]: each["id"] for each in listed}
-        admin, ada, bob = (Client(services.urls["airflow"], name, password) for name in ROLES)
-        with admin, ada, bob:
-            deployment = Deployment(services, admin, folder / "dags", folder / "landing")
-            open_shop(deployment)
-            yield People(deployment, ada, bob, numbers)
+        assert "given can_read Plugins" in run_module(services, "tidemark.airflow.roles")
+        first = ["--username", "admin", "--firstname", "admin", "--lastname", "Shop", "--email", "admin@shop.test"]
+        run_module(services, "airflow", "users", "create", *first, "--role", "Admin", "--password", password)
+        clients = {name: Client(services.urls["airflow"], name, password) for name in USERS}
+        people = People(Deployment(services, clients["admin"], folder / "dags", folder / "landing"), clients, password)
+        with people.http(people.token("admin")) as admin:
+            for name, role in USERS.items():
+                if name != "admin":
+                    body = {"username": name, "first_name": name, "last_name": "Shop", "email": f"{name}@shop.test"}
+                    body |= {"roles": [{"name": role}], "password": password}
+                    answer = admin.post("/auth/fab/v1/users", json=body)
+                    assert answer.is_success, answer.text
+        open_shop(people.deployment)
+        (people.deployment.dags / "incidents.py").write_text((ROOT / "dags" / "incidents.py").read_text())
+        wait_for(lambda: "resolve_incident" in people.deployment.client.dags(), "the forms")
+        yield people
 
 
 def test_an_approver_is_asked_by_number_and_known_by_name(people: People) -> None:
     """Nobody else may answer, not even the administrator; the ledger has the name with which she signs in."""
     shop, ada, bob = people.deployment, people.ada, people.bob
-    assert people.numbers["ada"] == ADA
     run = waiting(shop)
     asked = shop.client.question("guests", run, APPROVE)
     assert asked is not None
     assert asked["assigned_users"] == [{"id": ADA, "name": "ada"}]
-    for somebody in (bob, shop.client):
-        with pytest.raises(ApiError, match="403"):
+    for somebody, why in ((bob, "Forbidden"), (shop.client, "not a respondent")):
+        with pytest.raises(ApiError, match=f"403.*{why}"):
             somebody.answer("guests", run, APPROVE, "Approve", why="mine", **{"from": None})
     done = answered(shop, ada, run, "Approve", "good enough", None)
     assert (done.state, done.states["guests_model.promote"]) == ("success", "success")
@@ -101,3 +148,85 @@ def test_who_starts_the_form_is_known_by_the_same_name(people: People) -> None:
     (version,) = shop.tidemark("model", "list", "guests_model")
     (decision,) = version["decisions"]
     assert (decision["by"], decision["void_by"], decision["void_why"]) == ("ada", "ada", "too many people")
+
+
+@pytest.fixture(scope="module")
+def ended(people: People) -> str:
+    """A run of the pipeline that has ended; all DAGs are paused, so that what people start from now on waits."""
+    client = people.deployment.client
+    for dag in client.dags():
+        client.pause(dag)
+    return next(str(run["dag_run_id"]) for run in client.runs(PIPELINE) if run["state"] == "success")
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_role_may_do_what_the_page_says_and_nothing_else(people: People, ended: str, role: str) -> None:
+    """Each cell of the table, asked of the real server as somebody who has no other role."""
+    with people.http(people.token(NAMES[role])) as http:
+        somebody = Somebody(http, ended)
+        may = {action: attempt(somebody) for action, attempt in ACTIONS.items()}
+    assert may == {action: cells[role] for action, cells in table().items()}
+
+
+def test_nobody_may_do_anything_unless_he_has_signed_in(people: People, ended: str) -> None:
+    """Neither without a session nor with one that is none."""
+    for token in (None, "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."):
+        with people.http(token) as http:
+            assert [action for action, attempt in ACTIONS.items() if attempt(Somebody(http, ended))] == []
+
+
+def test_the_roles_are_as_they_should_be_when_they_are_made_again(people: People) -> None:
+    """What was given by hand is taken, what was taken is given back, and what DAGs say of themselves stays."""
+    services = people.deployment.services
+    assert run_module(services, "tidemark.airflow.roles").endswith(": 0 changed\n")
+    only = [{"action": {"name": "can_read"}, "resource": {"name": "Connections"}}]
+    with people.http(people.token("admin")) as admin:
+        answer = admin.patch("/auth/fab/v1/roles/Auditor", json={"name": "Auditor", "actions": only})
+        assert answer.is_success, answer.text
+    said = run_module(services, "tidemark.airflow.roles").splitlines()
+    about = {line for line in said if line.startswith("Auditor: ")}
+    assert {"Auditor: given can_read Audit Logs", "Auditor: taken can_read Connections"} <= about
+    assert len(about) == len(AUDITOR.permissions) + 1
+    assert run_module(services, "tidemark.airflow.roles").endswith(": 0 changed\n")
+
+
+def test_who_may_not_act_on_a_dag_does_not_by_a_request_for_many(people: People, ended: str) -> None:
+    """Requests for many runs at once name no DAG in their address: what is asked of each is looked at."""
+    form = "acknowledge_incident"
+    run = people.deployment.client.trigger(form, {"incident": 1, "why": "to wait"})
+    one = {"dag_id": form, "dag_run_id": run}
+    asked = {
+        "/dags/~/dagRuns/~/taskInstances": {**one, "task_id": "acknowledge", "new_state": "failed"},
+        "/dags/~/dagRuns": {**one, "state": "failed"},
+    }
+    with people.http(people.token("sam")) as sam:
+        for path, entity in asked.items():
+            body = {"actions": [{"action": "update", "entities": [entity]}]}
+            answer = sam.patch(f"/api/v2{path}", json=body)
+            refused = answer.status_code == 403 or answer.json()["update"]["errors"][0]["status_code"] == 403
+            assert refused, answer.text
+        answer = sam.post("/api/v2/dags/~/clearDagRuns", json={"dag_runs": [one], "dry_run": False})
+        assert answer.status_code in (403, 422), answer.text
+    (task,) = people.deployment.client.tasks(form, run)
+    assert (task["state"], people.deployment.client.run(form, run)["state"]) == (None, "queued")
+
+
+def test_the_watch_sees_what_it_needs_as_a_user_of_its_own(people: People) -> None:
+    """With the role of the watch alone it tells of a file that cannot be imported; who takes that on is on record."""
+    shop, cleo = people.deployment, people.clients["cleo"]
+    (shop.dags / "broken.py").write_text("import tidemark\nfrom tidemark import no_such_thing\n")
+    wait_for(lambda: "broken.py" in shop.client.import_errors(), "the import error")
+    environment = shop.services.environment
+    environment |= {"TIDEMARK_WATCH_USER": "watch", "TIDEMARK_WATCH_PASSWORD": people.password}
+    command = [sys.executable, "-c", "import sys; from tidemark.cli import main; sys.exit(main())", "watch", "--once"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (broken,) = (each for each in shop.tidemark("incident", "list") if each["cause"] == "dag_broken")
+    shop.client.unpause("acknowledge_incident")
+    asked = {"incident": broken["number"], "why": "looking for the author"}
+    run = cleo.wait_run("acknowledge_incident", cleo.trigger("acknowledge_incident", asked), PATIENCE)
+    assert run["state"] == "success"
+    shown = shop.tidemark("incident", "show", str(broken["number"]))
+    assert ("acknowledged", "cleo", "looking for the author") in [
+        (each["what"], each["by"], each["said"]) for each in shown["events"]
+    ]

@@ -27,6 +27,7 @@ from tidemark.airflow.operators import (
 from tidemark.airflow.outlets import airflow_asset, mark_told
 from tidemark.airflow.reporting import AnnounceOperator
 from tidemark.airflow.retraining import RetrainOperator
+from tidemark.airflow.roles import Kind, let
 from tidemark.airflow.searching import add_search
 from tidemark.assets import Asset as Definition
 from tidemark.assets import Pipeline
@@ -78,6 +79,7 @@ def build_dag(pipeline: Pipeline) -> PipelineDag:
         },
     )
     dag.pipeline = pipeline
+    let(dag, Kind.MODEL if any(each.validation for each in pipeline.assets) else Kind.PIPELINE)
     if pipeline.file is not None:
         dag.fileloc = str(pipeline.file)
     with dag:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, Context, Param
 
 from tidemark.airflow.operations import signed_in, told_in_the_log, why_field
+from tidemark.airflow.roles import Kind, let
 from tidemark.incidents.classes import CauseClass
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def incident_dags(doc: str) -> tuple[DAG, DAG, DAG]:
 
 
 def _form(name: str, doc: str, params: dict[str, Param]) -> DAG:
-    return DAG(name, doc_md=doc or None, schedule=None, catchup=False, tags=TAGS, params=params)
+    dag = DAG(name, doc_md=doc or None, schedule=None, catchup=False, tags=TAGS, params=params)
+    let(dag, Kind.INCIDENTS)
+    return dag
 
 
 def _incident() -> Param:

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator, Context, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from tidemark.airflow.roles import Kind, let
 from tidemark.errors import TidemarkError, Unavailable
 
 PREVIOUS = "previous"
@@ -64,6 +65,7 @@ def rollback_dag(name: str, doc: str) -> DAG:
     dag = DAG(name, doc_md=doc or None, schedule=None, catchup=False, tags=["tidemark"], params=params)
     with dag:
         RollbackOperator(task_id="rollback")
+    let(dag, Kind.ROLLBACK)
     return dag
 
 

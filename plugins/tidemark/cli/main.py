@@ -16,6 +16,7 @@ from tidemark.cli import (
     checking,
     conforming,
     databases,
+    integrity,
     looking,
     modelling,
     oncall,
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_incidents(commands)
     _add_alerts(commands)
+    _add_integrity(commands)
     return parser
 
 
@@ -310,6 +312,18 @@ def _add_alerts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     said = "send one alert of each kind through every channel"
     test = _completed(some.add_parser("test", help=said, description=inspect.getdoc(alerting.test)), alerting.test)
     test.add_argument("--channel", metavar="NAME", help="through this channel only")
+
+
+def _add_integrity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    store = commands.add_parser("store", help="whether all that is live is there", description="What is stored.")
+    some = store.add_subparsers(metavar="COMMAND", required=True)
+    check, said = integrity.check_store, "say which live data the store lacks"
+    _completed(some.add_parser("check", help=said, description=inspect.getdoc(check)), check)
+    audit = commands.add_parser("audit", help="whether the audit log is whole", description="What people did.")
+    some = audit.add_subparsers(metavar="COMMAND", required=True)
+    verify, said = integrity.verify_audit, "verify that the audit log is as it was written"
+    made = _completed(some.add_parser("verify", help=said, description=inspect.getdoc(verify)), verify)
+    made.add_argument("--mark", metavar="NUMBER:DIGEST", help="what this command printed before, kept elsewhere")
 
 
 def _why(parser: argparse.ArgumentParser) -> None:

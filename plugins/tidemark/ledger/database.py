@@ -187,11 +187,15 @@ def _checked(url: str) -> URL:
 
 def _engine(url: URL) -> sa.Engine:
     if url.get_backend_name() == "postgresql":
-        return sa.create_engine(
-            url,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={PATIENCE_SECONDS}s"},
-        )
+        served = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+        @sa.event.listens_for(served, "begin")
+        def _be_patient(connection: sa.Connection) -> None:
+            # For this transaction alone: behind a pooler, such as PgBouncer, the next one may be anybody's, and what a
+            # connection asks for as it starts is refused there.
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE_SECONDS}s'")
+
+        return served
     if url.database and url.database != ":memory:":
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
