@@ -74,7 +74,7 @@ def exact_sum(money: pl.Expr) -> pl.Expr:
     return ((money * 10_000).round().cast(pl.Int64).sum() / 10_000).round(4)
 
 
-@asset(partitions=DAYS, gate="order_lines", pii=["customer_id"])
+@asset(partitions=DAYS, gate="order_lines", pii=["customer_id"], resources={"cpu": "500m", "memory": "1Gi"})
 def order_lines(orders: pl.DataFrame) -> pl.DataFrame:
     """The day's order lines: exact duplicates dropped, typed, and told apart by kind."""
     invoice, product = pl.col("InvoiceNo"), pl.col("StockCode").str.contains("^[0-9]{5}[A-Za-z]*$")
