@@ -45,6 +45,19 @@ def test_the_dag_that_the_operators_page_shows_follows_partitions(tmp_path):
     assert space["dag"].task_ids == ["print_it"]
 
 
+def test_what_the_scientists_page_asks_for_is_what_its_assets_have(tmp_path):
+    """The example is imported as it stands, and the page's table says what may be asked for."""
+    page = (ROOT / "docs/scientist.md").read_text()
+    example = re.search(r"<!-- runs: docs_forecast.py -->\n```python\n(.*?)```", page, re.S)
+    (tmp_path / "docs_forecast.py").write_text(example[1])
+    catalog = load_catalog(tmp_path)
+    assert not catalog.problems
+    busy, forecast = catalog.pipeline("forecast").assets
+    assert (busy.resources.cpu, busy.resources.memory, busy.pool, busy.image) == ("2", "8Gi", "nightly", None)
+    assert forecast.image == "registry.example.org/pricing/forecast:1.4"
+    assert all(f"| `{option}=` |" in page for option in ("resources", "pool", "image"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file(page):
     """A link within the repository leads somewhere."""

@@ -48,7 +48,7 @@ def asking(**of_model: Any) -> Pipeline:
         return orders
 
     @model(
-        partitions=Weekly(),
+        partitions=Weekly(tz="Europe/London"),
         inputs={"orders": parts()},
         resources=BIG,
         search=Search(objective, {"alpha": {"low": 0.1, "high": 1.0}}),
@@ -135,7 +135,7 @@ def test_an_asset_with_an_image_is_a_mapped_pod_over_the_same_lanes(executor: st
     assert (own.upstream_task_ids, own.downstream_task_ids) == (plain.upstream_task_ids, plain.downstream_task_ids)
     assert own.partial_kwargs["map_index_template"] == plain.partial_kwargs["map_index_template"]
     assert [each.name for each in own.outlets] == ["own"]
-    assert options(own)["executor_config"] is None
+    assert not options(own)["executor_config"]
     assert f"runs in the image `{IMAGE}`" in own.partial_kwargs["doc_md"]
 
 

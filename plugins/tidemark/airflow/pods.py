@@ -30,6 +30,7 @@ from kubernetes.client import (
     V1PodSpec,
 )
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from tidemark.airflow.context import actor_of, bundle_of, pipeline_of, retrying_only_outages, run_of
 from tidemark.airflow.executing import CONTAINER, requirements
@@ -87,7 +88,6 @@ class PodBatchOperator(KubernetesPodOperator):
     def __init__(self, *, asset: str, lane: list[int], **options: Any) -> None:
         super().__init__(
             kubernetes_conn_id=None,  # the account of the worker's own pod
-            name=asset,
             cmds=["tidemark"],
             base_container_name=CONTAINER,
             automount_service_account_token=False,
@@ -150,10 +150,11 @@ class PodBatchOperator(KubernetesPodOperator):
         problem: Exception | None = None
         try:
             self.full_pod_spec = like(self._own_pod())
-            super().execute(context)
+            self.name = self._set_name(self.asset)
+            self.execute_sync(context)  # all that the provider's `execute` does for one who waits
         except AirflowFailException:
             raise
-        except Exception as raised:  # whatever Kubernetes, its client or the provider say
+        except (ApiException, HTTPError, OSError, AirflowException) as raised:
             problem = raised
         if self._killed:
             raise AirflowException(f"{asset.name}: the task was ended from outside, and its pod with it")
