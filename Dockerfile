@@ -28,11 +28,11 @@ RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
 # The tool that lists what is installed; it stays behind.
 FROM ${AIRFLOW_IMAGE} AS tool
 USER 50000
-COPY requirements-dev.txt /tmp/lock/
+COPY requirements-sbom.txt /tmp/lock/
 RUN --mount=type=cache,target=/tmp/.cache/pip,uid=50000,gid=0 \
     export HOME=/home/airflow PIP_CACHE_DIR=/tmp/.cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 && \
     "$(python -c 'import sys; print(sys._base_executable)')" -m venv /tmp/tool && \
-    /tmp/tool/bin/pip install --quiet --no-compile --no-deps --require-hashes -r /tmp/lock/requirements-dev.txt
+    /tmp/tool/bin/pip install --quiet --no-compile --no-deps --require-hashes -r /tmp/lock/requirements-sbom.txt
 
 # The library, made with the lock's setuptools and laid out as it will stand.
 FROM locked AS library
@@ -40,17 +40,20 @@ COPY --chown=50000:0 pyproject.toml README.md LICENSE /tmp/source/
 COPY --chown=50000:0 plugins /tmp/source/plugins
 RUN export HOME=/home/airflow PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 && \
     pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir /tmp/wheel /tmp/source && \
-    pip install --quiet --no-deps --no-index --find-links /tmp/wheel --root /tmp/tree tidemark
+    pip install --quiet --no-deps --no-index --find-links /tmp/wheel --root /tmp/tree --no-warn-script-location \
+      tidemark
 
 # What changes with a commit comes last, and is small.
 FROM locked AS complete
+# Where airflow.cfg is missing, Airflow writes one, with keys of its own making; on a read-only root that ends it.
+RUN touch /opt/airflow/airflow.cfg
 COPY expectations /opt/airflow/expectations
 COPY plugins/tidemark_plugin.py plugins/.airflowignore /opt/airflow/plugins/
 COPY --from=library --chown=50000:0 /tmp/tree/home/airflow/.local /home/airflow/.local
 
 FROM complete AS sbom
-RUN --mount=type=bind,from=tool,source=/tmp/tool,target=/tmp/tool \
-    HOME=/home/airflow /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
+COPY --from=tool /tmp/tool /tmp/tool
+RUN HOME=/home/airflow /tmp/tool/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /tmp/sbom.cdx.json /home/airflow/.local/bin/python
 
 FROM complete AS runtime
@@ -67,15 +70,23 @@ ENV AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE=tidemark.airflow.discovery.might_c
 ARG VERSION=
 ARG COMMIT=
 ARG IMAGE=
+ARG CREATED=
 ARG AIRFLOW_IMAGE
 ENV TIDEMARK_COMMIT=${COMMIT} TIDEMARK_IMAGE=${IMAGE}
+# Those that are empty are the base's, and would be wrong here.
 LABEL org.opencontainers.image.title="tidemark" \
       org.opencontainers.image.description="Airflow DAGs that remember what they computed" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.ref.name="${IMAGE}" \
-      org.opencontainers.image.base.name="${AIRFLOW_IMAGE}"
+      org.opencontainers.image.base.name="${AIRFLOW_IMAGE}" \
+      org.opencontainers.image.authors="" \
+      org.opencontainers.image.documentation="" \
+      org.opencontainers.image.source="" \
+      org.opencontainers.image.url="" \
+      org.opencontainers.image.vendor=""
 
 # With the reference pipelines in it, for a trial and where there is no git server: --target with-dags.
 FROM runtime AS with-dags

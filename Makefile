@@ -93,16 +93,19 @@ CONTAINERS := $(shell command -v podman || command -v docker)
 AIRFLOW_IMAGE ?= apache/airflow:3.3.2-python3.11
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 COMMIT = $(shell git rev-parse HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
+CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
 TAG ?= tidemark:$(VERSION)
 TARGET ?= runtime
 image: ## Build the image: TAG=tidemark:0.1.0, with the reference pipelines by TARGET=with-dags; its SBOM is put into dist/
 	@test -n "$(CONTAINERS)" || { echo "Building an image needs podman or docker: install one of them"; exit 1; }
 	@$(CONTAINERS) build $(BUILD) --target $(TARGET) --build-arg AIRFLOW_IMAGE=$(AIRFLOW_IMAGE) \
-	  --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg IMAGE=$(TAG) --tag $(TAG) .
+	  --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg IMAGE=$(TAG) \
+	  --build-arg CREATED=$(CREATED) --tag $(TAG) .
 	@mkdir -p dist
 	@$(CONTAINERS) run --rm --network none --entrypoint cat $(TAG) /opt/tidemark/sbom.cdx.json > dist/sbom.cdx.json
 	@echo "$(TAG) is built; what it holds is listed in dist/sbom.cdx.json"
 
-lock: ## Compile requirements.txt and requirements-dev.txt anew; needs uv
+lock: ## Compile requirements.txt, requirements-dev.txt and requirements-sbom.txt anew; needs uv
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-sbom.in -o requirements-sbom.txt

@@ -16,7 +16,7 @@ from tests.lacking import lacking
 ROOT = Path(__file__).parents[1]
 
 # What the builder is given of the tree: the same as .dockerignore lets through.
-CONTEXT = ("Dockerfile", ".dockerignore", "Makefile", "requirements.txt", "requirements-dev.txt", "pyproject.toml")
+CONTEXT = ("Dockerfile", ".dockerignore", "Makefile", "requirements.txt", "requirements-sbom.txt", "pyproject.toml")
 CONTEXT += ("README.md", "LICENSE", "plugins", "expectations", "dags")
 
 

@@ -198,6 +198,7 @@ def test_nothing_is_in_it_that_does_not_belong_there(image: str, trial: str, fre
     ours = images.said(image, "find", "/opt/airflow", "/opt/tidemark", "/var/lib/tidemark", "-type", "f").split()
     suites = {f"/opt/airflow/expectations/{each.name}" for each in (ROOT / "expectations").iterdir()}
     assert set(ours) == suites | {
+        "/opt/airflow/airflow.cfg",
         "/opt/airflow/plugins/.airflowignore",
         "/opt/airflow/plugins/tidemark_plugin.py",
         "/opt/tidemark/requirements.txt",
