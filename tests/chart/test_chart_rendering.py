@@ -1,0 +1,400 @@
+"""Claims about what the chart renders: valid on today's Kubernetes, confined, without a secret, told what it needs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, ROOT, SHOP, Helm, containers, named, one, pods, told
+from tests.cli.conftest import Command, Done
+from tidemark.config import OTHER_VARIABLES, Settings, settings
+
+SIZES = {
+    "default": (SHOP,),
+    "small": (CHART / "values-small.yaml", SHOP),
+    "production": (CHART / "values-production.yaml", SHOP),
+}
+# ... and everything that can be switched on at once.
+EVERYTHING = (
+    *SIZES["production"],
+    "backup.once=before-upgrade",
+    "backup.restore.from=latest",
+    "networkPolicies.scrapers[0].podSelector.matchLabels.app=prometheus",
+    "networkPolicies.mlflow[0].podSelector.matchLabels.app=notebooks",
+)
+VARIANTS = {**SIZES, "everything": EVERYTHING}
+VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34")
+
+# Of operators: Kubernetes itself has no schema for them.
+CUSTOM = ("ServiceMonitor", "PrometheusRule")
+
+
+@pytest.fixture(params=VARIANTS)
+def rendered(helm: Helm, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    return helm.objects(*VARIANTS[request.param])
+
+
+# -- valid
+
+
+def test_helm_lint_finds_nothing(helm: Helm) -> None:
+    said = helm("lint", str(helm.chart), "--strict", "-f", str(SHOP))
+    assert "0 chart(s) failed" in said
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_on_a_kubernetes_of_today(rendered: list[dict[str, Any]], version: str) -> None:
+    for each in rendered:
+        if each["kind"] not in CUSTOM:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_an_object_that_is_not_valid_would_be_found(rendered: list[dict[str, Any]]) -> None:
+    watch = one(rendered, "Deployment", "shop-watch")
+    watch["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(watch, VERSIONS[0], strict=True)
+
+
+def test_no_two_objects_have_one_name(rendered: list[dict[str, Any]]) -> None:
+    names = [(each["kind"], named(each)) for each in rendered]
+    assert len(set(names)) == len(names)
+
+
+# -- confined
+
+
+def test_no_secret_is_ever_rendered(rendered: list[dict[str, Any]]) -> None:
+    assert not [named(each) for each in rendered if each["kind"] == "Secret"]
+    for name, pod in pods(rendered).items():
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                secret = re.search(r"PASSWORD|SECRET|_KEY|_URI|DATABASE|LEDGER", variable["name"])
+                assert not secret or "valueFrom" in variable, f"{name}: {variable}"
+
+
+def test_every_container_is_nobody_writes_nowhere_and_has_its_bounds(rendered: list[dict[str, Any]]) -> None:
+    found = pods(rendered)
+    assert len(found) >= 5
+    for name, pod in found.items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] == 50000, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in containers(pod):
+            where = f"{name}, {container['name']}"
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, where
+            for bound in ("requests", "limits"):
+                assert set(container["resources"][bound]) >= {"cpu", "memory"}, where
+            assert "latest" not in container["image"], where
+
+
+def test_what_is_mounted_is_there(rendered: list[dict[str, Any]]) -> None:
+    for name, pod in pods(rendered).items():
+        there = {volume["name"] for volume in pod["volumes"]}
+        for container in containers(pod):
+            assert {mount["name"] for mount in container["volumeMounts"]} <= there, name
+
+
+def test_every_deployment_is_looked_after_by_probes(rendered: list[dict[str, Any]]) -> None:
+    for each in rendered:
+        if each["kind"] == "Deployment":
+            container = each["spec"]["template"]["spec"]["containers"][0]
+            assert {"livenessProbe", "startupProbe"} <= set(container), named(each)
+
+
+def test_airflows_own_pods_are_confined_by_the_values_that_its_chart_gets(rendered: list[dict[str, Any]]) -> None:
+    given = told(rendered)
+    assert given["securityContexts"]["pod"]["runAsNonRoot"] is True
+    assert given["securityContexts"]["containers"]["readOnlyRootFilesystem"] is True
+    places = ["apiServer", "scheduler", "dagProcessor", "triggerer", "migrateDatabaseJob"]
+    for part in [*(given[place] for place in places), given["workers"]["kubernetes"], given["workers"]["celery"]]:
+        assert set(part["resources"]) == {"requests", "limits"}
+        mounted = {mount["name"]: mount["mountPath"] for mount in part["extraVolumeMounts"]}
+        assert mounted["tmp"] == "/tmp"
+        assert set(mounted) == {volume["name"] for volume in part["extraVolumes"]}
+    assert [given[name]["enabled"] for name in ("postgresql", "statsd", "createUserJob")] == [False] * 3
+
+
+def test_only_who_is_named_reaches_our_pods(helm: Helm) -> None:
+    rendered = helm.own(*EVERYTHING)
+    policies = [each for each in rendered if each["kind"] == "NetworkPolicy"]
+    deny = next(each for each in policies if named(each) == "shop-deny")
+    assert deny["spec"]["policyTypes"] == ["Ingress"]
+    assert "ingress" not in deny["spec"]
+    ours = set(deny["spec"]["podSelector"]["matchLabels"].items())
+    for each in rendered:
+        spec = each.get("spec", {}).get("jobTemplate", each).get("spec", {})
+        if "template" in spec:
+            labels = spec["template"]["metadata"]["labels"]
+            assert ours <= set(labels.items()), named(each)
+    metrics = next(each for each in policies if named(each) == "shop-metrics")["spec"]["ingress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in metrics] == [[8125], [9102]]
+    assert not [each for each in helm.own(SHOP, "networkPolicies.enabled=false") if each["kind"] == "NetworkPolicy"]
+
+
+# -- told what it needs
+
+
+def environment(rendered: list[dict[str, Any]]) -> dict[str, str]:
+    data: dict[str, str] = one(rendered, "ConfigMap", "shop-settings")["data"]
+    return data
+
+
+def test_tidemark_understands_the_settings_that_all_pods_get(
+    rendered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = environment(rendered)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TIDEMARK_LEDGER_URL", "postgresql://ledger.shop.test/ledger")
+    understood = settings()
+    assert isinstance(understood, Settings)
+    assert (understood.store_url, understood.landing_url) == ("s3://shop/store", "s3://shop/landing")
+    assert understood.approvers == {"ann": "ann", "bob": "17"}
+    assert understood.people == {"ann@shop.test": "ann"}
+    assert understood.four_eyes is True
+
+
+def test_every_variable_of_ours_is_one_that_tidemark_knows(rendered: list[dict[str, Any]]) -> None:
+    known = {*OTHER_VARIABLES, *(f"TIDEMARK_{name.upper()}" for name in Settings.__dataclass_fields__)}
+    used = {name for name in environment(rendered) if name.startswith("TIDEMARK_")}
+    for pod in pods(rendered).values():
+        for container in containers(pod):
+            used |= {each["name"] for each in container.get("env", []) if each["name"].startswith("TIDEMARK_")}
+    assert used - known == set()
+
+
+def test_airflow_takes_pipelines_from_git_and_keeps_who_wrote_them(helm: Helm) -> None:
+    text = environment(helm.objects(SHOP))["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]
+    pricing, models = json.loads(text)
+    assert pricing["classpath"] == "airflow.providers.git.bundles.git.GitDagBundle"
+    assert pricing["kwargs"] == {
+        "repo_url": "https://git.shop.test/pricing.git",
+        "tracking_ref": "main",
+        "subdir": "dags",
+        "git_conn_id": "git_pricing",
+        "refresh_interval": 60,
+        "prune_dotgit_folder": False,
+    }
+    assert models["kwargs"]["refresh_interval"] == 300
+    assert "git_conn_id" not in models["kwargs"]
+
+
+def test_the_bundles_are_such_as_airflow_can_make(helm: Helm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from airflow.providers.git.bundles.git import GitDagBundle
+
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_GIT_PRICING", '{"conn_type": "git", "host": "https://git.shop.test/pricing.git"}')
+    monkeypatch.setenv("AIRFLOW_CONN_GIT_DEFAULT", '{"conn_type": "git"}')
+    for each in json.loads(environment(helm.objects(SHOP))["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]):
+        assert GitDagBundle(name=each["name"], **each["kwargs"]).prune_dotgit_folder is False
+
+
+def test_airflows_pods_get_the_settings_and_the_secret_and_start_anew_with_a_change(helm: Helm) -> None:
+    rendered = helm.objects(SHOP)
+    given = told(rendered, as_templates=True)
+    named_there = [next(iter(each.values()))["name"] for each in yaml.safe_load(given["extraEnvFrom"])]
+    assert named_there == ["shop-settings", "tidemark-environment"]
+    before = given["airflowPodAnnotations"]
+    same = told(helm.objects(SHOP), as_templates=True)["airflowPodAnnotations"]
+    other = told(helm.objects(SHOP, "global.tidemark.fourEyes=false"), as_templates=True)["airflowPodAnnotations"]
+    assert before == same != other
+
+
+def test_airflow_is_told_what_tidemark_needs_of_it(helm: Helm) -> None:
+    config = told(helm.objects(SHOP), as_templates=True)["config"]
+    assert config["core"]["might_contain_dag_callable"] == "tidemark.airflow.discovery.might_contain_dag"
+    assert config["core"]["execution_api_server_url"] == "http://shop-api-server:8080/execution/"
+    assert (config["workers"]["min_heartbeat_interval"], config["workers"]["execution_api_timeout"]) == (1, 60)
+    assert config["metrics"]["statsd_host"] == "shop-metrics"
+    service = one(helm.objects(SHOP), "Service", "shop-metrics")
+    assert {port["port"]: port.get("protocol") for port in service["spec"]["ports"]} == {
+        9102: None,
+        config["metrics"]["statsd_port"]: "UDP",
+    }
+
+
+def test_nothing_waits_for_a_hook_so_that_wait_argo_cd_and_flux_work(rendered: list[dict[str, Any]]) -> None:
+    assert not [named(each) for each in rendered if "helm.sh/hook" in str(each["metadata"].get("annotations"))]
+    assert told(rendered)["migrateDatabaseJob"]["useHelmHooks"] is False
+
+
+def test_what_uses_the_ledger_waits_for_its_schema(rendered: list[dict[str, Any]]) -> None:
+    given = told(rendered, as_templates=True)
+    waiting = [
+        given[name]["extraInitContainers"][0] for name in ("apiServer", "scheduler", "dagProcessor", "triggerer")
+    ]
+    for name in ("shop-watch", "shop-metrics"):
+        waiting.append(one(rendered, "Deployment", name)["spec"]["template"]["spec"]["initContainers"][0])
+    for container in waiting:
+        assert container["command"][:3] == ["tidemark", "db", "wait"]
+        assert container["image"] == "registry.shop.test/tidemark:0.1.0"
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_each_release_upgrades_the_ledger_anew_and_the_same_release_does_not(helm: Helm) -> None:
+    """A Job cannot be changed: with another image it has another name, and helm removes the one before."""
+    name = named(one(helm.own(SHOP), "Job", "shop-ledger"))
+    assert named(one(helm.own(SHOP), "Job", "shop-ledger")) == name
+    assert named(one(helm.own(SHOP, "global.tidemark.fourEyes=false"), "Job", "shop-ledger")) == name
+    assert named(one(helm.own(SHOP, "airflow.images.airflow.tag=0.2.0"), "Job", "shop-ledger")) != name
+    assert len(named(one(helm.own(SHOP, release="a" * 30), "Job", "a" * 30 + "-ledger"))) <= 63
+
+
+def test_commands_in_containers_are_commands_of_tidemark(helm: Helm) -> None:
+    from tidemark.cli.main import build_parser
+
+    seen = set()
+    for pod in pods(helm.own(*EVERYTHING)).values():
+        for container in containers(pod):
+            if container["command"][0] == "tidemark":
+                words = [*container["command"][1:], *container.get("args", [])]
+                build_parser().parse_args(words)
+                seen.add(" ".join(words[:2]))
+    assert seen == {"db upgrade", "db wait", "watch", "metrics --serve", "backup make", "backup restore"}
+
+
+def test_the_watch_can_use_the_alerts_of_the_values(
+    helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """As an administrator asks: `tidemark alert check`, with what the Secret of the watch holds in the environment."""
+    tidemark, file = Command(capfdbinary), tmp_path / "alerts.yaml"
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TIDEMARK_ALERTS", str(file))
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", "smtp://mail.shop.test:25/?from_email=tidemark@shop.test")
+
+    def check(*values: Path | str) -> Done:
+        file.write_text(one(helm.own(*values), "ConfigMap", "shop-alerts")["data"]["alerts.yaml"])
+        return tidemark("alert", "check")
+
+    assert "PAGERDUTY_KEY" in check(SHOP).err, "it really looks"
+    monkeypatch.setenv("PAGERDUTY_KEY", "0" * 32)
+    for values in ((SHOP,), (CHART / "values-production.yaml", SHOP), (SHOP, "watch.alerts.updates=2 hours")):
+        done = check(*values)
+        assert done.code == 0, done.err
+    # As the chart comes, nobody is told: the notes say so, and so does the command.
+    file.write_text(yaml.safe_dump(yaml.safe_load((CHART / "values.yaml").read_text())["watch"]["alerts"]))
+    assert tidemark("alert", "check").code == 1
+
+
+def test_one_watch_acts_and_another_may_stand_by_but_metrics_are_counted_once(helm: Helm) -> None:
+    rendered = helm.own(*SIZES["production"])
+    assert one(rendered, "Deployment", "shop-watch")["spec"]["replicas"] == 2
+    metrics = one(rendered, "Deployment", "shop-metrics")["spec"]
+    assert (metrics["replicas"], metrics["strategy"]) == (1, {"type": "Recreate"})
+    budgets = {named(each) for each in rendered if each["kind"] == "PodDisruptionBudget"}
+    assert budgets == {"shop-watch", "shop-mlflow"}
+    # A budget for a single pod would only keep a node from being drained.
+    assert not [each for each in helm.own(SHOP) if each["kind"] == "PodDisruptionBudget"]
+
+
+def test_the_dashboard_and_the_rules_are_those_of_the_repository(helm: Helm) -> None:
+    for file in (CHART / "files").iterdir():
+        assert file.read_bytes() == (ROOT / "monitoring" / file.name).read_bytes(), f"copy monitoring/{file.name} again"
+    rendered = helm.own(*EVERYTHING)
+    rules = one(rendered, "PrometheusRule", "shop-tidemark")["spec"]
+    assert rules == yaml.safe_load((ROOT / "monitoring" / "alerts.yml").read_text())
+    dashboard = one(rendered, "ConfigMap", "shop-dashboard")["data"]["tidemark.json"]
+    assert json.loads(dashboard) == json.loads((ROOT / "monitoring" / "grafana-dashboard.json").read_text())
+
+
+def test_mlflow_answers_to_its_own_names_only(helm: Helm) -> None:
+    rendered = helm.own(SHOP, "mlflow.hosts[0]=mlflow.shop.test")
+    pod = one(rendered, "Deployment", "shop-mlflow")["spec"]["template"]["spec"]
+    given = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    hosts = given["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    uri = environment(rendered)["MLFLOW_TRACKING_URI"]
+    assert uri.removeprefix("http://") in hosts
+    assert "mlflow.shop.test" in hosts
+    assert "*" not in hosts
+    off = helm.own(SHOP, "mlflow.enabled=false", "global.tidemark.extra.MLFLOW_TRACKING_URI=https://mlflow.shop.test")
+    assert environment(off)["MLFLOW_TRACKING_URI"] == "https://mlflow.shop.test"
+    assert not [named(each) for each in off if "mlflow" in named(each)]
+
+
+def test_a_backup_knows_its_databases_by_the_names_of_variables(helm: Helm) -> None:
+    cron = one(helm.own(SHOP), "CronJob", "shop-backup")
+    container = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][0] == "s3://backups/shop"
+    assert {word for word in container["args"] if word.startswith("--database")} == {
+        "--database=ledger=LEDGER_DATABASE_URL",
+        "--database=airflow=AIRFLOW_DATABASE_URL",
+        "--database=mlflow=MLFLOW_DATABASE_URL",
+    }
+    assert "--keep-days=30" in container["args"]
+    without = one(helm.own(SHOP, "mlflow.enabled=false"), "CronJob", "shop-backup")
+    assert "MLFLOW" not in json.dumps(without)
+    restore = one(
+        helm.own(SHOP, "backup.restore.from=latest", "backup.restore.databases={ledger}"), "Job", "shop-restore"
+    )
+    args = restore["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [word for word in args if word.startswith("--database")] == ["--database=ledger=LEDGER_DATABASE_URL"]
+    assert {"--backup=latest", "--replace"} <= set(args)
+    assert restore["spec"]["backoffLimit"] == 0
+
+
+def test_every_image_host_and_pull_policy_can_be_set(helm: Helm) -> None:
+    rendered = helm.objects(
+        SHOP,
+        "airflow.images.airflow.repository=localhost/tidemark",
+        "airflow.images.airflow.pullPolicy=Never",
+        "airflow.pgbouncer.enabled=false",
+        "airflow.imagePullSecrets[0].name=registry",
+        "global.tidemark.s3.endpoint=http://10.203.0.1:15501",
+    )
+    for pod in pods(rendered).values():
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+        for container in containers(pod):
+            assert container["image"] == "localhost/tidemark:0.1.0"
+            assert container["imagePullPolicy"] == "Never"
+    assert environment(rendered)["AWS_ENDPOINT_URL"] == "http://10.203.0.1:15501"
+    assert told(rendered)["pgbouncer"]["enabled"] is False
+
+
+def test_without_airflow_only_our_own_objects_are_there(helm: Helm) -> None:
+    assert helm.objects(SHOP, "airflow.enabled=false") == helm.own(SHOP)
+
+
+def test_the_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
+    """`helm template` shows no notes: they are rendered as a template of another name."""
+    notes = (helm.chart / "templates" / "NOTES.txt").read_text()
+    file = helm.chart / "templates" / "shown.yaml"
+    file.write_text(
+        "kind: ConfigMap\nmetadata: {name: notes}\ndata:\n  notes: |\n"
+        '    {{- tpl (.Files.Get "notes.txt") . | nindent 4 }}\n'
+    )
+    (helm.chart / "notes.txt").write_text(notes)
+    try:
+
+        def shown(*values: Path | str) -> str:
+            return str(one(helm.objects(*values), "ConfigMap", "notes")["data"]["notes"])
+
+        whole = shown(SHOP)
+        assert "being installed as shop in prod" in whole
+        assert "pricing: https://git.shop.test/pricing.git (main), folder dags" in whole
+        assert "NOBODY" not in whole
+        assert "nobody may promote" not in whole
+        nobody = yaml.safe_load(SHOP.read_text())
+        del nobody["watch"]
+        (helm.chart / "nobody.yaml").write_text(yaml.safe_dump(nobody))
+        bare = shown(
+            helm.chart / "nobody.yaml",
+            "backup.enabled=false",
+            "global.tidemark.approvers=null",
+        )
+        assert "NOBODY is told of anything" in bare
+        assert "NOTHING is backed up" in bare
+        assert "nobody may promote a model" in bare
+        assert "NOBODY" in shown(SHOP, "watch.enabled=false")
+    finally:
+        file.unlink()
+        (helm.chart / "notes.txt").unlink()
