@@ -12,6 +12,7 @@ COMMANDS = (
     ("the same on PostgreSQL", ["-m", "benchmarks.metrics", "--ledger", "postgresql"]),
     ("a look of the watch at ten years of hours", ["-m", "benchmarks.watch"]),
     ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
+    ("what the DAG processor pays for 20 pipelines of 20 assets", ["-m", "benchmarks.parsing"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
     ("the weekly run of the demand model", ["-m", "benchmarks.weekly_model"]),
 )

@@ -115,3 +115,20 @@ def test_a_look_of_the_watch_finds_what_is_late() -> None:
         ("a day late", 24),
         ("everything late", 48),
     ]
+
+
+def test_what_parsing_prints_is_of_every_file_with_its_tasks_and_without_an_error() -> None:
+    """Each asset is a task, with the plan and the verdict; beside it a plain DAG of as many."""
+    command = [sys.executable, "-m", "benchmarks.parsing", "--pipelines", "2", "--assets", "3", "--budget", "60"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    root = Path(__file__).parents[1]
+    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {kind: [each["tasks"] for each in files.values()] for kind, files in found.items()} == {
+        "tidemark": [5, 5],
+        "plain": [3, 3],
+    }
+    assert not [each["error"] for files in found.values() for each in files.values() if each["error"]]
+    poor = subprocess.run([*command[:-1], "0.001"], env=environment, capture_output=True, text=True, cwd=root)
+    assert poor.returncode == 1
