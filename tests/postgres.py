@@ -94,7 +94,8 @@ def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise AssertionError(f"PostgreSQL did not start within half a minute: {log.read_text()}")
 
 
-def _administer(server: str, statement: str) -> None:
+def administer(server: str, statement: str) -> None:
+    """Run a statement as the administrator of a server, whose URL it is, in no transaction."""
     connection = psycopg2.connect(f"{server}postgres")
     connection.autocommit = True  # databases are not made within a transaction
     try:
@@ -113,7 +114,7 @@ def postgres_servers() -> Iterator[str]:
     from tidemark.ledger import Ledger
 
     with postgres_server(found) as server:
-        _administer(server, f"CREATE DATABASE {_TEMPLATE}")
+        administer(server, f"CREATE DATABASE {_TEMPLATE}")
         ledger = Ledger(f"{server}{_TEMPLATE}")
         ledger.upgrade()
         ledger.close()
@@ -124,8 +125,8 @@ def postgres_servers() -> Iterator[str]:
 def postgres(postgres_servers: str) -> Iterator[str]:
     """The URL of a new database with an empty ledger."""
     name = f"test_{uuid.uuid4().hex}"
-    _administer(postgres_servers, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    administer(postgres_servers, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     try:
         yield f"{postgres_servers}{name}"
     finally:
-        _administer(postgres_servers, f"DROP DATABASE {name} WITH (FORCE)")
+        administer(postgres_servers, f"DROP DATABASE {name} WITH (FORCE)")
