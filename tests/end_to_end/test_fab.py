@@ -4,6 +4,7 @@ One Airflow, with a user of each role: the table of docs/security.md is tried on
 """
 
 import importlib.util
+import json
 import secrets
 import subprocess
 import sys
@@ -91,11 +92,9 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "AIRFLOW__API__EXPOSE_CONFIG": "True",  # so that the role decides who sees it
         "TIDEMARK_APPROVERS": f"ada={ADA}",
         "TIDEMARK_ROLES": "on",
-        # There is nobody to sign in as yet: a test looks once, later.
-        "TIDEMARK_WATCH_USER": "",
-        "TIDEMARK_WATCH_PASSWORD": "",
     }
-    with services_in(folder, new_database(request, "airflow_for_fab"), **given) as services:
+    # No watch runs: there is nobody to sign in as yet. A test looks once, later.
+    with services_in(folder, new_database(request, "airflow_for_fab"), with_watch=False, **given) as services:
         assert "given can_read Plugins" in run_module(services, "tidemark.airflow.roles")
         first = ["--username", "admin", "--firstname", "admin", "--lastname", "Shop", "--email", "admin@shop.test"]
         run_module(services, "airflow", "users", "create", *first, "--role", "Admin", "--password", password)
@@ -216,9 +215,16 @@ def test_the_watch_sees_what_it_needs_as_a_user_of_its_own(people: People) -> No
     wait_for(lambda: "broken.py" in shop.client.import_errors(), "the import error")
     environment = shop.services.environment
     environment |= {"TIDEMARK_WATCH_USER": "watch", "TIDEMARK_WATCH_PASSWORD": people.password}
-    command = [sys.executable, "-c", "import sys; from tidemark.cli import main; sys.exit(main())", "watch", "--once"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from tidemark.cli import main; sys.exit(main())",
+        "watch",
+        "--once",
+        "--json",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {"acts": True, "problems": []}, done.stderr
     (broken,) = (each for each in shop.tidemark("incident", "list") if each["cause"] == "dag_broken")
     shop.client.unpause("acknowledge_incident")
     asked = {"incident": broken["number"], "why": "looking for the author"}
