@@ -99,7 +99,7 @@ def _wait(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
 
 
 def administer(server: str, statement: str) -> None:
-    """Let a server execute a statement."""
+    """Run a statement as the administrator of a server, whose URL it is, in no transaction."""
     connection = psycopg2.connect(f"{server}postgres")
     connection.autocommit = True  # databases are not made within a transaction
     try:

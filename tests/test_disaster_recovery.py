@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 
 from tests.cli.conftest import process
 from tests.incidents.story import open_incidents
 from tests.lacking import lacking
-from tests.postgres import programs
+from tests.postgres import administer, programs
 from tests.scenario import Shop, new_shop
 from tidemark.errors import Unavailable
 from tidemark.integrity import audit_chain, lost_blobs
@@ -63,12 +62,6 @@ class Recovery:
     def database(self) -> str:
         return self.shop.ledger_url.rpartition("/")[2]
 
-    def administer(self, statement: str) -> None:
-        connection = psycopg2.connect(f"{self.server}postgres")
-        connection.autocommit = True
-        connection.cursor().execute(statement)
-        connection.close()
-
     def dump_ledger(self, name: str) -> None:
         """As the backup does it, while everything goes on."""
         command = [f"{programs()}/pg_dump", "--format=custom", f"--file={self.folder / name}", self.shop.ledger_url]
@@ -78,7 +71,7 @@ class Recovery:
         shutil.copytree(self.shop.home / "store", self.folder / name)
 
     def lose_ledger(self) -> None:
-        self.administer(f"DROP DATABASE {self.database} WITH (FORCE)")
+        administer(self.server, f"DROP DATABASE {self.database} WITH (FORCE)")
 
     def lose_store(self) -> None:
         shutil.rmtree(self.shop.home / "store")
@@ -86,7 +79,7 @@ class Recovery:
     def restore_ledger(self, name: str) -> None:
         """Into a new database, under its own name."""
         database = f"restored_{uuid.uuid4().hex}"
-        self.administer(f"CREATE DATABASE {database}")
+        administer(self.server, f"CREATE DATABASE {database}")
         self.shop.ledger_url = f"{self.server}{database}"
         command = [f"{programs()}/pg_restore", "--exit-on-error", "--no-owner", f"--dbname={self.shop.ledger_url}"]
         subprocess.run([*command, str(self.folder / name)], check=True, capture_output=True)
@@ -131,7 +124,7 @@ def recovery(tmp_path: Path, postgres_servers: str) -> Iterator[Recovery]:
     name = f"shop_{uuid.uuid4().hex}"
     made = Recovery(new_shop(tmp_path / "shop", f"{postgres_servers}{name}"), postgres_servers, tmp_path / "backups")
     made.folder.mkdir()
-    made.administer(f"CREATE DATABASE {name} TEMPLATE tidemark_template")
+    administer(postgres_servers, f"CREATE DATABASE {name} TEMPLATE tidemark_template")
     shop = made.shop
     shop.now("2025-01-13T06:00")
     shop.define(PIPELINE)
@@ -256,7 +249,7 @@ def test_with_the_store_alone_everything_is_computed_again_from_the_landing_zone
     before = shop.heads("totals")
     recovery.lose_ledger()
     name = f"empty_{uuid.uuid4().hex}"
-    recovery.administer(f"CREATE DATABASE {name} TEMPLATE tidemark_template")
+    administer(recovery.server, f"CREATE DATABASE {name} TEMPLATE tidemark_template")
     shop.ledger_url = f"{recovery.server}{name}"
     shop.run()
     assert shop.heads("totals") == before

@@ -1,6 +1,7 @@
 """Claims about the pages of reports in Airflow's UI: who sees them, what he sees, and what a page cannot do."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,21 @@ def test_who_is_not_signed_in_sees_nothing(site: Any, page: str) -> None:
     assert answer.status_code == 401
     assert "takings" not in answer.text
     assert "Sign in first" in answer.text
+
+
+def test_no_route_of_any_app_answers_who_is_not_signed_in(site: Any) -> None:
+    """Airflow checks nothing of a plugin's routes: a new one that forgets to is found here."""
+    from tidemark.airflow.navigation import APPS
+    from tidemark.airflow.pages import app
+
+    assert [each["url_prefix"] for each in APPS] == ["/tidemark"]
+    tried = [
+        (method, re.sub(r"\{\w+\}", "takings", route.path))
+        for route in app().routes
+        for method in route.methods  # type: ignore[attr-defined]
+    ]
+    assert len(tried) >= 3
+    assert {site.request(method, f"/tidemark{path}").status_code for method, path in tried} == {401}
 
 
 @pytest.mark.parametrize("page", PAGES)

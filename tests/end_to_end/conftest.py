@@ -186,7 +186,9 @@ def airflow_database(request: pytest.FixtureRequest) -> str | None:
     return new_database(request, "airflow_for_all")
 
 
-def services_in(folder: Path, database_url: str | None, *, with_mlflow: bool = True, **settings: str) -> Services:
+def services_in(
+    folder: Path, database_url: str | None, *, with_mlflow: bool = True, with_watch: bool = True, **settings: str
+) -> Services:
     """Services as of 2011-03-21 06:00 UTC, with all that they need in a folder: `dags` and `landing` are in it."""
     dags, landing = folder / "dags", folder / "landing"
     for each in (dags, landing):
@@ -209,6 +211,7 @@ def services_in(folder: Path, database_url: str | None, *, with_mlflow: bool = T
         settings=given | sending_metrics(free_port()) | settings,
         database_url=database_url,
         with_mlflow=with_mlflow,
+        with_watch=with_watch,
         usual_ports={},
         report=lambda name, state: print(f"{name}: {state}"),
     )
