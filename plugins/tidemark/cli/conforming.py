@@ -57,7 +57,7 @@ def env_check(options: argparse.Namespace) -> Answer:
         "unknown": unknown,
         "migration": asdict(other) if other else None,
     }
-    lines = [*_here(here), *_sentences(found, str(locks[0]), options.release), *_doubts(closures, unknown)]
+    lines = [*_here(here), *_sentences(found, str(locks[0]), options.release), *_doubts(closures, found, unknown)]
     if other is not None:
         lines += _migration(other, locks)
     problem = f"{wrong} {'difference' if wrong == 1 else 'differences'} on which results may depend"
@@ -97,9 +97,9 @@ def _names(names: Sequence[str], limit: int = _FEW) -> str:
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _doubts(closures: Closures, unknown: Sequence[str]) -> list[str]:
+def _doubts(closures: Closures, found: Sequence[Difference], unknown: Sequence[str]) -> list[str]:
     doubts = [f"warning: {each}" for each in unknown]
-    if not closures.names:
+    if found and not closures.names:
         doubts.append(
             "warning: no pipeline and no live result is known here, so each difference counts as one that matters: "
             "name the folder of pipelines in TIDEMARK_DAGS, or the ledger in TIDEMARK_LEDGER_URL"
