@@ -42,7 +42,7 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         "global.tidemark.bundles is not set: write where pipelines come from",
         "airflow.images.airflow.repository is not set: write where Tidemark's image is",
         "airflow.images.airflow.tag is not set",
-        "mlflow.artifacts is not set: write where models are kept, such as s3://bucket/models; or switch mlflow.enabled",
+        "mlflow.artifacts is not set: write where models are kept",
         "backup.target is not set: write where backups are kept",
     ):
         assert f"* {sentence}" in said
