@@ -2,12 +2,14 @@
 
 import os
 import textwrap
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tidemark.checking import Checked, Finding, Rule, check_folder
+from tidemark.checking.texts import HEAVY
 from tidemark.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -242,6 +244,12 @@ def test_only_what_runs_at_import_counts_as_a_heavy_import(of: Of) -> None:
         (3, "mlflow"),
         (8, "scipy"),
     ]
+
+
+def test_what_ruff_bans_from_our_own_files_is_heavy_for_everybody() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    banned = project["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"]
+    assert set(banned) - {"moto"} <= HEAVY  # which only our tests have
 
 
 def test_a_secret_is_never_told(checked: Checked) -> None:

@@ -112,6 +112,20 @@ def test_a_pushed_file_sees_no_secret_of_the_server(repository: Repository) -> N
     assert taken.returncode == 0, taken.stderr
 
 
+def test_a_link_out_of_the_repository_is_refused_and_one_within_is_not(repository: Repository) -> None:
+    """What it leads to would be the server's own."""
+    repository.commit("main", **{"dags__numbers.py": GOOD, "shared__rules.py": "RATE = 2\n"})
+    (repository.clone / "dags" / "shared").symlink_to("../shared")
+    repository.commit()
+    taken = repository.push("main")
+    assert taken.returncode == 0, taken.stderr
+    (repository.clone / "dags" / "all").symlink_to("/usr")
+    repository.commit()
+    refused = repository.push("main")
+    assert refused.returncode != 0
+    assert "dags/all: a link that leads out of the repository: take it away" in refused.stderr
+
+
 def test_other_branches_and_tags_are_nobodys_business_and_a_branch_may_go(repository: Repository) -> None:
     repository.commit("sketch", **{"dags__numbers.py": BROKEN})
     assert repository.push("sketch", "sketch:refs/tags/main").returncode == 0
