@@ -23,6 +23,7 @@ _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)
 OTHER_VARIABLES = (
     "TIDEMARK_ACTOR",
     "TIDEMARK_APPROVAL_PATIENCE",
+    "TIDEMARK_DASK_SCHEDULER",
     "TIDEMARK_DEADMAN_URL",
     "TIDEMARK_DISK_CRITICAL",
     "TIDEMARK_DISK_WARNING",
@@ -30,14 +31,16 @@ OTHER_VARIABLES = (
     "TIDEMARK_MAIL_TO",
     "TIDEMARK_METRICS",
     "TIDEMARK_SETTLE_SECONDS",
+    "TIDEMARK_SPARK_REMOTE",
     "TIDEMARK_STATSD",
     "TIDEMARK_WATCH_PASSWORD",
     "TIDEMARK_WATCH_SECONDS",
     "TIDEMARK_WATCH_USER",
 )
 
-# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it.
-SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_WATCH_PASSWORD"})
+# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it,
+# and that of a Spark Connect server may hold a token.
+SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_SPARK_REMOTE", "TIDEMARK_WATCH_PASSWORD"})
 
 
 @dataclass(frozen=True)

@@ -465,11 +465,15 @@ def spark_server(folder: Path) -> Iterator[str]:
 
 def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path) -> None:
     """A server that knows nothing of Tidemark computes the same version; a delivered file is sent to it."""
-    text = BY_POLARS + BY_SPARK + """
+    text = (
+        BY_POLARS
+        + BY_SPARK
+        + """
 @asset(partitions=DAYS, ordered=True)
 def counted(lines: pyspark.sql.DataFrame) -> str:
     return str(lines.count())
 """
+    )
     delivered(shop, text, DAYS[:2])
     with spark_server(tmp_path) as address:
         shop.more = {"TIDEMARK_SPARK_REMOTE": address}

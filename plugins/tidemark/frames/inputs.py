@@ -17,6 +17,7 @@ from tidemark.frames.engines import from_table
 from tidemark.frames.members import Member, Part
 from tidemark.frames.windows import PARTITION, conform, union_schema
 
+
 def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str) -> object:
     """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes, a Path or an
     estimator.

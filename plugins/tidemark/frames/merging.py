@@ -107,9 +107,7 @@ class Heap:
             watch.check()
             watch, by = None, []
         file = self.folder / "output.parquet"
-        with pq.ParquetWriter(
-            file, schema.with_metadata(CANONICAL_MARK), compression="zstd", version="2.6"
-        ) as writer:
+        with pq.ParquetWriter(file, schema.with_metadata(CANONICAL_MARK), compression="zstd", version="2.6") as writer:
             for group in _grouped(self._batches(schema, by), schema):
                 if watch is not None:
                     watch.see(group)
