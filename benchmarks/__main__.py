@@ -13,6 +13,7 @@ COMMANDS = (
     ("a look of the watch at ten years of hours", ["-m", "benchmarks.watch"]),
     ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
+    ("a large partition by polars, Dask and Spark", ["-m", "benchmarks.engines"]),
     ("the weekly run of the demand model", ["-m", "benchmarks.weekly_model"]),
 )
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from tests.gates import rule
-from tests.scenario import Shop
+from tests.scenario import Shop, member_names
 from tests.servers import free_port
 from tidemark.errors import Unavailable
 from tidemark.frames import clusters, merging
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pyspark.sql
 
-lines = source("lines", files="lines/{partition}.csv", partitions=DAYS, schema={"sku": str, "units": int, "price": float})
+SCHEMA = {"sku": str, "units": int, "price": float}
+lines = source("lines", files="lines/{partition}.csv", partitions=DAYS, schema=SCHEMA)
 
 @asset(partitions=DAYS)
 def typed(lines: pl.DataFrame) -> pl.DataFrame:
@@ -69,13 +69,11 @@ def delivered(shop: Shop, text: str, days: list[str] = DAYS) -> Shop:
 
 
 def _file(text: str) -> str:
-    from tests.scenario import _member_names
-
-    prelude = (
-        "import polars as pl\nfrom tidemark import Daily, asset, pipeline, previous, source, trailing\nDAYS = Daily()\n"
-    )
     body = (SOURCE + text).replace("from __future__ import annotations\n", "")
-    return f'"""A shop."""\nfrom __future__ import annotations\n{prelude}{body}\ndag = pipeline("shop", [{", ".join(_member_names(body))}])\n'
+    members = ", ".join(member_names(body))
+    imports = "import polars as pl\nfrom tidemark import Daily, asset, pipeline, previous, source, trailing"
+    head = f'"""A shop."""\nfrom __future__ import annotations\n{imports}\nDAYS = Daily()\n'
+    return f'{head}{body}\ndag = pipeline("shop", [{members}])\n'
 
 
 def failures(shop: Shop, asset: str) -> set[str]:
@@ -174,7 +172,7 @@ def beside(every: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.mark.parametrize("engine", ["dask", "spark"])
 def test_every_type_passes_through_unchanged(request: pytest.FixtureRequest, shop: Shop, engine: str) -> None:
-    """Nulls and NaN apart, decimals, dates, instants, durations, bytes, lists, structs: in and out, the same version."""
+    """Nulls and NaN, decimals, dates, instants, durations, bytes, lists, structs: in and out, the same version."""
     request.getfixturevalue(f"{engine}_here")
     text = THROUGH_DASK if engine == "dask" else THROUGH_DASK.replace("dd.DataFrame", "pyspark.sql.DataFrame")
     delivered(shop, TYPES + text, DAYS[:1]).run()
@@ -217,8 +215,11 @@ def test_dask_takes_what_spark_refuses(dask_here: None, shop: Shop) -> None:
 def every(lines: pl.DataFrame) -> pl.DataFrame:
     import datetime as dt
     at = dt.datetime(2025, 1, 5)
-    return pl.DataFrame({"u": pl.Series([1, None], dtype=pl.UInt16), "t": [dt.time(6), None], "n": [at, None]}).with_columns(
-        z=pl.col("n").dt.replace_time_zone("Europe/London"), n=pl.col("n").cast(pl.Datetime("ns")) + pl.duration(nanoseconds=7))
+    frame = pl.DataFrame({"u": pl.Series([1, None], dtype=pl.UInt16), "t": [dt.time(6), None], "n": [at, None]})
+    return frame.with_columns(
+        z=pl.col("n").dt.replace_time_zone("Europe/London"),
+        n=pl.col("n").cast(pl.Datetime("ns")) + pl.duration(nanoseconds=7),
+    )
 """
     delivered(shop, text + THROUGH_DASK.replace(', key=["row"]', ""), DAYS[:1]).run()
     assert failures(shop, "through") == {""}
@@ -401,7 +402,9 @@ def test_a_worker_that_does_not_see_the_store_says_so(dask_here: None, shop: Sho
     """What a cluster without the store's folder gives, in words."""
     from tidemark.frames.onworkers import read_piece
 
-    with pytest.raises(FileNotFoundError, match="the worker does not see .* Mount the store's folder at the same path"):
+    with pytest.raises(
+        FileNotFoundError, match=r"the worker does not see .* Mount the store's folder at the same path"
+    ):
         read_piece(str(tmp_path / "nowhere"), 0, b"", None, "input 'typed', 2025-01-05")
 
 
@@ -423,7 +426,7 @@ def test_an_engine_that_is_not_installed_is_named(
     """It is the machine's fault: nothing is recorded, and the next run computes it."""
     apart.setitem(sys.modules, package, None)
     delivered(shop, SIMPLE.replace("dd.DataFrame", frame), DAYS[:1])
-    with pytest.raises(Unavailable, match="is not installed here: install requirements-scale.txt"):
+    with pytest.raises(Unavailable, match=r"is not installed here: install requirements-scale\.txt"):
         shop.run()
     assert shop.made("simple", DAYS[0]) == []
 
@@ -485,3 +488,12 @@ def counted(lines: pyspark.sql.DataFrame) -> str:
         assert runner.wait(300) == 0, runner.log.read_text()[-3000:]
     assert shop.versions("by_polars") == shop.versions("by_spark") != {}, runner.log.read_text()[-3000:]
     assert shop.content("counted", DAYS[0]) == "40"
+
+
+def test_the_engine_is_part_of_the_code_version(dask_here: None, spark_here: None, shop: Shop) -> None:
+    """Another release of Dask is other code, for the asset that names it and for no other."""
+    delivered(shop, SIMPLE + BY_SPARK, [])
+    named = {each.name: dict(each.code.distributions).keys() for each in shop.pipelines["shop"].assets}
+    assert {"dask", "pyspark"} & named["typed"] == set()
+    assert {"dask", "pyspark"} & named["simple"] == {"dask"}
+    assert {"dask", "pyspark"} & named["by_spark"] == {"pyspark"}

@@ -1,8 +1,8 @@
 """Rows that come in packages and may be more than memory holds: from a heap to one sorted file and its data version.
 
 Invariants: the file has the bytes, and the version, that the same rows would have if they had come as one table. What
-is large is sorted by DuckDB, which spills to disk, in the order of `tidemark.frames.sorting`: there is one, as no column
-that is sorted here is nested, texts compare by their bytes, NaN comes after the numbers, and null last.
+is large is sorted by DuckDB, which spills to disk, in the order of `tidemark.frames.sorting`: no column that is sorted
+here is nested, texts compare by their bytes, NaN comes after the numbers, and null last.
 """
 
 import shutil
