@@ -6,13 +6,15 @@ RUN := $(VENV)/bin/python
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo clean-demo test test-end-to-end test-histories test-cluster soak lint bench image lock
+.PHONY: help install install-dev install-scale demo clean-demo test test-scale test-end-to-end test-histories test-cluster soak lint bench
+.PHONY: image lock
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## Make .venv with the tidemark command in it
 install-dev: $(VENV)/installed-dev
+install-scale: $(VENV)/installed-scale ## Add Dask and PySpark, for assets that outgrow one machine
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -45,6 +47,11 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@$(INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/installed-scale: $(VENV)/installed requirements-scale.txt
+	@echo "Installing Dask and PySpark into $(VENV) ..."
+	@$(INSTALL) --require-hashes -r requirements-scale.txt
+	@touch $@
+
 demo: install ## Play the whole story with a real Airflow; LANDING=PATH for real deliveries, ONCE=1 to end by itself
 	@$(RUN) -m demo $(if $(LANDING),--landing "$(LANDING)") $(if $(ONCE),--once)
 
@@ -63,7 +70,14 @@ test: install-dev ## Run the tests, but for those that drive a real scheduler
 	  rm -rf $(PROMETHEUS).part; mkdir $(PROMETHEUS).part; cd $(PROMETHEUS).part; \
 	  { apt-get update && apt-get download prometheus && dpkg -x prometheus_*.deb . && mv ../prometheus.part ../prometheus; } \
 	    >/dev/null 2>&1 || true; fi
-	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end and not cluster" $(PYTEST)
+	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end and not scale and not cluster" $(PYTEST)
+
+test-scale: install-dev install-scale ## Run the tests that need Dask, PySpark and Java
+	@if ! command -v java >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Java for Spark ..."; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openjdk-17-jre-headless; } \
+	    >/dev/null || true; fi
+	@$(RUN) -m pytest -m scale $(PYTEST)
 
 test-end-to-end: install-dev ## Run the tests that drive a real scheduler
 	@$(RUN) -m pytest -m "end_to_end and not cluster" $(PYTEST)
@@ -105,7 +119,8 @@ image: ## Build the image: TAG=tidemark:0.1.0, with the reference pipelines by T
 	@$(CONTAINERS) run --rm --network none --entrypoint cat $(TAG) /opt/tidemark/sbom.cdx.json > dist/sbom.cdx.json
 	@echo "$(TAG) is built; what it holds is listed in dist/sbom.cdx.json"
 
-lock: ## Compile requirements.txt, requirements-dev.txt and requirements-sbom.txt anew; needs uv
+lock: ## Compile the requirements*.txt anew; needs uv
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-sbom.in -o requirements-sbom.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --upgrade requirements-scale.in -o requirements-scale.txt

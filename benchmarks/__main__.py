@@ -14,6 +14,7 @@ COMMANDS = (
     ("code edits, and peers beside us", ["-m", "benchmarks.code_matrix", "--peer", "all"]),
     ("what the DAG processor pays for 20 pipelines of 20 assets", ["-m", "benchmarks.parsing"]),
     ("runs through a real scheduler", ["-m", "benchmarks.airflow_runs"]),
+    ("a large partition by polars, Dask and Spark", ["-m", "benchmarks.engines"]),
     ("the weekly run of the demand model", ["-m", "benchmarks.weekly_model"]),
 )
 

@@ -517,7 +517,7 @@ def pipeline_text(text: str, name: str) -> str:
     """Return a pipeline file of the given definitions, all of them its members."""
     body = textwrap.dedent(text).strip()
     imports = "\n".join(line for used, line in _IMPORTS.items() if used in body)
-    members = ", ".join(_member_names(body))
+    members = ", ".join(member_names(body))
     return f'"""A shop."""\n{imports}\n{_PRELUDE}\n{body}\n\ndag = pipeline({name!r}, [{members}])\n'
 
 
@@ -526,7 +526,7 @@ def _wait_until_gone(file: Path) -> None:
         time.sleep(0.01)
 
 
-def _member_names(text: str) -> list[str]:
+def member_names(text: str) -> list[str]:
     """Return the names of the sources and assets that a pipeline file defines, in its order."""
     found = []
     for node in ast.parse(text).body:

@@ -1,6 +1,7 @@
 """The documentation does what it says."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ def test_the_pipeline_that_the_scientists_page_shows_is_one(tmp_path):
     catalog = load_catalog(tmp_path)
     assert not catalog.problems
     assert [each.name for each in catalog.pipeline("turnover").assets] == ["turnover", "weekly_turnover", "best_day"]
+
+
+def test_the_pipeline_of_the_page_on_clusters_is_one_and_imports_no_engine(tmp_path):
+    """The example is a whole file, whose frames are known by name: the DAG processor pays for neither engine."""
+    example = re.search(r"<!-- runs: (\S+) -->\n```python\n(.*?)```", (ROOT / "docs/scale.md").read_text(), re.S)
+    (tmp_path / example[1]).write_text(example[2])
+    before = set(sys.modules)
+    catalog = load_catalog(tmp_path)
+    assert not catalog.problems
+    assert [each.name for each in catalog.pipeline("wide_turnover").assets] == ["wide_turnover", "wide_week"]
+    assert {"dask", "distributed", "pyspark"}.isdisjoint(set(sys.modules) - before)
 
 
 def test_the_asset_that_the_readme_shows_is_one(tmp_path):

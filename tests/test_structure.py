@@ -37,6 +37,8 @@ FLOORS: list[set[str]] = [
 
 # They cost seconds of CPU, or hundreds of megabytes, and the DAG processor imports definitions again and again.
 HEAVY = {
+    "dask",
+    "distributed",
     "duckdb",
     "great_expectations",
     "matplotlib",
@@ -45,6 +47,7 @@ HEAVY = {
     "pandas",
     "polars",
     "pyarrow",
+    "pyspark",
     "scipy",
     "sklearn",
     "boto3",

@@ -25,6 +25,7 @@ OTHER_VARIABLES = (
     "TIDEMARK_ACTOR",
     "TIDEMARK_APPROVAL_PATIENCE",
     "TIDEMARK_COMMIT",
+    "TIDEMARK_DASK_SCHEDULER",
     "TIDEMARK_DEADMAN_URL",
     "TIDEMARK_DISK_CRITICAL",
     "TIDEMARK_DISK_WARNING",
@@ -36,6 +37,7 @@ OTHER_VARIABLES = (
     "TIDEMARK_POD_SECONDS",
     "TIDEMARK_ROLES",
     "TIDEMARK_SETTLE_SECONDS",
+    "TIDEMARK_SPARK_REMOTE",
     "TIDEMARK_STATSD",
     "TIDEMARK_WATCH_API",
     "TIDEMARK_WATCH_PASSWORD",
@@ -43,8 +45,9 @@ OTHER_VARIABLES = (
     "TIDEMARK_WATCH_USER",
 )
 
-# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it.
-SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_WATCH_PASSWORD"})
+# Of these it is only shown whether they are set: the address of a dead man's switch is all that one needs to press it,
+# and that of a Spark Connect server may hold a token.
+SECRET_VARIABLES = frozenset({"TIDEMARK_DEADMAN_URL", "TIDEMARK_SPARK_REMOTE", "TIDEMARK_WATCH_PASSWORD"})
 
 
 @dataclass(frozen=True)

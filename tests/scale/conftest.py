@@ -11,21 +11,19 @@ from tidemark.frames import clusters
 
 
 @pytest.fixture
-def dask_here() -> Iterator[None]:
+def dask_here() -> None:
     """Dask is installed; its cluster on this machine is the same for all tests of a process."""
     if importlib.util.find_spec("distributed") is None:
         lacking("Dask is not installed: make test-scale")
-    yield
 
 
 @pytest.fixture
-def spark_here() -> Iterator[None]:
+def spark_here() -> None:
     """PySpark and Java are installed; its session on this machine is the same for all tests of a process."""
     if importlib.util.find_spec("pyspark") is None:
         lacking("PySpark is not installed: make test-scale")
     if shutil.which("java") is None:
         lacking("Java is not installed, and Spark needs it: apt-get install openjdk-17-jre-headless")
-    yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from tests.gates import rule
-from tests.scenario import Shop
+from tests.scenario import Shop, member_names
 from tests.servers import free_port
 from tidemark.errors import Unavailable
 from tidemark.frames import clusters, merging
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pyspark.sql
 
-lines = source("lines", files="lines/{partition}.csv", partitions=DAYS, schema={"sku": str, "units": int, "price": float})
+SCHEMA = {"sku": str, "units": int, "price": float}
+lines = source("lines", files="lines/{partition}.csv", partitions=DAYS, schema=SCHEMA)
 
 @asset(partitions=DAYS)
 def typed(lines: pl.DataFrame) -> pl.DataFrame:
@@ -69,13 +69,11 @@ def delivered(shop: Shop, text: str, days: list[str] = DAYS) -> Shop:
 
 
 def _file(text: str) -> str:
-    from tests.scenario import _member_names
-
-    prelude = (
-        "import polars as pl\nfrom tidemark import Daily, asset, pipeline, previous, source, trailing\nDAYS = Daily()\n"
-    )
     body = (SOURCE + text).replace("from __future__ import annotations\n", "")
-    return f'"""A shop."""\nfrom __future__ import annotations\n{prelude}{body}\ndag = pipeline("shop", [{", ".join(_member_names(body))}])\n'
+    members = ", ".join(member_names(body))
+    imports = "import polars as pl\nfrom tidemark import Daily, asset, pipeline, previous, source, trailing"
+    head = f'"""A shop."""\nfrom __future__ import annotations\n{imports}\nDAYS = Daily()\n'
+    return f'{head}{body}\ndag = pipeline("shop", [{members}])\n'
 
 
 def failures(shop: Shop, asset: str) -> set[str]:
@@ -130,3 +128,372 @@ def test_an_asset_has_one_version_whichever_engine_made_it(
     assert len(shop.content("by_dask", DAYS[1])) == 14
     shop.run()
     assert shop.ran == {}
+
+
+# -- what arrives
+
+
+TYPES = """
+@asset(partitions=DAYS)
+def every(lines: pl.DataFrame) -> pl.DataFrame:
+    import datetime as dt
+    from decimal import Decimal
+    day, at = dt.date(2025, 1, 5), dt.datetime(2025, 1, 5, 6, 7, 8, 9)
+    return pl.DataFrame({
+        "text": ["ü", None, "", "a"],
+        "kind": pl.Series(["x", "y", None, "x"], dtype=pl.Categorical),
+        "whole": pl.Series([1, None, 2**62, -3]),
+        "small": pl.Series([1, None, 2, -3], dtype=pl.Int8),
+        "number": [1.5, float("nan"), None, -2.0],
+        "cost": pl.Series([Decimal("1.25"), None, Decimal("-3.50"), Decimal("0")], dtype=pl.Decimal(38, 2)),
+        "day": [day, None, day, day],
+        "local": [at, None, at, at],
+        "instant": pl.Series([at, None, at, at]).dt.replace_time_zone("UTC"),
+        "lasted": [dt.timedelta(seconds=1), None, dt.timedelta(days=-1), dt.timedelta(microseconds=5)],
+        "yes": [True, None, False, True],
+        "raw": [b"x", None, b"", b"\\0"],
+        "tags": [["a", None], None, [], ["b"]],
+        "pair": [{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}, {"a": 2, "b": None}],
+        "nothing": [None, None, None, None],
+        "row": [1, 2, 3, 4],
+    })
+"""
+
+THROUGH_DASK = """
+@asset(partitions=DAYS, key=["row"])
+def through(every: dd.DataFrame) -> dd.DataFrame:
+    return every
+
+@asset(partitions=DAYS, key=["row"])
+def beside(every: pl.DataFrame) -> pl.DataFrame:
+    return every
+"""
+
+
+@pytest.mark.parametrize("engine", ["dask", "spark"])
+def test_every_type_passes_through_unchanged(request: pytest.FixtureRequest, shop: Shop, engine: str) -> None:
+    """Nulls and NaN, decimals, dates, instants, durations, bytes, lists, structs: in and out, the same version."""
+    request.getfixturevalue(f"{engine}_here")
+    text = THROUGH_DASK if engine == "dask" else THROUGH_DASK.replace("dd.DataFrame", "pyspark.sql.DataFrame")
+    delivered(shop, TYPES + text, DAYS[:1]).run()
+    assert failures(shop, "through") == {""}
+    assert shop.versions("through") == shop.versions("beside")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("pl.Series([1], dtype=pl.UInt16)", "holds uint16, and Spark has no unsigned integers"),
+        ("pl.Series([dt.time(6)])", "holds time, and Spark would not keep a time of day"),
+        ('pl.Series([at]).dt.replace_time_zone("Europe/London")', "holds timestamp Europe/London, and Spark keeps the"),
+        ('pl.Series([1], dtype=pl.Int64).cast(pl.Datetime("ns"))', "keeps microseconds and not nanoseconds"),
+        ('[{"a": [dt.time(6)]}]', "Spark would not keep a time of day"),
+    ],
+)
+def test_what_spark_has_no_type_for_is_refused(spark_here: None, shop: Shop, cell: str, said: str) -> None:
+    """In a sentence that says which column, why, and what to do; nothing is changed in silence."""
+    text = f"""
+@asset(partitions=DAYS)
+def every(lines: pl.DataFrame) -> pl.DataFrame:
+    import datetime as dt
+    at = dt.datetime(2025, 1, 5)
+    return pl.DataFrame({{"odd": {cell}}})
+
+@asset(partitions=DAYS)
+def through(every: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
+    return every
+"""
+    delivered(shop, text, DAYS[:1]).run()
+    (why,) = failures(shop, "through")
+    assert said in why
+    assert "input 'every': column 'odd'" in why
+
+
+def test_dask_takes_what_spark_refuses(dask_here: None, shop: Shop) -> None:
+    text = """
+@asset(partitions=DAYS)
+def every(lines: pl.DataFrame) -> pl.DataFrame:
+    import datetime as dt
+    at = dt.datetime(2025, 1, 5)
+    frame = pl.DataFrame({"u": pl.Series([1, None], dtype=pl.UInt16), "t": [dt.time(6), None], "n": [at, None]})
+    return frame.with_columns(
+        z=pl.col("n").dt.replace_time_zone("Europe/London"),
+        n=pl.col("n").cast(pl.Datetime("ns")) + pl.duration(nanoseconds=7),
+    )
+"""
+    delivered(shop, text + THROUGH_DASK.replace(', key=["row"]', ""), DAYS[:1]).run()
+    assert failures(shop, "through") == {""}
+    assert shop.versions("through") == shop.versions("beside")
+
+
+@pytest.mark.parametrize("engine", ["dask", "spark"])
+def test_its_own_past_and_an_absent_one_arrive(request: pytest.FixtureRequest, shop: Shop, engine: str) -> None:
+    """`previous()` is None on the first day, and a frame of the cluster from then on."""
+    request.getfixturevalue(f"{engine}_here")
+    frame = "dd.DataFrame" if engine == "dask" else "pyspark.sql.DataFrame"
+    count = "len(total)" if engine == "dask" else "total.count()"
+    text = f"""
+@asset(partitions=DAYS, inputs={{"total": previous()}}, ordered=True)
+def total(lines: {frame}, total: {frame} | None) -> {frame}:
+    assert total is None or {count} == 40, "the day before has forty rows"
+    return lines if total is None else total
+"""
+    delivered(shop, text, DAYS[:2]).run()
+    assert failures(shop, "total") == {""}
+    assert [row["sku"] for row in shop.content("total", DAYS[1])][:3] == ["s0", "s1", "s2"]
+
+
+def test_partitions_are_row_groups_in_time_order(dask_here: None, shop: Shop) -> None:
+    """Each stored row group is a partition of its own, the days one after the other, each with its own name."""
+    text = """
+@asset(partitions=DAYS, inputs={"typed": trailing(days=3)})
+def seen(typed: dd.DataFrame) -> str:
+    return ",".join(typed.get_partition(number).compute()["partition"].iloc[0] for number in range(typed.npartitions))
+"""
+    delivered(shop, text).run()
+    assert shop.content("seen", DAYS[2]) == ",".join(DAYS)
+
+
+# -- what is stored
+
+
+def test_a_gate_blocks_and_a_key_is_checked(dask_here: None, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations checks what a cluster computed, and a key that is there twice is refused, also if spilled."""
+    monkeypatch.setattr(merging, "IN_MEMORY", -1)
+    shop.suite("few", rule("expect_column_values_to_be_between", column="units", max_value=5))
+    text = """
+@asset(partitions=DAYS, gate="few")
+def gated(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed
+
+@asset(partitions=DAYS, key=["sku"])
+def keyed(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed
+"""
+    delivered(shop, text, DAYS[:1]).run()
+    assert shop.counts("gated") == {"blocked": 1}
+    assert shop.content("typed", DAYS[0])
+    (why,) = failures(shop, "keyed")
+    assert "33 of its 40 rows repeat the key of another: s0; s1; s2; ..." in why
+
+
+# -- what breaks
+
+
+HELPED = """
+def doubled(frame):
+    return frame.assign(units=frame["units"] * FACTOR)
+
+FACTOR = 2
+
+@asset(partitions=DAYS)
+def helped(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.map_partitions(doubled)
+
+def refuse(frame):
+    raise ValueError("no such price")
+
+@asset(partitions=DAYS)
+def broken(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.map_partitions(refuse, meta=typed)
+"""
+
+HELPED_BY_SPARK = """
+def doubled(batches):
+    import pyarrow.compute as pc
+    for batch in batches:
+        yield batch.set_column(1, "units", pc.multiply(batch.column("units"), FACTOR))
+
+FACTOR = 2
+
+@asset(partitions=DAYS)
+def helped(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
+    return typed.mapInArrow(doubled, typed.schema)
+
+def refuse(batches):
+    raise ValueError("no such price")
+
+@asset(partitions=DAYS)
+def broken(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
+    return typed.mapInArrow(refuse, typed.schema)
+"""
+
+
+@pytest.mark.parametrize("engine", ["dask", "spark"])
+def test_functions_of_a_dag_file_travel_and_their_errors_come_back(
+    request: pytest.FixtureRequest, shop: Shop, engine: str
+) -> None:
+    """A worker does not have the DAG file: its functions arrive whole; and what one raises is told in its last line."""
+    request.getfixturevalue(f"{engine}_here")
+    delivered(shop, HELPED if engine == "dask" else HELPED_BY_SPARK, DAYS[:1]).run()
+    assert failures(shop, "helped") == {""}
+    assert sum(row["units"] for row in shop.content("helped", DAYS[0])) == 2 * sum(range(40))
+    (why,) = failures(shop, "broken")
+    assert "ValueError: no such price" in why
+    assert "Traceback" not in why
+
+
+def test_a_worker_that_is_killed_is_made_good_for(dask_here: None, shop: Shop) -> None:
+    """Dask computes what it lost once more, and the result is the same."""
+    text = f"""
+def fatal(frame):
+    import os, signal
+    if not os.path.exists("{shop.home}/killed"):
+        open("{shop.home}/killed", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return frame
+
+@asset(partitions=DAYS)
+def survives(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.map_partitions(fatal, meta=typed)
+"""
+    delivered(shop, text, DAYS[:1]).run()
+    assert (shop.home / "killed").exists()
+    assert shop.versions("survives") == shop.versions("typed")
+
+
+def test_a_partition_that_kills_every_worker_has_failed(dask_here: None, shop: Shop) -> None:
+    """It is not tried for ever: it has failed, and says what to do; the others are published."""
+    text = """
+def fatal(frame):
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@asset(partitions=DAYS)
+def dies(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.map_partitions(fatal, meta=typed)
+"""
+    delivered(shop, text, DAYS[:1]).run()
+    assert shop.counts("dies") == {"failed": 1}
+    (why,) = failures(shop, "dies")
+    assert "the Dask workers that computed it died" in why
+
+
+# -- the cluster that is there
+
+
+SIMPLE = """
+@asset(partitions=DAYS)
+def simple(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.assign(units=typed["units"] + 1)
+"""
+
+
+def test_a_scheduler_is_used_and_its_absence_is_tried_again(
+    dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path, s3: str
+) -> None:
+    """On S3: workers without Tidemark read the blobs themselves. Without a scheduler nothing fails for good."""
+    shop.more = {"TIDEMARK_STORE_URL": s3}
+    delivered(shop, SIMPLE, DAYS[:1])
+    apart.setattr(clusters, "PATIENCE", 2)
+    apart.setenv("TIDEMARK_DASK_SCHEDULER", f"tcp://127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable, match=r"the Dask scheduler tcp://127.0.0.1:\d+ cannot be reached"):
+        shop.run()
+    assert shop.made("simple", DAYS[0]) == []
+    apart.setattr(clusters, "PATIENCE", 60)
+    with dask_cluster(tmp_path) as address:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", address)
+        shop.run()
+        assert failures(shop, "simple") == {""}
+        assert sum(row["units"] for row in shop.content("simple", DAYS[0])) == sum(range(41))
+
+
+def test_a_worker_that_does_not_see_the_store_says_so(dask_here: None, shop: Shop, tmp_path: Path) -> None:
+    """What a cluster without the store's folder gives, in words."""
+    from tidemark.frames.onworkers import read_piece
+
+    with pytest.raises(
+        FileNotFoundError, match=r"the worker does not see .* Mount the store's folder at the same path"
+    ):
+        read_piece(str(tmp_path / "nowhere"), 0, b"", None, "input 'typed', 2025-01-05")
+
+
+def test_a_cluster_of_other_versions_is_refused(dask_here: None) -> None:
+    """Which part, whose, and what to do."""
+    here = {"host": {"python": "3.11.7.final.0"}, "packages": {}}
+    here["packages"] = {"dask": "1", "distributed": "1", "pandas": "3", "cloudpickle": "3"}
+    there = {"host": {"python": "3.12.1.final.0"}, "packages": here["packages"]}
+    with pytest.raises(Unavailable, match=r"has Python 3.12 \(tcp://w\), and here is 3.11"):
+        clusters._check_dask_versions({"client": here, "scheduler": here, "workers": {"tcp://w": there}}, "tcp://s")
+
+
+@pytest.mark.parametrize(
+    ("package", "frame"), [("distributed", "dd.DataFrame"), ("pyspark.sql", "pyspark.sql.DataFrame")]
+)
+def test_an_engine_that_is_not_installed_is_named(
+    shop: Shop, apart: pytest.MonkeyPatch, package: str, frame: str
+) -> None:
+    """It is the machine's fault: nothing is recorded, and the next run computes it."""
+    apart.setitem(sys.modules, package, None)
+    delivered(shop, SIMPLE.replace("dd.DataFrame", frame), DAYS[:1])
+    with pytest.raises(Unavailable, match=r"is not installed here: install requirements-scale\.txt"):
+        shop.run()
+    assert shop.made("simple", DAYS[0]) == []
+
+
+def test_spark_without_java_says_so(spark_here: None, apart: pytest.MonkeyPatch) -> None:
+    apart.setenv("PATH", "/nowhere")
+    apart.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(Unavailable, match="needs Java, and there is none: install openjdk-17-jre-headless"):
+        clusters.spark_session()
+
+
+@contextmanager
+def spark_server(folder: Path) -> Iterator[str]:
+    """A Spark Connect server in a process of its own; yields its address."""
+    import pyspark
+
+    port = free_port()
+    home = Path(pyspark.__file__).parent
+    options = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+    }
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("TIDEMARK_", "PYTHONPATH"))}
+    given |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(home)}
+    command = [str(home / "bin/spark-submit"), "--master", "local[2]"]
+    command += [part for name, value in options.items() for part in ("--conf", f"{name}={value}")]
+    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
+    with (folder / "spark.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path) -> None:
+    """A server that knows nothing of Tidemark computes the same version; a delivered file is sent to it."""
+    text = (
+        BY_POLARS
+        + BY_SPARK
+        + """
+@asset(partitions=DAYS, ordered=True)
+def counted(lines: pyspark.sql.DataFrame) -> str:
+    return str(lines.count())
+"""
+    )
+    delivered(shop, text, DAYS[:2])
+    with spark_server(tmp_path) as address:
+        shop.more = {"TIDEMARK_SPARK_REMOTE": address}
+        until = time.monotonic() + 120
+        while "Spark Connect server started" not in (tmp_path / "spark.log").read_text():
+            assert time.monotonic() < until, (tmp_path / "spark.log").read_text()[-2000:]
+            time.sleep(0.2)
+        runner = shop.start()
+        assert runner.wait(300) == 0, runner.log.read_text()[-3000:]
+    assert shop.versions("by_polars") == shop.versions("by_spark") != {}, runner.log.read_text()[-3000:]
+    assert shop.content("counted", DAYS[0]) == "40"
+
+
+def test_the_engine_is_part_of_the_code_version(dask_here: None, spark_here: None, shop: Shop) -> None:
+    """Another release of Dask is other code, for the asset that names it and for no other."""
+    delivered(shop, SIMPLE + BY_SPARK, [])
+    named = {each.name: dict(each.code.distributions).keys() for each in shop.pipelines["shop"].assets}
+    assert {"dask", "pyspark"} & named["typed"] == set()
+    assert {"dask", "pyspark"} & named["simple"] == {"dask"}
+    assert {"dask", "pyspark"} & named["by_spark"] == {"pyspark"}

@@ -145,7 +145,7 @@ def _feed(array: AnyArray, update: _Update) -> None:
 def _feed_in_pieces(of: AnyType, rows: int, pieces: Callable[[], Iterator[AnyArray]], update: _Update) -> None:
     """Feed what `_feed` feeds of the whole column: each of its parts by a pass of its own."""
     _frame(update, rows.to_bytes(8, "big"))
-    nulls = 0 if pt.is_null(of) else sum(piece.null_count for piece in pieces())
+    nulls = sum(piece.null_count for piece in pieces())
     _announce(update, rows if nulls else 0)
     if nulls:
         for piece in pieces():

@@ -87,7 +87,9 @@ def _spark(members: Sequence[Member], columns: pa.Schema, windowed: bool, name: 
     remote = clusters.spark_address() is not None
     if remote and any(member.stored_schema is None for member in members):
         return _spark_from_here(session, members, theirs, schema, windowed)
-    pieces = [(each.place, each.group, each.partition, each.where) for each in _pieces(members, columns, windowed, remote)]
+    pieces = [
+        (each.place, each.group, each.partition, each.where) for each in _pieces(members, columns, windowed, remote)
+    ]
     if not pieces:
         return session.createDataFrame([], schema)
     told = theirs.serialize().to_pybytes()
@@ -101,9 +103,7 @@ def _spark(members: Sequence[Member], columns: pa.Schema, windowed: bool, name: 
     return session.range(0, len(pieces), 1, len(pieces)).mapInArrow(read, schema)
 
 
-def _spark_from_here(
-    session: Any, members: Sequence[Member], theirs: pa.Schema, schema: Any, windowed: bool
-) -> object:
+def _spark_from_here(session: Any, members: Sequence[Member], theirs: pa.Schema, schema: Any, windowed: bool) -> object:
     """Send the rows themselves: a server elsewhere does not see the files of this machine."""
     frames = [
         session.createDataFrame(

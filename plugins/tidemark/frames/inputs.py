@@ -17,6 +17,7 @@ from tidemark.frames.engines import from_table
 from tidemark.frames.members import Member, Part
 from tidemark.frames.windows import PARTITION, conform, union_schema
 
+
 def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str) -> object:
     """Read the parts of input ``name`` as the annotation asks: a frame of one of the engines, text, bytes, a Path or an
     estimator.
@@ -24,10 +25,10 @@ def load(parts: Sequence[Part], annotation: object, *, windowed: bool, name: str
     Without an annotation a frame arrives as polars.DataFrame, text as str, an estimator as itself, anything else as
     bytes. A polars.LazyFrame scans files of over a megabyte and has read nothing of them yet; a DuckDB relation belongs
     to DuckDB's default connection, so that ``duckdb.sql("select * from orders")`` finds it by its parameter's name. In
-    pandas an integer or boolean column with nulls is of pandas' nullable type: no integer becomes a float. A Dask or PySpark frame has one partition for each row
-    group of the stored files, in the stored order, which the workers of the cluster read. Text, bytes
-    and a Path are the stored file; of a delivered CSV the first of those with the same cells, whose style the version
-    does not cover.
+    pandas an integer or boolean column with nulls is of pandas' nullable type: no integer becomes a float. A frame of
+    Dask or PySpark has one partition for each row group of the stored files, in the stored order, which the workers of
+    the cluster read. Text, bytes and a Path are the stored file; of a delivered CSV the first of those with the same
+    cells, whose style the version does not cover.
 
     ``windowed`` inputs are one frame of all parts, in the order given, with a column ``partition``. Members may lack
     columns (null there) and differ in the width of numbers and the unit of times if every value survives; no member

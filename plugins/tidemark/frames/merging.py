@@ -1,8 +1,8 @@
 """Rows that come in packages and may be more than memory holds: from a heap to one sorted file and its data version.
 
 Invariants: the file has the bytes, and the version, that the same rows would have if they had come as one table. What
-is large is sorted by DuckDB, which spills to disk, in the order of `tidemark.frames.sorting`: there is one, as no column
-that is sorted here is nested, texts compare by their bytes, NaN comes after the numbers, and null last.
+is large is sorted by DuckDB, which spills to disk, in the order of `tidemark.frames.sorting`: no column that is sorted
+here is nested, texts compare by their bytes, NaN comes after the numbers, and null last.
 """
 
 import shutil
@@ -107,10 +107,8 @@ class Heap:
             watch.check()
             watch, by = None, []
         file = self.folder / "output.parquet"
-        with pq.ParquetWriter(
-            file, schema.with_metadata(CANONICAL_MARK), compression="zstd", version="2.6"
-        ) as writer:
-            for group in _grouped(self._batches(schema, by)):
+        with pq.ParquetWriter(file, schema.with_metadata(CANONICAL_MARK), compression="zstd", version="2.6") as writer:
+            for group in _grouped(self._batches(schema, by), schema):
                 if watch is not None:
                     watch.see(group)
                 writer.write_table(group.replace_schema_metadata(CANONICAL_MARK), row_group_size=ROW_GROUP)
@@ -184,18 +182,18 @@ class Heap:
                 yield _unplain(pa.Table.from_batches([batch]), schema)
 
 
-def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of a row group each, the last one shorter."""
-    waiting: list[pa.Table] = []
-    rows = 0
+def _grouped(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of a row group each, the last one shorter; an empty one if there are none."""
+    waiting: list[pa.Table] = [schema.empty_table()]
+    rows, groups = 0, 0
     for table in tables:
         waiting.append(table)
         rows += table.num_rows
         while rows >= ROW_GROUP:
             whole = pa.concat_tables(waiting)
             yield whole.slice(0, ROW_GROUP).combine_chunks()
-            waiting, rows = [whole.slice(ROW_GROUP)], rows - ROW_GROUP
-    if rows:
+            waiting, rows, groups = [whole.slice(ROW_GROUP)], rows - ROW_GROUP, groups + 1
+    if rows or not groups:
         yield pa.concat_tables(waiting).combine_chunks()
 
 

@@ -61,8 +61,8 @@ def encode(
 
     A frame becomes one Parquet file, its rows sorted by ``key`` (checked: unique, never null), else by all columns, or
     left as they are if ``ordered``. Text is stored as UTF-8, bytes as they are, of a Path the file's bytes, and of a
-    fitted scikit-learn estimator a skops archive. A lazy frame, a relation, or a frame of Dask or Spark is computed here;
-    of the last two, what is large passes by in pieces. Values of the columns in
+    fitted scikit-learn estimator a skops archive. What is lazy is computed here; of Dask and Spark, what is large
+    passes by in pieces. Values of the columns in
     ``pii`` are in no message.
 
     Raises:

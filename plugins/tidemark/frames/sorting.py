@@ -107,9 +107,7 @@ class KeyWatch:
             raise _twice(self._key, self._repeated, self._rows, self._examples, self._where, self._pii)
 
 
-def _empty_key(
-    key: Sequence[str], name: str, rows: int, of: int, first: dict[str, object], where: str
-) -> OutputError:
+def _empty_key(key: Sequence[str], name: str, rows: int, of: int, first: dict[str, object], where: str) -> OutputError:
     return OutputError(
         f"{where} has key={list(key)}, but column {name!r} is empty in {rows} of {of} rows, the first of them {first}. "
         "Fill it, drop these rows, or choose another key."
