@@ -190,7 +190,7 @@ def test_the_roles_are_as_they_should_be_when_they_are_made_again(people: People
 def test_who_may_not_act_on_a_dag_does_not_by_a_request_for_many(people: People, ended: str) -> None:
     """Requests for many runs at once name no DAG in their address: what is asked of each is looked at."""
     form = "acknowledge_incident"
-    run = people.deployment.client.trigger(form, {"incident": 1, "why": "to wait"})
+    run = people.deployment.client.trigger(form, {"incident": 999, "why": "to wait"})
     one = {"dag_id": form, "dag_run_id": run}
     asked = {
         "/dags/~/dagRuns/~/taskInstances": {**one, "task_id": "acknowledge", "new_state": "failed"},
@@ -229,7 +229,8 @@ def test_the_watch_sees_what_it_needs_as_a_user_of_its_own(people: People) -> No
     shop.client.unpause("acknowledge_incident")
     asked = {"incident": broken["number"], "why": "looking for the author"}
     run = cleo.wait_run("acknowledge_incident", cleo.trigger("acknowledge_incident", asked), PATIENCE)
-    assert run["state"] == "success"
+    log = shop.client.log("acknowledge_incident", run["dag_run_id"], "acknowledge")
+    assert run["state"] == "success", log
     shown = shop.tidemark("incident", "show", str(broken["number"]))
     assert ("acknowledged", "cleo", "looking for the author") in [
         (each["what"], each["by"], each["said"]) for each in shown["events"]
