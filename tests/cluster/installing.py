@@ -7,18 +7,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 from kube import PATIENCE, Namespace, wait_for
 from outside import Repository
+from playing import Administrator
 
 from demo.client import ApiError, Client
-
-AS_OF = "2011-03-21T06:00:00+00:00"
-"""The instant that the installation takes for now."""
+from demo.mail import MailSink
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class Installation:
         namespace: where it is installed.
         client: Airflow's REST API, as the administrator.
         repository: where scientists push.
+        administrator: who has installed it.
+        mails: what it has sent.
         image: the image that everything runs in.
         other_image: another one, which was made from it.
         ledger: the URL of the ledger, from this machine.
@@ -91,11 +91,12 @@ class Installation:
     namespace: Namespace
     client: Client
     repository: Repository
+    administrator: Administrator
+    mails: MailSink
     image: str
     other_image: str
     ledger: str
     environment: Mapping[str, str]
-    _pushed: dict[str, str] = field(default_factory=dict)
 
     # What people do
 
@@ -103,16 +104,17 @@ class Installation:
         """Push pipeline files, and wait until Airflow has their DAGs of this commit; returns the commit."""
         commit = self.repository.push(**files)
         for name in files:
-            self._pushed[name] = commit
-            wait_for(lambda: self._known(name) == commit, f"the DAG {name} of {commit[:12]}", self._why_unknown)  # noqa: B023
+            wait_for(lambda: self.known(name) == commit, f"the DAG {name} of {commit[:12]}", self.why_unknown)  # noqa: B023
             self.client.unpause(name)
         return commit
 
-    def _known(self, name: str) -> str | None:
+    def known(self, name: str) -> str | None:
+        """The commit of which Airflow has a DAG."""
         found = self.client.dags().get(name)
         return found and found["bundle_version"]
 
-    def _why_unknown(self) -> str:
+    def why_unknown(self) -> str:
+        """What an administrator would look at if a DAG does not come."""
         return f"{self.client.import_errors()} {self.namespace.told()}"
 
     def begin(self, dag: str, **params: object) -> Begun:
@@ -126,6 +128,16 @@ class Installation:
         except TimeoutError as problem:
             raise AssertionError(f"{problem}\n{self.namespace.told()}") from problem
         return Run(self.client, begun.dag, begun.id, str(found["state"]), self.client.tasks(begun.dag, begun.id))
+
+    def lose_everything(self) -> None:
+        """Empty all three databases."""
+        server, _, _ = self.ledger.rpartition("/")
+        for name in ("ledger", "airflow", "mlflow"):
+            connection = psycopg2.connect(f"{server}/tidemark_{name}")
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION tidemark_{name}")
+            connection.close()
 
     def trigger(self, dag: str, **params: object) -> Run:
         """Start a run by hand, and wait until it has ended."""
@@ -200,9 +212,3 @@ class Installation:
             assert time.monotonic() < end, self.namespace.told()
             time.sleep(1)
         return self.ended(begun), most
-
-
-def helm() -> str:
-    """Helm, from where the tests put it or from the path."""
-    own = Path(sys.executable).parents[1] / "helm" / "node_modules" / ".bin" / "helm"
-    return str(own) if own.exists() else "helm"

@@ -31,6 +31,10 @@ class Namespace:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def delete(self) -> None:
+        """Remove it with all that is in it."""
+        subprocess.run(["kubectl", "delete", "namespace", self.name, "--timeout=180s"], capture_output=True, text=True)
+
     def objects(self, kind: str, labels: str = "") -> list[dict[str, Any]]:
         """The objects of a kind that bear some labels."""
         chosen = ["--selector", labels] if labels else []

@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.servers import free_port
 
@@ -22,11 +20,13 @@ class Repository:
     """A repository of pipelines that is served, and a scientist's clone of it.
 
     Attributes:
+        served: the repository itself.
         clone: the scientist's folder.
         port: where git serves it on this machine, under the path `/pipelines.git`.
 
     """
 
+    served: Path
     clone: Path
     port: int
 
@@ -38,8 +38,20 @@ class Repository:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def head(self) -> str:
+        """The commit that was pushed last, by whomever."""
+        return self.git("ls-remote", "origin", "main").split()[0]
+
+    def remove(self, name: str) -> None:
+        """Push that a pipeline file is gone."""
+        self.git("rm", "--quiet", f"dags/{name}.py")
+        self.git("commit", "--quiet", "--message", f"{name}: not needed any more")
+        self.git("push", "--quiet", "origin", "HEAD:main")
+
     def push(self, **files: str) -> str:
         """Push pipeline files, by their names without `.py`; returns the commit."""
+        if self.git("ls-remote", "origin", "main"):
+            self.git("pull", "--quiet", "--rebase", "origin", "main")
         for name, text in files.items():
             (self.clone / "dags" / f"{name}.py").write_text(text)
         self.git("add", "--all")
@@ -49,17 +61,17 @@ class Repository:
 
 
 @contextlib.contextmanager
-def git_server(folder: Path, expectations: Path) -> Iterator[Repository]:
-    """Serve a new repository with suites and no pipeline yet by git's own server; everybody may read."""
-    served, clone, port = folder / "served", folder / "clone", free_port()
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", served / "pipelines.git"], check=True)
-    subprocess.run(["git", "clone", "--quiet", served / "pipelines.git", clone], check=True, capture_output=True)
-    shutil.copytree(expectations, clone / "expectations")
+def git_server(folder: Path) -> Iterator[Repository]:
+    """Serve a new repository in which nothing is yet by git's own server; everybody may read."""
+    served, clone, port = folder / "served", folder / "scientist", free_port()
+    bare = served / "pipelines.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", bare], check=True)
+    subprocess.run(["git", "clone", "--quiet", bare, clone], check=True, capture_output=True)
     (clone / "dags").mkdir()
     command = ["git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
     command += ["--export-all", f"--base-path={served}", str(served)]
-    repository = Repository(clone, port)
-    repository.push(README="'''Pipelines of the shop.'''\n")
+    repository = Repository(bare, clone, port)
+    repository.push(about='"""Pipelines of the shop."""\n')
     with (folder / "git.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -72,11 +84,3 @@ def git_server(folder: Path, expectations: Path) -> Iterator[Repository]:
     finally:
         server.terminate()
         server.wait()
-
-
-def client_of(endpoint: str) -> Any:
-    """A client of an S3 server that takes any credentials."""
-    from boto3.session import Session
-
-    session = Session(aws_access_key_id="test", aws_secret_access_key="testing-secret", region_name="us-east-1")
-    return session.client("s3", endpoint_url=endpoint)

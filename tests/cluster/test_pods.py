@@ -14,24 +14,23 @@ from kube import container, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-DAYS = ["2011-03-19", "2011-03-20"]
-"""What is over at the instant that the installation takes for now: 2011-03-21 06:00 UTC."""
+KEYS = ["north", "south"]
 
 
 def pipeline(name: str, body: str = "", options: str = "") -> str:
-    """A file of one asset of the two days, whose result is its day and a word."""
+    """A file of one asset of two partitions."""
     return f'''"""{name}: batches to be looked at."""
 
 import time
 
 import polars as pl
-from tidemark import Daily, Partition, asset, pipeline
+from tidemark import Partition, Static, asset, pipeline
 
 
-@asset(partitions=Daily(start="2011-03-19"), {options})
+@asset(partitions=Static(["north", "south"]), {options})
 def {name}(partition: Partition) -> pl.DataFrame:
     {body or "pass"}
-    return pl.DataFrame({{"day": [partition.key], "word": ["{name}"]}})
+    return pl.DataFrame({{"part": [partition.key], "word": ["{name}"]}})
 
 
 dag = pipeline("{name}", [{name}], owner="shop")
@@ -54,7 +53,7 @@ def running(installation: Installation, asset: str) -> dict[str, Any]:
 def repaired(installation: Installation, asset: str) -> None:
     """The next run makes what is missing, and the one after that finds nothing to do."""
     assert installation.trigger(asset).state == "success"
-    assert installation.heads(asset) == DAYS
+    assert installation.heads(asset) == KEYS
     assert installation.trigger(asset).states[asset] == "skipped"
 
 
@@ -72,8 +71,8 @@ def test_a_batch_runs_in_a_pod_that_has_what_its_asset_asks_for_and_may_do_as_li
     assert pod["spec"]["securityContext"]["runAsUser"] == 50000
     run = installation.ended(begun)
     assert run.state == "success", run.told()
-    assert installation.heads("asking") == DAYS
-    made = installation.tidemark("explain", "asking", DAYS[0])
+    assert installation.heads("asking") == KEYS
+    made = installation.tidemark("explain", "asking", KEYS[0])
     assert installation.image in str(made)
     assert commit in str(made)
 
@@ -90,8 +89,8 @@ def test_an_asset_with_an_image_of_its_own_runs_in_a_container_of_that_image(ins
     assert container(pod)["command"] == ["tidemark"]
     run = installation.ended(begun)
     assert run.state == "success", run.told()
-    assert installation.heads("own") == DAYS
-    assert installation.other_image in str(installation.tidemark("explain", "own", DAYS[0]))
+    assert installation.heads("own") == KEYS
+    assert installation.other_image in str(installation.tidemark("explain", "own", KEYS[0]))
     assert installation.pods_of_images("own") == [], "it was deleted when it had ended"
 
 
@@ -113,7 +112,7 @@ def test_a_pod_deleted_in_the_middle_of_a_batch_is_replaced_and_nothing_is_half_
     )
     assert run.state == "success", run.told()
     assert run.attempts("deleted") > 1
-    assert installation.heads("deleted") == DAYS
+    assert installation.heads("deleted") == KEYS
     repaired(installation, "deleted")
 
 
@@ -129,7 +128,7 @@ def test_a_batch_whose_node_is_drained_goes_on_when_there_is_a_node_again(instal
 
     run = lost(installation, "drained", drain)
     assert run.state == "success", run.told()
-    assert installation.heads("drained") == DAYS
+    assert installation.heads("drained") == KEYS
     repaired(installation, "drained")
 
 
@@ -172,40 +171,34 @@ LANES = 16
 """A DAG runs no more tasks at once, and so the plan makes no more batches of one asset."""
 
 
-def many(assets: list[str]) -> str:
-    """A file of some assets, each of as many days as there are lanes, all in one pool."""
-    functions = "\n\n".join(
-        f"""@asset(partitions=Daily(start="2011-03-05"), pool="six", resources={{"cpu": "50m", "memory": "600Mi"}})
-def {name}(partition: Partition) -> pl.DataFrame:
-    return pl.DataFrame({{"day": [partition.key]}})"""
+def many(assets: list[str], keys: list[str]) -> str:
+    """A file of some assets, each of the same partitions, all in one pool."""
+    declared = "@asset(partitions=PARTS, pool='six', resources={'cpu': '50m', 'memory': '600Mi'})"
+    functions = "".join(
+        f"{declared}\ndef {name}(partition: Partition) -> pl.DataFrame:\n"
+        "    return pl.DataFrame({'part': [partition.key]})\n\n\n"
         for name in assets
     )
-    return f'''"""Many batches."""
-
-import polars as pl
-from tidemark import Daily, Partition, asset, pipeline
-
-
-{functions}
-
-
-dag = pipeline("many", [{", ".join(assets)}], owner="shop")
-'''
+    return (
+        '"""Many batches."""\n\nimport polars as pl\nfrom tidemark import Partition, Static, asset, pipeline\n\n'
+        f"PARTS = Static({keys!r})\n\n\n{functions}"
+        f"dag = pipeline('many', [{', '.join(assets)}], owner='shop')\n"
+    )
 
 
 def test_of_many_batches_at_most_six_run_at_once_and_each_is_computed_once(installation: Installation) -> None:
     """As many as `TIDEMARK_TEST_BATCHES` says; they wait for slots of a pool, as `pool=` has it."""
     names = [f"many_{number}" for number in range(-(-BATCHES // LANES))]
-    days = [f"2011-03-{day:02}" for day in range(5, 21)]
+    keys = [f"part_{number:02}" for number in range(LANES)]
     pool = {"name": "six", "slots": 6, "description": "", "include_deferred": False}
     installation.client.request("POST", "/pools", json=pool)
-    installation.push(many=many(names))
+    installation.push(many=many(names, keys))
     run, most = installation.watched(installation.begin("many"), "component=worker,dag_id=many")
     assert run.state == "success", run.told()
     assert 2 <= most <= 6
     assert sum(each["task_id"] in names for each in run.tasks) == len(names) * LANES
     for name in names:
-        assert installation.heads(name) == days
-    assert installation.computed(names) == len(names) * len(days), "each once"
+        assert installation.heads(name) == keys
+    assert installation.computed(names) == len(names) * len(keys), "each once"
     assert installation.trigger("many").states["verdict"] == "skipped"
-    assert installation.computed(names) == len(names) * len(days), "and not again"
+    assert installation.computed(names) == len(names) * len(keys), "and not again"
