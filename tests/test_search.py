@@ -1,5 +1,6 @@
 """Claims about the search for hyper-parameters: what is proposed, what is remembered, and what is trained again."""
 
+import json
 import re
 from typing import Any
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from tests.scenario import Shop
 from tidemark import models
-from tidemark.airflow.form import asked_pipeline, form_of
+from tidemark.airflow.form import asked_of_searches, asked_pipeline, form_of
 from tidemark.errors import DefinitionError, Unavailable, UsageError
 from tidemark.ledger.schema import materialization, trial
 from tidemark.ledger.trials import Trial
@@ -241,6 +242,9 @@ def test_the_number_and_the_space_are_fields_of_the_form(shop: Shop, tmp_path: A
     assert asked_pipeline(answers, pipeline) is pipeline
     assert asked_pipeline({}, pipeline) is pipeline
     other = asked_pipeline({**answers, "forecast_trials": 9}, pipeline).asset("forecast")
+    handed_on = asked_of_searches({**answers, "forecast_trials": 9, "force": ["forecast"]}, pipeline)
+    assert set(handed_on) == {"forecast_trials", "forecast_space"}
+    assert asked_pipeline(json.loads(json.dumps(handed_on)), pipeline).asset("forecast") == other, "a container's too"
     assert other.search is not None
     assert (other.search.trials, other.parameters["search"]) != (3, pipeline.asset("forecast").parameters["search"])
     for space, said in (({"weight": 1}, "1 is no range"), ({"size": {"low": 0, "high": 1}}, "has to name weight")):

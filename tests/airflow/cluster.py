@@ -90,6 +90,7 @@ class Cluster:
         made: the pods that were made, as they were asked for.
         deleted: the names of those that were deleted.
         lines: what the container says.
+        going: statuses in which a pod is being deleted.
         refuses: raised when a pod is to be made.
 
     """
@@ -99,6 +100,7 @@ class Cluster:
     made: list[V1Pod] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=lambda: ["working"])
+    going: list[V1PodStatus] = field(default_factory=list)
     refuses: Exception | None = None
     api_client: ApiClient = field(default_factory=ApiClient)
     _pods: dict[str, tuple[V1Pod, list[V1PodStatus | None]]] = field(default_factory=dict)
@@ -113,6 +115,8 @@ class Cluster:
         if now is None:
             raise ApiException(status=404, reason="Not Found")
         pod.status = now
+        if now in self.going:
+            pod.metadata.deletion_timestamp = datetime.now(UTC)
         return copy.deepcopy(pod)
 
     def create_namespaced_pod(self, body: dict[str, Any], namespace: str, **_: Any) -> V1Pod:

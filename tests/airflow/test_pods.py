@@ -314,6 +314,7 @@ def test_what_an_earlier_try_has_finished_starts_no_pod(task: Task) -> None:
 
 
 AGAIN, FAILS = AirflowException, AirflowFailException
+DELETED = ended(75)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +326,7 @@ AGAIN, FAILS = AirflowException, AirflowFailException
             "lines: its pod is gone: somebody deleted it, or its node was drained or lost: tried",
         ),
         ([None], AGAIN, "lines: its pod is gone"),
+        ([running(), DELETED], AGAIN, "lines: its pod is gone"),
         (
             [running(), status("Failed", reason="Evicted", message="The node was low on resource: memory.")],
             AGAIN,
@@ -377,6 +379,7 @@ def test_what_becomes_of_a_pod_ends_in_a_clear_message(
     """Airflow tries again what a moment can mend, and nothing else; no pod stays behind."""
     monkeypatch.setenv("TIDEMARK_POD_SECONDS", "1")
     task.cluster.becomes = lambda pod: list(statuses)
+    task.cluster.going = [DELETED]
     with pytest.raises(AirflowException, match=says) as caught:
         task.execute()
     assert type(caught.value) is kind

@@ -22,9 +22,9 @@ from alembic.script import ScriptDirectory
 import tidemark.ledger
 from tests.servers import free_port, silent_server
 from tidemark.errors import Refused, Unavailable, UsageError
-from tidemark.ledger import Ledger, heads, plans
+from tidemark.ledger import Ledger, heads, plans, records
 from tidemark.ledger.database import SCHEMA_VERSION
-from tidemark.ledger.schema import change, metadata, plan
+from tidemark.ledger.schema import asset, change, code_version, materialization, metadata, partition, plan
 
 # What a person has to be told within, and the doubt of a busy machine.
 SECONDS = 30
@@ -77,6 +77,44 @@ def test_an_upgrade_keeps_what_an_earlier_release_has_written(bare: Ledger) -> N
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert stored is not None
     assert (stored.actor, stored.context, stored.seconds) == ("ada", {"a": 1}, None)
+
+
+def test_of_what_was_made_before_images_were_recorded_nothing_is_known(bare: Ledger) -> None:
+    """A result of the release before keeps all that it had."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(tidemark.ledger.__file__).parent / "migrations"))
+    now = datetime(2025, 1, 5, tzinfo=UTC)
+    rows: list[tuple[sa.Table, dict[str, object]]] = [
+        (asset, {"name": "lines", "pipeline": "shop", "kind": "asset", "scheme": "day UTC", "static_keys": []}),
+        (partition, {"id": 7, "scheme": "day UTC", "key": "2025-01-05"}),
+        (code_version, {"fingerprint": b"c" * 32, "components": [], "distributions": [["polars", "1.0"]]}),
+        (materialization, {"asset_id": 1, "partition_id": 7, "status": "computed", "action_key": b"a" * 32}),
+    ]
+    more: dict[str, dict[str, object]] = {
+        "asset": {"definition": {}, "nondeterministic": False, "registered_at": now},
+        "code_version": {"python": "3.11.2", "first_seen_at": now},
+        "materialization": {
+            **{"code_version_id": 1, "parameters": {}, "environment": "prod", "run": "r", "actor": "ada"},
+            "created_at": now,
+        },
+    }
+    with bare.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        for table, row in rows:
+            values = row | more.get(table.name, {})
+            earlier = sa.table(table.name, *(sa.column(name, table.c[name].type) for name in values))
+            connection.execute(sa.insert(earlier).values(**values))
+    assert bare.version() == "0005"
+    bare.upgrade()
+    with bare.read() as connection:
+        [made] = records.made(connection, [1]).values()
+        image = connection.execute(sa.select(code_version.c.image)).scalar_one()
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert (made.asset, made.partition, made.run, made.image, made.bundle, image) == (
+        *("lines", "2025-01-05", "r"),
+        *(None, None, None),
+    )
 
 
 def test_an_upgrade_that_has_nothing_to_do_changes_nothing(ledger: Ledger) -> None:

@@ -87,6 +87,7 @@ def story(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory)
     with standing_shop(folder, mlflow_server.url) as shop, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow.models, "infer_pip_requirements", lambda *_, **__: inferred.append("asked for") or [])
         patch.setattr(requirements_utils, "_capture_imported_modules", lambda *_, **__: inferred.append("run") or [])
+        patch.setenv("TIDEMARK_IMAGE", "registry.example.org/tidemark:1.0")
         shop.define(text)
         Repository(shop.dags).commit("ada")
         git_commit.cache_clear()
@@ -124,7 +125,7 @@ def test_the_run_says_what_the_model_was_made_with_and_how_it_came_out(story: St
 
 
 def test_run_and_version_say_where_the_model_comes_from(story: Story) -> None:
-    """By the ledger's own names: data, code, commit, environment."""
+    """By the ledger's own names: data, code, commit, image, environment."""
     from tidemark.models.tracking import installed
 
     (version,) = story.registry.versions()
@@ -140,6 +141,7 @@ def test_run_and_version_say_where_the_model_comes_from(story: Story) -> None:
         "tidemark.code_version": asset.code.digest.hex(),
         "tidemark.commit": commit,
         "tidemark.lock": installed().hex(),
+        "tidemark.image": "registry.example.org/tidemark:1.0",
         "tidemark.environment": "prod",
     }
     assert {name: tags.get(name) for name in wanted} == wanted

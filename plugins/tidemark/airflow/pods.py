@@ -208,6 +208,8 @@ class PodBatchOperator(KubernetesPodOperator):
             super().cleanup(pod, remote_pod, xcom_result, context)
         except (AirflowException, ApiException) as problem:
             self.log.debug("%s", problem)
+        if remote_pod is None and self.pod is not None and not self._killed:
+            self.process_pod_deletion(self.pod, reraise=False)  # the provider leaves one that it has not seen yet
 
 
 class NotStartedError(AirflowException):
@@ -315,6 +317,8 @@ def exit_code(asset: Asset, pod: V1Pod | None, problem: Exception | None) -> int
     if isinstance(problem, ApiException):
         _raise_api(asset, problem, again)
     ended = _terminated(pod)
+    if pod is not None and pod.metadata.deletion_timestamp is not None and (ended is None or ended.exit_code != 0):
+        raise AirflowException(_gone(asset, again))
     status = pod.status if pod is not None else None
     if status is not None and status.reason and status.phase == "Failed" and status.reason != "OOMKilled":
         said = status.message or "its node says no more"
@@ -364,9 +368,7 @@ def _raise_not_started(asset: Asset, pod: V1Pod) -> None:
 
 def _raise_api(asset: Asset, problem: ApiException, again: str) -> None:
     if problem.status == HTTPStatus.NOT_FOUND:
-        raise AirflowException(
-            f"{asset.name}: its pod is gone: somebody deleted it, or its node was drained or lost: {again}"
-        ) from problem
+        raise AirflowException(_gone(asset, again)) from problem
     if problem.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
         raise AirflowFailException(
             f"{asset.name}: Kubernetes refused its pod ({problem.status} {_reason(problem)}): give the workers' "
@@ -375,6 +377,10 @@ def _raise_api(asset: Asset, problem: ApiException, again: str) -> None:
     raise AirflowException(
         f"{asset.name}: Kubernetes cannot be asked ({problem.status} {problem.reason}): {again}"
     ) from problem
+
+
+def _gone(asset: Asset, again: str) -> str:
+    return f"{asset.name}: its pod is gone: somebody deleted it, or its node was drained or lost: {again}"
 
 
 def _reason(problem: ApiException) -> str:
