@@ -72,6 +72,8 @@ ARG COMMIT=
 ARG IMAGE=
 ARG CREATED=
 ARG AIRFLOW_IMAGE
+# Some builders take what follows from their cache, whatever the arguments are; of a RUN they know them.
+RUN : "${VERSION} ${COMMIT} ${IMAGE} ${CREATED} ${AIRFLOW_IMAGE}"
 ENV TIDEMARK_COMMIT=${COMMIT} TIDEMARK_IMAGE=${IMAGE}
 # Those that are empty are the base's, and would be wrong here.
 LABEL org.opencontainers.image.title="tidemark" \

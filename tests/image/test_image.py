@@ -92,7 +92,10 @@ def test_the_list_of_what_it_holds_is_what_pip_says(image: str, freeze: dict[str
     assert (ROOT / "dist" / "sbom.cdx.json").read_text() == text
 
 
-def test_labels_and_variables_say_which_version_and_commit_it_is(image: str) -> None:
+def test_labels_and_variables_say_which_version_and_commit_it_is(image: str, trial: str) -> None:
+    """Each of its own: the second image is built from the layers of the first."""
+    assert f"TIDEMARK_IMAGE={trial}" in images.inspected(trial)["Config"]["Env"]
+    assert images.inspected(trial)["Config"]["Labels"]["org.opencontainers.image.ref.name"] == trial
     config = images.inspected(image)["Config"]
     labels = config["Labels"]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
