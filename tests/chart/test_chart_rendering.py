@@ -22,10 +22,10 @@ SIZES = {
 EVERYTHING = (
     *SIZES["production"],
     "backup.once=before-upgrade",
-    "backup.restore.from=latest",
     "networkPolicies.scrapers[0].podSelector.matchLabels.app=prometheus",
     "networkPolicies.mlflow[0].podSelector.matchLabels.app=notebooks",
 )
+RESTORING = (SHOP, "airflow.enabled=false", "backup.restore.from=latest")
 VARIANTS = {**SIZES, "everything": EVERYTHING}
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34")
 
@@ -254,7 +254,7 @@ def test_commands_in_containers_are_commands_of_tidemark(helm: Helm) -> None:
     from tidemark.cli.main import build_parser
 
     seen = set()
-    for pod in pods(helm.own(*EVERYTHING)).values():
+    for pod in [*pods(helm.own(*EVERYTHING)).values(), *pods(helm.own(*RESTORING)).values()]:
         for container in containers(pod):
             if container["command"][0] == "tidemark":
                 words = [*container["command"][1:], *container.get("args", [])]
@@ -333,13 +333,26 @@ def test_a_backup_knows_its_databases_by_the_names_of_variables(helm: Helm) -> N
     assert "--keep-days=30" in container["args"]
     without = one(helm.own(SHOP, "mlflow.enabled=false"), "CronJob", "shop-backup")
     assert "MLFLOW" not in json.dumps(without)
-    restore = one(
-        helm.own(SHOP, "backup.restore.from=latest", "backup.restore.databases={ledger}"), "Job", "shop-restore"
-    )
+    restore = one(helm.own(*RESTORING, "backup.restore.databases={ledger}"), "Job", "shop-restore")
     args = restore["spec"]["template"]["spec"]["containers"][0]["args"]
     assert [word for word in args if word.startswith("--database")] == ["--database=ledger=LEDGER_DATABASE_URL"]
     assert {"--backup=latest", "--replace"} <= set(args)
     assert restore["spec"]["backoffLimit"] == 0
+
+
+def test_while_a_backup_is_restored_nothing_else_uses_the_databases(helm: Helm) -> None:
+    rendered = helm.objects(*RESTORING)
+    for each in rendered:
+        if each["kind"] not in CUSTOM:
+            kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+        if each["kind"] == "Deployment":
+            assert each["spec"]["replicas"] == 0, named(each)
+    jobs = [named(each) for each in rendered if each["kind"] == "Job"]
+    assert len(jobs) == 1
+    assert jobs[0].startswith("shop-restore-")
+    again = one(helm.objects(*RESTORING, "backup.restore.from=20261130T021700Z"), "Job", "shop-restore")
+    assert named(again) not in jobs, "another backup is another Job"
+    assert not [name for name in pods(rendered) if "accounts" in name or "ledger" in name]
 
 
 def test_every_image_host_and_pull_policy_can_be_set(helm: Helm) -> None:

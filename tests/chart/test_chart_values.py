@@ -99,6 +99,7 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
             "airflow.pgbouncer.configSecretName has to name a Secret with pgbouncer.ini",
         ),
         ("airflow.postgresql.enabled=true", "that database is made for a trial and is not backed up"),
+        ("backup.restore.from=latest", "nobody may use the databases meanwhile: set airflow.enabled to false"),
         ("backup.restore.databases={ledger}", "backup.restore.from is not: name the backup, or latest"),
         # secrets
         ("airflow.createUserJob.enabled=true", "would write a password into the release"),

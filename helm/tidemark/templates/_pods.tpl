@@ -75,3 +75,9 @@ securityContext: {{- include "tidemark.containerSecurity" . | nindent 2 }}
     limits: {cpu: "1", memory: 512Mi}
   volumeMounts: {{- include "tidemark.mounts" . | nindent 4 }}
 {{- end }}
+
+{{/* How many of a deployment's pods there are: none while a backup is written into the databases. */}}
+{{- define "tidemark.replicas" -}}
+{{- $root := index . 0 -}}
+{{- ternary 0 (int (index . 1)) (not (empty $root.Values.backup.restore.from)) -}}
+{{- end }}
