@@ -201,7 +201,7 @@ def test_a_workers_pod_sees_the_dag_that_the_dag_processor_sees(monkeypatch: pyt
 def test_the_client_of_kubernetes_is_loaded_for_those_who_ask_only(
     executor: str, definition: str, loaded: list[str]
 ) -> None:
-    """It costs each process that imports it half a second."""
+    """It costs each process that imports it 0.4 s and 45 MB, and with the operator of pods twice that."""
     script = (
         "import sys; from tidemark import asset; from tidemark.pipelines import pipeline\n"
         "from tidemark.airflow.factory import build_dag\n"

@@ -1,8 +1,8 @@
 """What an asset asks for of the place where it is executed, as options of its Airflow tasks.
 
 Invariant: where Airflow does not run on Kubernetes, nothing of Kubernetes is imported and no task has another option
-than it would have otherwise, but for its pool. Only what an asset asks for costs the import of its client, which takes
-a process about half a second and 45 MB.
+than it would have otherwise, but for its pool. Only what an asset asks for costs the import of its client: a process
+that looks at a file with resources in it 0.4 s of CPU and 45 MB more, at one with an image 0.9 s and 85 MB.
 """
 
 import os
