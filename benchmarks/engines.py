@@ -5,7 +5,7 @@
 A day of simulated order lines is stored as any asset's output is. Then, by each engine in a process of its own, two
 assets read it: ``totals`` is small, a sum by product; ``lines`` is as large as what it reads, a new column on every
 row, sorted by its key. Reading, computing, sorting, hashing and encoding are in the figures, publishing is not.
-``peak_mib`` is this process, and ``all_mib`` this process with the workers and the JVM, which share the machine with it.
+``peak_mib`` is this process, ``all_mib`` this process with the workers or the JVM, which share the machine with it.
 """
 
 import argparse

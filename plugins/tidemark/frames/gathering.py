@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemark.errors import OutputError
+from tidemark.errors import OutputError, Unavailable
 from tidemark.frames import clusters
 from tidemark.frames.annotations import Kind
 from tidemark.frames.canonical import UnsupportedColumn
@@ -23,6 +23,7 @@ def gathered(frame: object, kind: Kind, where: str) -> Heap:
 
     Raises:
         OutputError: it cannot be stored.
+        Unavailable: the cluster lost its workers.
         Exception: whatever a worker raises, as the engine raises it.
 
     """
@@ -67,8 +68,27 @@ def _dask(frame: Any) -> Iterator[bytes]:
     futures = client.compute(packages)
     while futures:
         future = futures.pop(0)
-        yield future.result()
+        yield _result(client, future)
         future.release()
+
+
+def _result(client: Any, future: Any) -> bytes:
+    """Wait for a package; not for ever, if no worker is left that could make it."""
+    deserted = False
+    while True:
+        try:
+            return bytes(future.result(timeout=clusters.PATIENCE))
+        except TimeoutError:
+            if future.done():  # a worker raised it
+                raise
+            if client.nthreads():
+                deserted = False
+            elif deserted:
+                raise Unavailable(
+                    f"the Dask cluster lost its last worker, and got none within {clusters.PATIENCE} s: start some"
+                ) from None
+            else:
+                deserted = True
 
 
 def _spark(frame: Any) -> Iterator[bytes]:
