@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 import tidemark
 from tests.ledger.histories import play, tables
-from tests.postgres import administer
+from tests.postgres import administer, programs
 from tests.scenario import Shop, new_shop
 from tidemark.errors import Unavailable
 from tidemark.ledger import Ledger
@@ -121,6 +122,16 @@ def test_an_auditor_reads_everything_and_writes_nothing(shop: Shop, url: str) ->
         shop.hold("lines")
     for table in metadata.tables:
         refused(url.format(AUDITOR), f"DELETE FROM {table}")
+
+
+def test_an_auditor_may_make_the_backup(url: str, tmp_path: Path) -> None:
+    """So that the job that makes it needs no password with which anything can be changed."""
+    file = tmp_path / "ledger.dump"
+    command = [f"{programs()}/pg_dump", "--format=custom", f"--file={file}", url.format(AUDITOR)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run([f"{programs()}/pg_restore", "--list", str(file)], capture_output=True, text=True)
+    assert all(f"TABLE DATA public {name} " in listed.stdout for name in metadata.tables)
 
 
 def test_nobody_else_gets_in(url: str, postgres_servers: str) -> None:
