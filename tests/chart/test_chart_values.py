@@ -93,6 +93,10 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         ("global.tidemark.bundles[1].repository=git", "the repository of models is no address of git: write https://"),
         ("global.tidemark.extra.my-name=x", "global.tidemark.extra.my-name is no name of an environment variable"),
         # what does not go together
+        (
+            "global.tidemark.roles=true,accounts.enabled=false",
+            "Airflow refuses DAGs that name roles which nobody has made",
+        ),
         ("airflow.executor=CeleryExecutor", "airflow.data.brokerUrlSecretName has to name a Secret"),
         (
             "airflow.pgbouncer.configSecretName=",

@@ -59,6 +59,7 @@ TIDEMARK_APPROVERS: {{ join "," . | quote }}
 {{- range $mail, $name := $given.people }}{{ $people = append $people (printf "%s=%s" $mail $name) }}{{ end }}
 TIDEMARK_PEOPLE: {{ join "," $people | quote }}
 {{- end }}
+TIDEMARK_ROLES: {{ ternary "on" "off" $given.roles | quote }}
 TIDEMARK_FOUR_EYES: {{ ternary "on" "off" $given.fourEyes | quote }}
 AIRFLOW__API__BASE_URL: {{ $given.url | quote }}
 AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST: {{ include "tidemark.bundles" . | quote }}
