@@ -192,8 +192,7 @@ def _named(process: psutil.Process) -> str:
 
 
 _MARKS = {
-    "api-server": "api-server",
-    "api-server ": "api_server",
+    "api-server": "api_server",
     "scheduler": "scheduler",
     "dag-processor": "dag-processor",
     "triggerer": "triggerer",
