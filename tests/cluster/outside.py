@@ -68,7 +68,13 @@ def git_server(folder: Path) -> Iterator[Repository]:
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", bare], check=True)
     subprocess.run(["git", "clone", "--quiet", bare, clone], check=True, capture_output=True)
     (clone / "dags").mkdir()
-    command = ["git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
+    programs = subprocess.run(["git", "--exec-path"], check=True, capture_output=True, text=True).stdout.strip()
+    command = [
+        f"{programs}/git-daemon",
+        "--reuseaddr",
+        "--listen=127.0.0.1",
+        f"--port={port}",
+    ]  # `git` would stay behind
     command += ["--export-all", f"--base-path={served}", str(served)]
     repository = Repository(bare, clone, port)
     repository.push(about='"""Pipelines of the shop."""\n')

@@ -27,6 +27,7 @@ _INSTEAD = {
     "helm repo add apache-airflow https://airflow.apache.org\n": "",
     "helm dependency build helm/tidemark\n": "",
     "make install\n": "",
+    'kubectl port-forward "service/$RELEASE-api-server" 8080:8080 &\n': "",
     ".venv/bin/python ": shlex.quote(sys.executable) + " ",
     "--values mine.yaml": "--values mine.yaml --values here.yaml",
 }
