@@ -145,6 +145,7 @@ class Installation:
 
     def tidemark(self, *arguments: str) -> Any:
         """What the `tidemark` command says of this installation, as data."""
+        self.repository.pull()
         code = "import sys; from tidemark.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", code, *arguments, "--json"]
         environment = {**os.environ, **self.environment}

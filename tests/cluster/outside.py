@@ -42,6 +42,11 @@ class Repository:
         """The commit that was pushed last, by whomever."""
         return self.git("ls-remote", "origin", "main").split()[0]
 
+    def pull(self) -> None:
+        """Bring the scientist's folder to what was pushed last."""
+        if self.git("ls-remote", "origin", "main"):
+            self.git("pull", "--quiet", "--rebase", "origin", "main")
+
     def remove(self, name: str) -> None:
         """Push that a pipeline file is gone."""
         self.git("rm", "--quiet", f"dags/{name}.py")
@@ -50,8 +55,7 @@ class Repository:
 
     def push(self, **files: str) -> str:
         """Push pipeline files, by their names without `.py`; returns the commit."""
-        if self.git("ls-remote", "origin", "main"):
-            self.git("pull", "--quiet", "--rebase", "origin", "main")
+        self.pull()
         for name, text in files.items():
             (self.clone / "dags" / f"{name}.py").write_text(text)
         self.git("add", "--all")
