@@ -1,8 +1,10 @@
 """Claims about the roles of people: what they are made of, and which DAGs say what of whom."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +99,37 @@ def test_what_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_roles_that_cannot_be_made_are_told_in_a_sentence(
     tmp_path: Path, manager: str, database: str, says: str
 ) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    environ |= {
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), *sys.path]),
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CORE__AUTH_MANAGER": manager,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.format(folder=tmp_path),
-    }
-    command = [sys.executable, "-m", "tidemark.airflow.roles"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, cwd=tmp_path)
+    done = said_by(tmp_path, database.format(folder=tmp_path), AIRFLOW__CORE__AUTH_MANAGER=manager)
     assert done.returncode == 1
     assert says in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def said_by(folder: Path, database: str, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """What the command says in an Airflow of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environ |= {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), *sys.path]),
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        **settings,
+    }
+    command = [sys.executable, "-m", "tidemark.airflow.roles", *options]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, cwd=folder)
+
+
+def test_who_waits_for_the_roles_goes_on_when_they_are_there_and_says_what_is_lacking(tmp_path: Path) -> None:
+    file = tmp_path / "airflow.db"
+    url = f"sqlite:///{file}"
+    none = said_by(tmp_path, url, "--wait", "0.1", TIDEMARK_ROLES="on")
+    assert (none.returncode, "has no roles" in none.stderr) == (1, True), none.stderr
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE ab_role (name TEXT)")
+        connection.executemany("INSERT INTO ab_role VALUES (?)", [(role.name,) for role in ROLES[:-1]])
+    some = said_by(tmp_path, url, "--wait", "0.1", TIDEMARK_ROLES="on")
+    assert (some.returncode, "there is no role Watch after 0.1 seconds" in some.stderr) == (1, True), some.stderr
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO ab_role VALUES ('Watch')")
+    assert "the roles are there" in said_by(tmp_path, url, "--wait", "60", TIDEMARK_ROLES="on").stdout
+    assert "no DAG names a role" in said_by(tmp_path, "sqlite:////nowhere/at.all", "--wait", "60").stdout

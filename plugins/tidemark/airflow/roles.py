@@ -6,11 +6,14 @@ that a form of on-call's is no pipeline of a scientist's. The administrator is F
 every permission there is.
 
 ``python -m tidemark.airflow.roles`` makes them in the database of the Airflow that is configured, and is safe to run
-again: a role has afterwards exactly what this file says, and what DAGs say of themselves stays.
+again: a role has afterwards exactly what this file says, and what DAGs say of themselves stays. With ``--wait SECONDS``
+it waits until somebody else has made them, where they are needed.
 """
 
+import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +33,8 @@ Permission = tuple[str, str]
 """An action, and what it is done to, both in FAB's words."""
 
 SWITCH = "TIDEMARK_ROLES"
+
+_LOOK_SECONDS = 2.0
 
 # What FAB keeps of single DAGs: it is theirs to say, and not a role's.
 _OF_ONE_DAG = ("DAG:", "DAG Run:")
@@ -178,6 +183,42 @@ def make() -> list[str]:
     return list(providers_configuration_loaded(_make)())
 
 
+def wait(seconds: float) -> str:
+    """Wait until the roles are in Airflow's database, if DAGs name them at all.
+
+    Returns:
+        What was waited for, in a sentence.
+
+    Raises:
+        UsageError: ``TIDEMARK_ROLES`` is neither on nor off.
+        Unavailable: some are not there after so many seconds.
+
+    """
+    if not switch(SWITCH, os.environ.get(SWITCH) or "off"):
+        return f"{SWITCH} is off: no DAG names a role"
+    end, began = time.monotonic() + seconds, time.monotonic()
+    while lacking := _lacking():
+        if time.monotonic() + _LOOK_SECONDS > end:
+            raise Unavailable(f"{lacking} after {seconds:g} seconds: run 'python -m tidemark.airflow.roles'")
+        time.sleep(_LOOK_SECONDS)
+    return f"the roles are there (after {time.monotonic() - began:.0f} seconds)"
+
+
+def _lacking() -> str | None:
+    """Return what keeps DAGs from naming the roles, in words."""
+    from airflow import settings
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        with settings.get_engine().connect() as connection:  # type: ignore[no-untyped-call]
+            there = {name for (name,) in connection.execute(text("SELECT name FROM ab_role"))}
+    except DBAPIError as problem:
+        return f"Airflow's database has no roles ({str(problem.orig).strip().splitlines()[0]})"
+    lacking = [role.name for role in ROLES if role.name not in there]
+    return f"there is no role {', '.join(lacking)}" if lacking else None
+
+
 def _make() -> list[str]:
     from airflow import settings
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
@@ -216,7 +257,13 @@ def _give(security: Any, role: Role) -> Iterator[str]:
 
 def main() -> int:
     """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tidemark.airflow.roles", description="Make Tidemark's roles.")
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="wait until somebody else has made them")
+    asked = parser.parse_args()
     try:
+        if asked.wait is not None:
+            print(wait(asked.wait))  # noqa: T201
+            return 0
         done = make()
     except TidemarkError as problem:
         print(f"tidemark: {problem}", file=sys.stderr)  # noqa: T201
