@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from installing import Installation
-from kube import Namespace
+from kube import Namespace, wait_for
 from outside import git_server
 from playing import Administrator, blocks
 
@@ -42,7 +42,8 @@ global:
       AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL: "2"
       AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL: "1"
       AIRFLOW__KUBERNETES_EXECUTOR__WORKER_PODS_CREATION_BATCH_SIZE: "4"
-      TIDEMARK_POD_SECONDS: "60"
+      AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: "30"
+      TIDEMARK_POD_SECONDS: "45"
       TIDEMARK_WATCH_SECONDS: "5"
 watch: {{resources: {few}}}
 metrics: {{resources: {few}}}
@@ -178,3 +179,17 @@ def installation(
                 "AWS_REGION": "us-east-1",
             },
         )
+
+
+@pytest.fixture(scope="session")
+def published(installation: Installation) -> Installation:
+    """The installation, with the reference product pushed, deliveries in the landing zone, and a run begun."""
+    installation.administrator.play(*blocks()["The first price list"][:1])
+    commit = installation.repository.head()
+    wait_for(
+        lambda: installation.known("price_list") == commit,
+        f"the price list of {commit}",
+        installation.why_unknown,
+    )
+    installation.administrator.play(*blocks()["The first price list"][1:2])
+    return installation

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import psycopg2
 from kube import PATIENCE, Namespace, wait_for
 from outside import Repository
@@ -128,6 +129,16 @@ class Installation:
         except TimeoutError as problem:
             raise AssertionError(f"{problem}\n{self.namespace.told()}") from problem
         return Run(self.client, begun.dag, begun.id, str(found["state"]), self.client.tasks(begun.dag, begun.id))
+
+    def wait_until_reached(self) -> None:
+        """Wait until Airflow answers again after its pods were replaced: the way to them has to be found anew."""
+
+        def answers() -> bool:
+            with suppress(httpx.TransportError, ApiError):
+                return bool(self.client.dags())
+            return False
+
+        wait_for(answers, "an answer of Airflow", self.namespace.told)
 
     def lose_everything(self) -> None:
         """Empty all three databases."""

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import psycopg2
 import pytest
 from installing import Begun, Installation
 from kube import wait_for
@@ -18,20 +17,6 @@ def newest_day() -> str:
     """The newest day that is over and on which the shop delivers orders, which it does not on Saturdays."""
     day = datetime.now(UTC).date() - timedelta(1)
     return str(day - timedelta(1) if day.weekday() == 5 else day)
-
-
-@pytest.fixture(scope="module")
-def published(installation: Installation) -> Installation:
-    """The installation, with the reference product pushed, deliveries in the landing zone, and a run begun."""
-    installation.administrator.play(*blocks()["The first price list"][:1])
-    commit = installation.repository.head()
-    wait_for(
-        lambda: installation.known("price_list") == commit,
-        f"the price list of {commit}",
-        installation.why_unknown,
-    )
-    installation.administrator.play(*blocks()["The first price list"][1:2])
-    return installation
 
 
 def test_from_an_empty_cluster_to_a_published_price_list(published: Installation) -> None:
@@ -74,25 +59,3 @@ def test_the_watch_tells_on_call_of_a_file_that_breaks_only_itself(published: In
     wait_for(lambda: not published.client.import_errors(), "the end of the import error", published.namespace.told)
     wait_for(lambda: len([m for m in published.mails.mails if "broken.py" in str(m)]) > 1, "the all-clear", str)
     assert subject
-
-
-def test_what_was_backed_up_is_there_again_after_every_database_was_lost(published: Installation) -> None:
-    """By the Jobs of the chart; a run that comes after finds nothing to do."""
-    before = published.heads("price_list"), published.computed(["price_list", "base_prices", "order_lines"])
-    assert before[0]
-    play = published.administrator.play
-    upgrade = 'helm upgrade "$RELEASE" helm/tidemark --namespace "$NAMESPACE" --values helm/tidemark/values-small.yaml'
-    play(f"{upgrade} --values mine.yaml --set backup.once=before --wait --timeout 15m", namespace=published.namespace)
-    play(
-        "kubectl wait --for=condition=complete --timeout=10m job/$RELEASE-backup-before", namespace=published.namespace
-    )
-    published.lose_everything()
-    with pytest.raises(psycopg2.errors.UndefinedTable):
-        published.heads("price_list")
-    for block in blocks()["Restore"]:
-        play(block, namespace=published.namespace)
-    assert (published.heads("price_list"), published.computed(["price_list", "base_prices", "order_lines"])) == before
-    run = published.trigger("price_list")
-    assert run.state == "success", run.told()
-    assert run.states["order_lines"] == "skipped"
-    assert published.heads("price_list") == before[0]

@@ -143,36 +143,55 @@ def test_an_image_that_cannot_be_pulled_is_said_by_name_and_the_next_run_repairs
     assert "could not be pulled" in run.log("unpullable")
     assert run.attempts("unpullable") == 1, "another try would not mend it"
     assert installation.heads("unpullable") == []
-    assert "not reached" in run.log("verdict")
+    assert "was never reached" in run.log("verdict")
     installation.push(unpullable=pipeline("unpullable", options=f"image={installation.other_image!r}"))
     repaired(installation, "unpullable")
 
 
-def test_a_batch_that_wants_more_memory_than_it_may_have_says_so_and_the_next_run_repairs_it(
+HUNGRY = "hoard = [bytearray(1 << 20) for _ in range(4096)]"
+LITTLE = 'resources={"cpu": "100m", "memory": "600Mi"}'
+
+
+def test_a_container_that_wants_more_memory_than_it_may_have_says_so_and_the_next_run_repairs_it(
     installation: Installation,
 ) -> None:
-    hungry = "hoard = [bytearray(1 << 20) for _ in range(4096)]"
-    asked = 'resources={"cpu": "100m", "memory": "600Mi"}'
-    own = f"{asked}, image={installation.other_image!r}"
-    installation.push(hungry=pipeline("hungry", hungry, asked), starved=pipeline("starved", hungry, own))
-    both = [installation.begin("hungry"), installation.begin("starved")]
-    worker, image = (installation.ended(each) for each in both)
-    assert (worker.state, image.state) == ("failed", "failed")
-    assert "memory='600Mi'" in image.log("starved")
-    assert "not reached" in worker.log("verdict")
-    for name in ("hungry", "starved"):
-        assert installation.heads(name) == []
-        installation.push(**{name: pipeline(name, options=asked)})
-        repaired(installation, name)
+    own = f"{LITTLE}, image={installation.other_image!r}"
+    installation.push(starved=pipeline("starved", HUNGRY, own))
+    run = installation.trigger("starved")
+    assert run.state == "failed"
+    assert "ask for more than memory='600Mi' in its resources=" in run.log("starved")
+    assert run.attempts("starved") == 1, "another try would not mend it"
+    assert installation.heads("starved") == []
+    installation.push(starved=pipeline("starved", options=own))
+    repaired(installation, "starved")
 
 
-BATCHES = int(os.environ.get("TIDEMARK_TEST_BATCHES", "32"))
-LANES = 16
-"""A DAG runs no more tasks at once, and so the plan makes no more batches of one asset."""
+def test_a_worker_that_wants_more_memory_than_it_may_have_is_tried_again_until_somebody_ends_it(
+    installation: Installation,
+) -> None:
+    """Airflow knows no more of such a worker than that it is gone, and tries again as for any other."""
+    installation.push(hungry=pipeline("hungry", HUNGRY, LITTLE))
+    begun = installation.begin("hungry")
+
+    def tried_again() -> bool:
+        tasks = installation.client.tasks(begun.dag, begun.id)
+        return any(each["task_id"] == "hungry" and each["try_number"] > 1 for each in tasks)
+
+    wait_for(tried_again, "another attempt", installation.namespace.told)
+    installation.client.mark(begun.dag, begun.id, "hungry", "failed", map_index=0)
+    run = installation.ended(begun)
+    assert run.state == "failed"
+    assert "was never reached: its worker died, or the run was stopped" in run.log("verdict")
+    assert installation.heads("hungry") == []
+    installation.push(hungry=pipeline("hungry", options=LITTLE))
+    repaired(installation, "hungry")
 
 
-def many(assets: list[str], keys: list[str]) -> str:
-    """A file of some assets, each of the same partitions, all in one pool."""
+BATCHES = int(os.environ.get("TIDEMARK_TEST_BATCHES", "24"))
+
+
+def many(assets: list[str]) -> str:
+    """A file of some assets of the same partitions, all in one pool; so little work is one batch of each."""
     declared = "@asset(partitions=PARTS, pool='six', resources={'cpu': '50m', 'memory': '600Mi'})"
     functions = "".join(
         f"{declared}\ndef {name}(partition: Partition) -> pl.DataFrame:\n"
@@ -181,24 +200,23 @@ def many(assets: list[str], keys: list[str]) -> str:
     )
     return (
         '"""Many batches."""\n\nimport polars as pl\nfrom tidemark import Partition, Static, asset, pipeline\n\n'
-        f"PARTS = Static({keys!r})\n\n\n{functions}"
+        f"PARTS = Static({KEYS!r})\n\n\n{functions}"
         f"dag = pipeline('many', [{', '.join(assets)}], owner='shop')\n"
     )
 
 
 def test_of_many_batches_at_most_six_run_at_once_and_each_is_computed_once(installation: Installation) -> None:
     """As many as `TIDEMARK_TEST_BATCHES` says; they wait for slots of a pool, as `pool=` has it."""
-    names = [f"many_{number}" for number in range(-(-BATCHES // LANES))]
-    keys = [f"part_{number:02}" for number in range(LANES)]
+    names = [f"many_{number}" for number in range(BATCHES)]
     pool = {"name": "six", "slots": 6, "description": "", "include_deferred": False}
     installation.client.request("POST", "/pools", json=pool)
-    installation.push(many=many(names, keys))
+    installation.push(many=many(names))
     run, most = installation.watched(installation.begin("many"), "component=worker,dag_id=many")
     assert run.state == "success", run.told()
     assert 2 <= most <= 6
-    assert sum(each["task_id"] in names for each in run.tasks) == len(names) * LANES
+    assert sum(each["task_id"] in names for each in run.tasks) == BATCHES
     for name in names:
-        assert installation.heads(name) == keys
-    assert installation.computed(names) == len(names) * len(keys), "each once"
+        assert installation.heads(name) == KEYS
+    assert installation.computed(names) == BATCHES * len(KEYS), "each once"
     assert installation.trigger("many").states["verdict"] == "skipped"
-    assert installation.computed(names) == len(names) * len(keys), "and not again"
+    assert installation.computed(names) == BATCHES * len(KEYS), "and not again"
