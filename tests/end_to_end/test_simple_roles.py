@@ -1,4 +1,4 @@
-"""Who may do what under the SimpleAuthManager: the second table of docs/security.md, cell by cell, on a real API server."""
+"""Who may do what under the SimpleAuthManager: the second table of docs/security.md, tried on a real API server."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
