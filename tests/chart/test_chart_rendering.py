@@ -250,6 +250,24 @@ def test_each_release_upgrades_the_ledger_anew_and_the_same_release_does_not(hel
     assert len(named(one(helm.own(SHOP, release="a" * 30), "Job", "a" * 30 + "-ledger"))) <= 63
 
 
+def test_the_tables_owner_is_known_to_the_job_alone_that_makes_them(helm: Helm) -> None:
+    """Where its URL is in a Secret of its own; else there is one SQL user for all."""
+    for values, expected in (((SHOP,), "tidemark-environment"), ((SHOP, "ledger.secret=owner"), "owner")):
+        found = pods(helm.own(*values))
+        (job,) = (pod for name, pod in found.items() if name.startswith("Job shop-ledger"))
+        (url,) = job["containers"][0]["env"]
+        assert url["valueFrom"]["secretKeyRef"] == {"name": expected, "key": "TIDEMARK_LEDGER_URL"}
+        others = {name: pod for name, pod in found.items() if pod is not job}
+        assert "'owner'" not in str(others)
+
+
+def test_an_asset_may_reserve_more_cpus_than_a_container_gets_that_asks_for_nothing(helm: Helm) -> None:
+    """What resources= asks for has no limit of CPU: a limit by default would be its limit, and refuse what is more."""
+    limits = one(helm.own(*SIZES["production"]), "LimitRange", "shop-tidemark")["spec"]["limits"]
+    assert [set(each["default"]) for each in limits] == [{"memory"}]
+    assert [set(each["max"]) for each in limits] == [{"cpu", "memory"}]
+
+
 def test_commands_in_containers_are_commands_of_tidemark(helm: Helm) -> None:
     from tidemark.cli.main import build_parser
 
@@ -347,6 +365,8 @@ def test_while_a_backup_is_restored_nothing_else_uses_the_databases(helm: Helm) 
             kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
         if each["kind"] == "Deployment":
             assert each["spec"]["replicas"] == 0, named(each)
+    assert one(rendered, "CronJob", "shop-backup")["spec"]["suspend"] is True
+    assert "suspend" not in one(helm.own(SHOP), "CronJob", "shop-backup")["spec"]
     jobs = [named(each) for each in rendered if each["kind"] == "Job"]
     assert len(jobs) == 1
     assert jobs[0].startswith("shop-restore-")
@@ -408,6 +428,9 @@ def test_the_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
         assert "NOTHING is backed up" in bare
         assert "nobody may promote a model" in bare
         assert "NOBODY" in shown(SHOP, "watch.enabled=false")
+        restoring = shown(*RESTORING)
+        assert "The backup latest is being written into the databases" in restoring
+        assert "Sign in" not in restoring
     finally:
         file.unlink()
         (helm.chart / "notes.txt").unlink()

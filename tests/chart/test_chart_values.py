@@ -102,6 +102,8 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
             "airflow.pgbouncer.configSecretName=",
             "airflow.pgbouncer.configSecretName has to name a Secret with pgbouncer.ini",
         ),
+        ("limits.default.cpu=1", "Kubernetes refuses a pod that reserves more: leave it out"),
+        ("ledger.secret=The Owner", "ledger.secret is The Owner: write the name of a Secret"),
         ("airflow.postgresql.enabled=true", "that database is made for a trial and is not backed up"),
         ("backup.restore.from=latest", "nobody may use the databases meanwhile: set airflow.enabled to false"),
         ("backup.restore.databases={ledger}", "backup.restore.from is not: name the backup, or latest"),
@@ -111,6 +113,11 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         ("airflow.jwtSecret=hidden-word", "make a Secret, and use jwtSecretName"),
         ("airflow.data.brokerUrl=redis://:hidden-word@redis", "name it in airflow.data.brokerUrlSecretName"),
         ("airflow.redis.password=hidden-word", "name it in airflow.redis.passwordSecretName"),
+        (
+            "watch.alerts.channels.pager.pagerduty=hidden-word",
+            "watch.alerts.channels.pager.pagerduty would write a secret into the release: put it into the Secret",
+        ),
+        ("watch.alerts.channels.desk.secret=hidden-word", "write $NAME, the name of its key"),
         (
             "global.tidemark.extra.MINIO_SECRET=hidden-word",
             "looks like a secret: put it into the Secret tidemark-environment",

@@ -155,6 +155,17 @@ def test_each_upgrade_of_the_page_can_be_rendered(helm: Helm, played: tuple[Path
         assert helm.own(*values)
 
 
+def test_a_block_with_a_job_in_it_can_be_run_again(played: tuple[Path, list[list[str]]]) -> None:
+    """Kubernetes refuses a second Job of one name, and the first stays until somebody deletes it."""
+    made = [block for block in blocks() if "kubectl create job" in block]
+    assert len(made) == 2
+    for block in made:
+        assert re.search(r'^backup="\$RELEASE-backup-\$\(date -u \+%Y%m%d%H%M%S\)"$', block, re.MULTILINE)
+        assert 'kubectl create job "$backup"' in block
+    names = [call[3] for call in played[1] if call[:3] == ["kubectl", "create", "job"]]
+    assert all(re.fullmatch(r"tidemark-backup-\d{14}", name) for name in names)
+
+
 def test_what_the_page_looks_at_is_rendered(helm: Helm, played: tuple[Path, list[list[str]]]) -> None:
     folder, calls = played
     rendered = helm.objects(CHART / "values-small.yaml", folder / "mine.yaml", release="tidemark")

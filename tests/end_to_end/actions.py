@@ -123,9 +123,9 @@ ACTIONS: dict[str, Callable[[Somebody], bool]] = {
 """Each asks Airflow, and returns whether it was allowed."""
 
 
-def table() -> dict[str, dict[str, bool]]:
-    """Return what the page says: by action and role, whether it may be."""
-    text = PAGE.read_text().partition("<!-- tried: roles -->")[2]
+def table(name: str = "roles") -> dict[str, dict[str, bool]]:
+    """Return what a table of the page says: by action and role, whether it may be."""
+    text = PAGE.read_text().partition(f"<!-- tried: {name} -->")[2]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in re.match(r"\s*((?:\|.*\|\n)+)", text)[1].splitlines()  # type: ignore[index]
