@@ -141,9 +141,9 @@ def test_an_asset_has_one_version_whichever_engine_made_it(
     if spilled:
         monkeypatch.setattr(merging, "IN_MEMORY", -1)
     delivered(shop, BY_POLARS + BY_DASK + BY_SPARK, DAYS[:2]).run(lanes=True)
-    assert shop.counts("by_polars") == shop.counts("by_dask") == shop.counts("by_spark") == {"computed": 2}
+    assert shop.counts("by_polars") == shop.counts("by_dask") == shop.counts("by_spark") == {"computed": 3}
     assert shop.versions("by_polars") == shop.versions("by_dask") == shop.versions("by_spark")
-    blobs = [[made.stored.blob for each in DAYS[:2] for made in shop.made(name, each)] for name in NAMES]
+    blobs = [[made.stored.blob for day in DAYS for made in shop.made(name, day)] for name in NAMES]
     assert blobs[0] == blobs[1] == blobs[2] != []
     assert len(shop.content("by_dask", DAYS[1])) == 14
     shop.run()
@@ -581,7 +581,7 @@ def test_a_spark_connect_server_that_does_not_answer_is_tried_again(
     """Within a bounded time, in a sentence that does not show the token of the URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1] if silent else free_port()
-        script = f"from tidemark.frames import clusters; clusters.PATIENCE = 2; clusters.spark_session()"
+        script = "from tidemark.frames import clusters; clusters.PATIENCE = 2; clusters.spark_session()"
         environ = os.environ | {
             "TIDEMARK_SPARK_REMOTE": f"sc://127.0.0.1:{port}/;user_id=x;x-secret=hush",
             "PYTHONPATH": os.pathsep.join(sys.path),

@@ -120,7 +120,12 @@ def _dask() -> tuple[Any, Callable[[], object]]:
     address = dask_address()
     client, close = _local_dask(distributed) if address is None else _remote_dask(distributed, address)
     guard = _guards[os.getpid()] = Guard(client)
-    return client, lambda: (guard.close(), close())
+
+    def leave() -> None:
+        guard.close()
+        close()
+
+    return client, leave
 
 
 def _local_dask(distributed: Any) -> tuple[Any, Callable[[], object]]:
