@@ -506,9 +506,9 @@ def test_a_cluster_of_other_versions_is_refused(dask_here: None) -> None:
     ("package", "frame"), [("distributed", "dd.DataFrame"), ("pyspark.sql", "pyspark.sql.DataFrame")]
 )
 def test_an_engine_that_is_not_installed_is_named(
-    shop: Shop, apart: pytest.MonkeyPatch, package: str, frame: str
+    dask_here: None, spark_here: None, shop: Shop, apart: pytest.MonkeyPatch, package: str, frame: str
 ) -> None:
-    """It is the machine's fault: nothing is recorded, and the next run computes it."""
+    """Where a worker lacks it. It is the machine's fault: nothing is recorded, and the next run computes it."""
     apart.setitem(sys.modules, package, None)
     delivered(shop, SIMPLE.replace("dd.DataFrame", frame), DAYS[:1])
     with pytest.raises(Unavailable, match=r"is not installed here: install requirements-scale\.txt"):
