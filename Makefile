@@ -81,7 +81,7 @@ test-scale: install-dev install-scale ## Run the tests that need Dask, PySpark a
 	  echo "Installing Java for Spark ..."; \
 	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openjdk-17-jre-headless; } \
 	    >/dev/null || true; fi
-	@$(RUN) -m pytest -m scale $(PYTEST)
+	@$(RUN) -m pytest -m scale tests/scale $(PYTEST)
 
 test-end-to-end: install-dev ## Run the tests that drive a real scheduler
 	@$(RUN) -m pytest -m "end_to_end and not cluster" $(PYTEST)

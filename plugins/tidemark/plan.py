@@ -7,6 +7,7 @@ have ended, whatever became of them: what is not in the plan does not change.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from math import ceil
 from typing import Any
 
@@ -15,9 +16,10 @@ import sqlalchemy as sa
 from tidemark.assets import Asset, Pipeline
 from tidemark.changes import changed_gaps, edges_data, sweep_since, write_gaps
 from tidemark.deployment import Deployment
-from tidemark.errors import Refused, Unavailable, UsageError
+from tidemark.errors import DefinitionError, Refused, Unavailable, UsageError
 from tidemark.explain import Reason, certainty_of, why_planned
 from tidemark.facts import LedgerFacts, Names, definitions_digest
+from tidemark.frames import cluster_engines
 from tidemark.ledger import acts, gaps, heads, plans, records
 from tidemark.ledger.database import Turn, take_turn
 from tidemark.ledger.gaps import Gap
@@ -169,8 +171,10 @@ def make_plan(
 
     Raises:
         UsageError: a partition is to be computed whatever is known of it, and does not exist or was not asked for.
+        DefinitionError: an asset needs Dask or PySpark, which is not installed here.
 
     """
+    _check_engines(pipeline)
     definitions = definitions_digest(deployment, pipeline, names.externals)
     with deployment.ledger.read() as connection:
         facts = LedgerFacts(deployment, pipeline, names, connection)
@@ -203,6 +207,21 @@ def make_plan(
         slots=slots,
         made=facts.made,
     )
+
+
+def _check_engines(pipeline: Pipeline) -> None:
+    """Refuse to plan without what is part of a code version: workers that have it would come to another one."""
+    for asset in pipeline.assets:
+        if asset.image is not None:  # it stands for what is installed in it
+            continue
+        said = [read.annotation for read in asset.inputs] + [asset.function.__annotations__.get("return")]
+        for engine in sorted(cluster_engines(said)):
+            if find_spec(engine) is None:
+                raise DefinitionError(
+                    f"{asset.where}: asset {asset.name!r} has a frame of {engine}, which is not installed here, and "
+                    "its version is part of the asset's code version: install requirements-scale.txt where plans are "
+                    "made as well, or give the asset the image= that it runs in"
+                )
 
 
 def _by_asset(pipeline: Pipeline, sweep: Sweep) -> dict[str, list[Judgement]]:

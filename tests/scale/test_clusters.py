@@ -1,11 +1,13 @@
 """Claims about assets of Dask and Spark: the same rows, versions and protocol as any other, on whatever cluster."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,9 @@ from tests.gates import rule
 from tests.scenario import Shop, member_names
 from tests.servers import free_port
 from tidemark.errors import Unavailable
-from tidemark.frames import clusters, merging
+from tidemark.frames import clusters, deserted, merging
 
-pytestmark = [pytest.mark.scale, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scale, pytest.mark.timeout(300)]
 
 DAYS = ["2025-01-05", "2025-01-06", "2025-01-07"]
 
@@ -57,6 +59,9 @@ def by_spark(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
 """
 
 
+NAMES = ["by_polars", "by_dask", "by_spark"]
+
+
 def delivered(shop: Shop, text: str, days: list[str] = DAYS) -> Shop:
     """The shop with a pipeline, and deliveries for its days."""
     (shop.dags / "shop.py").write_text(_file(text))
@@ -80,29 +85,44 @@ def failures(shop: Shop, asset: str) -> set[str]:
     return set(shop.details(asset).values())
 
 
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a server, and one that does not listen too."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(20)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask cluster of the test's own."""
+
+    address: str
+    scheduler: "subprocess.Popen[bytes]"
+
+
 @contextmanager
-def dask_cluster(folder: Path, **environ: str) -> Iterator[str]:
-    """A scheduler and a worker in processes of their own, that know nothing of Tidemark; yields the address."""
+def dask_cluster(folder: Path) -> Iterator[Cluster]:
+    """A scheduler and a worker in processes of their own, that know nothing of Tidemark."""
     address = f"tcp://127.0.0.1:{free_port()}"
     given = {name: value for name, value in os.environ.items() if not name.startswith(("TIDEMARK_", "PYTHONPATH"))}
     parts = [
         ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"],
         ["worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--no-nanny"],
     ]
-    started = []
+    started: list[subprocess.Popen[bytes]] = []
     with (folder / "dask.log").open("wb") as log:
         try:
             for part in parts:
                 command = [sys.executable, "-m", "dask", *part]
-                started.append(
-                    subprocess.Popen(command, cwd=folder, env=given | environ, stdout=log, stderr=subprocess.STDOUT)
-                )
-            yield address
+                started.append(subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT))
+            yield Cluster(address, started[0])
         finally:
             clusters.close()
             for each in reversed(started):
-                each.terminate()
-                each.wait()
+                end(each)
 
 
 @pytest.fixture
@@ -120,11 +140,11 @@ def test_an_asset_has_one_version_whichever_engine_made_it(
     """The same rows by polars, Dask and Spark: the same data version and blob, of a window, by way of real batches."""
     if spilled:
         monkeypatch.setattr(merging, "IN_MEMORY", -1)
-    delivered(shop, BY_POLARS + BY_DASK + BY_SPARK).run(lanes=True)
+    delivered(shop, BY_POLARS + BY_DASK + BY_SPARK, DAYS[:2]).run(lanes=True)
     assert shop.counts("by_polars") == shop.counts("by_dask") == shop.counts("by_spark") == {"computed": 3}
     assert shop.versions("by_polars") == shop.versions("by_dask") == shop.versions("by_spark")
-    blobs = [[made.stored.blob for day in DAYS for made in shop.made(name, day)] for name in ("by_polars", "by_dask")]
-    assert blobs[0] == blobs[1]
+    blobs = [[made.stored.blob for day in DAYS for made in shop.made(name, day)] for name in NAMES]
+    assert blobs[0] == blobs[1] == blobs[2] != []
     assert len(shop.content("by_dask", DAYS[1])) == 14
     shop.run()
     assert shop.ran == {}
@@ -369,6 +389,24 @@ def dies(typed: dd.DataFrame) -> dd.DataFrame:
     assert "the Dask workers that computed it died" in why
 
 
+def test_a_partition_that_kills_a_worker_of_spark_has_failed(spark_here: None, shop: Shop) -> None:
+    """Spark on one machine tries nothing twice: it has failed, in one sentence."""
+    text = """
+def fatal(batches):
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield from batches
+
+@asset(partitions=DAYS)
+def dies(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
+    return typed.mapInArrow(fatal, typed.schema)
+"""
+    delivered(shop, text, DAYS[:1]).run()
+    (why,) = failures(shop, "dies")
+    assert "Python worker exited unexpectedly (crashed)" in why
+    assert "\n" not in why
+
+
 # -- the cluster that is there
 
 
@@ -391,11 +429,58 @@ def test_a_scheduler_is_used_and_its_absence_is_tried_again(
         shop.run()
     assert shop.made("simple", DAYS[0]) == []
     apart.setattr(clusters, "PATIENCE", 60)
-    with dask_cluster(tmp_path) as address:
-        apart.setenv("TIDEMARK_DASK_SCHEDULER", address)
+    with dask_cluster(tmp_path) as cluster:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
         shop.run()
         assert failures(shop, "simple") == {""}
         assert sum(row["units"] for row in shop.content("simple", DAYS[0])) == sum(range(41))
+
+
+DESERTED = """
+def fatal(frame):
+    import os
+    os._exit(1)
+
+@asset(partitions=DAYS)
+def deserted(typed: dd.DataFrame) -> dd.DataFrame:
+    return typed.map_partitions(fatal, meta=typed)
+"""
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["of the result", "inside the function"])
+def test_nobody_waits_for_workers_that_do_not_come(
+    dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path, inside: bool
+) -> None:
+    """The last worker dies and nobody starts another: the cluster is given up; by a function's own `compute()` too."""
+    text = DESERTED.replace("meta=typed)", "meta=typed).compute()") if inside else DESERTED
+    delivered(shop, text, DAYS[:1])
+    apart.setattr(deserted, "PATIENCE", 3)
+    with dask_cluster(tmp_path) as cluster:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
+        with pytest.raises(Unavailable, match=r"its Dask cluster was given up: it has no worker: start some, and that"):
+            shop.run()
+    assert shop.made("deserted", DAYS[0]) == []
+
+
+def test_nobody_waits_for_a_scheduler_that_is_silent(
+    dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is there, keeps its connection, and says nothing: it is given up as well."""
+    text = """
+@asset(partitions=DAYS)
+def silenced(typed: dd.DataFrame) -> dd.DataFrame:
+    import os, signal
+    os.kill(int(os.environ["SCHEDULER"]), signal.SIGSTOP)
+    return typed
+"""
+    delivered(shop, text, DAYS[:1])
+    apart.setattr(deserted, "PATIENCE", 3)
+    with dask_cluster(tmp_path) as cluster:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
+        apart.setenv("SCHEDULER", str(cluster.scheduler.pid))
+        with pytest.raises(Unavailable, match="its Dask cluster was given up: its scheduler does not answer"):
+            shop.run()
+    assert shop.made("silenced", DAYS[0]) == []
 
 
 def test_a_worker_that_does_not_see_the_store_says_so(dask_here: None, shop: Shop, tmp_path: Path) -> None:
@@ -421,9 +506,9 @@ def test_a_cluster_of_other_versions_is_refused(dask_here: None) -> None:
     ("package", "frame"), [("distributed", "dd.DataFrame"), ("pyspark.sql", "pyspark.sql.DataFrame")]
 )
 def test_an_engine_that_is_not_installed_is_named(
-    shop: Shop, apart: pytest.MonkeyPatch, package: str, frame: str
+    dask_here: None, spark_here: None, shop: Shop, apart: pytest.MonkeyPatch, package: str, frame: str
 ) -> None:
-    """It is the machine's fault: nothing is recorded, and the next run computes it."""
+    """Where a worker lacks it. It is the machine's fault: nothing is recorded, and the next run computes it."""
     apart.setitem(sys.modules, package, None)
     delivered(shop, SIMPLE.replace("dd.DataFrame", frame), DAYS[:1])
     with pytest.raises(Unavailable, match=r"is not installed here: install requirements-scale\.txt"):
@@ -462,8 +547,7 @@ def spark_server(folder: Path) -> Iterator[str]:
     try:
         yield f"sc://127.0.0.1:{port}"
     finally:
-        server.terminate()
-        server.wait()
+        end(server)
 
 
 def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path) -> None:
@@ -488,6 +572,28 @@ def counted(lines: pyspark.sql.DataFrame) -> str:
         assert runner.wait(300) == 0, runner.log.read_text()[-3000:]
     assert shop.versions("by_polars") == shop.versions("by_spark") != {}, runner.log.read_text()[-3000:]
     assert shop.content("counted", DAYS[0]) == "40"
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "it says nothing"])
+def test_a_spark_connect_server_that_does_not_answer_is_tried_again(
+    spark_here: None, tmp_path: Path, silent: bool
+) -> None:
+    """Within a bounded time, in a sentence that does not show the token of the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if silent else free_port()
+        script = "from tidemark.frames import clusters; clusters.PATIENCE = 2; clusters.spark_session()"
+        environ = os.environ | {
+            "TIDEMARK_SPARK_REMOTE": f"sc://127.0.0.1:{port}/;user_id=x;x-secret=hush",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=150
+        )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        f"tidemark.errors.Unavailable: the Spark Connect server sc://127.0.0.1:{port}/ cannot be used"
+    )
+    assert "hush" not in last
 
 
 def test_the_engine_is_part_of_the_code_version(dask_here: None, spark_here: None, shop: Shop) -> None:

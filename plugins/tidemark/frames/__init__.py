@@ -8,7 +8,7 @@ form, so that equal content has one version, one blob and one shape for its read
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tidemark.frames.annotations import accepts_none, check_annotation, check_output, check_schema
+from tidemark.frames.annotations import accepts_none, check_annotation, check_output, check_schema, cluster_engines
 
 if TYPE_CHECKING:
     from tidemark.frames.content import bytes_version, data_version, schema_digest, text_version
@@ -28,6 +28,7 @@ __all__ = [
     "check_annotation",
     "check_output",
     "check_schema",
+    "cluster_engines",
     "data_version",
     "encode",
     "load",

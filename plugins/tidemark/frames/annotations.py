@@ -7,7 +7,7 @@ PySpark.
 
 import ast
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -92,6 +92,12 @@ def declared_kind(annotation: object, where: str) -> Kind | None:
             f"Annotate one of {SUPPORTED} (an input may add `| None`), or nothing."
         )
     return kind
+
+
+def cluster_engines(annotations: Iterable[object]) -> frozenset[str]:
+    """Return the packages of the engines whose frames are annotated and are with the workers of a cluster."""
+    kinds = [declared_kind(each, "an annotation") for each in annotations]
+    return frozenset(kind.value.partition(".")[0] for kind in kinds if kind is not None and kind.is_distributed)
 
 
 def accepts_none(annotation: object) -> bool:

@@ -3,7 +3,7 @@
 Invariants: in production a cluster that runs already is used, and none is started: ``TIDEMARK_DASK_SCHEDULER`` and
 ``TIDEMARK_SPARK_REMOTE`` say where it is. Without them the engine runs on this machine, within the CPUs and the memory
 that this process may use, and listens on 127.0.0.1 alone. What the cluster cannot be blamed for is the asset's failure;
-a cluster that cannot be used is `Unavailable`, and tried again.
+a cluster that cannot be used is `Unavailable`, and tried again. None is waited for for ever.
 """
 
 import atexit
@@ -20,12 +20,16 @@ from typing import Any
 
 from tidemark.errors import OutputError, Unavailable
 from tidemark.fingerprint.places import is_first_party
+from tidemark.frames.deserted import Guard
 
 SCHEDULER = "TIDEMARK_DASK_SCHEDULER"
 REMOTE = "TIDEMARK_SPARK_REMOTE"
 
-# How long a scheduler is waited for, and for the first of its workers, in seconds.
-PATIENCE = 30
+PATIENCE = 60
+"""How long a cluster is waited for, in seconds: to be reached, and to have a first worker."""
+
+# 50 ms, four times as long each time, a quarter of the patience at most: together about as long as that.
+_RETRIES = 8
 
 _INSTALL = "install requirements-scale.txt, next to requirements.txt, wherever its asset runs"
 # Of what this process may use, the part that is for the workers of a local engine; the rest is for this process.
@@ -33,6 +37,7 @@ _SHARE = 0.5
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _connected: dict[tuple[str, int], tuple[Any, Callable[[], object]]] = {}
+_guards: dict[int, Guard] = {}
 _scratch: list[Path] = []
 
 
@@ -113,8 +118,19 @@ def _dask() -> tuple[Any, Callable[[], object]]:
     # Arrow's types stay as they are; and the shuffle that goes through tasks is the one that knows all of them.
     dask.config.set({"dataframe.convert-string": False, "dataframe.shuffle.method": "tasks"})
     address = dask_address()
-    if address is None:
-        workers = cpus()
+    client, close = _local_dask(distributed) if address is None else _remote_dask(distributed, address)
+    guard = _guards[os.getpid()] = Guard(client)
+
+    def leave() -> None:
+        guard.close()
+        close()
+
+    return client, leave
+
+
+def _local_dask(distributed: Any) -> tuple[Any, Callable[[], object]]:
+    workers = cpus()
+    try:
         cluster = distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -124,8 +140,13 @@ def _dask() -> tuple[Any, Callable[[], object]]:
             silence_logs=50,
             local_directory=tempfile.gettempdir(),
         )
-        client = distributed.Client(cluster)
-        return client, lambda: (client.close(), cluster.close())
+    except Exception as error:
+        raise Unavailable(f"Dask did not start on this machine: {_first_line(error)}") from error
+    client = distributed.Client(cluster)
+    return client, lambda: (client.close(), cluster.close())
+
+
+def _remote_dask(distributed: Any, address: str) -> tuple[Any, Callable[[], object]]:
     try:
         client = distributed.Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
@@ -176,8 +197,12 @@ def _spark() -> tuple[Any, Callable[[], object]]:
         session = _local_spark(sessions)
     else:
         _needed("grpc", "Spark Connect")
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+
         try:
             session = sessions.builder.remote(address).getOrCreate()
+            # By itself it tries for ten minutes. A server that is silent is told by the pings of its connection.
+            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES, max_backoff=PATIENCE * 1000 // 4)])
             theirs = session.version
         except Exception as error:
             raise Unavailable(
@@ -274,6 +299,9 @@ def _meaning(error: Exception, where: str) -> Exception | None:
             "memory. Make its partitions smaller (frame.repartition), or give the workers more memory."
         )
     if names & {"distributed.CommClosedError", "distributed.FutureCancelledError", "distributed.FuturesCancelledError"}:
+        guard = _guards.get(os.getpid())
+        if guard is not None and guard.said is not None:
+            return Unavailable(f"{where}: its Dask cluster was given up: {guard.said}. It is tried again.")
         return Unavailable(f"{where}: the Dask scheduler was lost: {_first_line(error)}. It is tried again.")
     if names & {"py4j.Py4JNetworkError", "py4j.Py4JError"} and "py4j.Py4JJavaError" not in names:
         return Unavailable(f"{where}: Spark was lost: {_first_line(error)}. It is tried again.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemark.errors import OutputError, Unavailable
+from tidemark.errors import OutputError
 from tidemark.frames import clusters
 from tidemark.frames.annotations import Kind
 from tidemark.frames.canonical import UnsupportedColumn
@@ -68,27 +68,8 @@ def _dask(frame: Any) -> Iterator[bytes]:
     futures = client.compute(packages)
     while futures:
         future = futures.pop(0)
-        yield _result(client, future)
+        yield bytes(future.result())
         future.release()
-
-
-def _result(client: Any, future: Any) -> bytes:
-    """Wait for a package; not for ever, if no worker is left that could make it."""
-    deserted = False
-    while True:
-        try:
-            return bytes(future.result(timeout=clusters.PATIENCE))
-        except TimeoutError:
-            if future.done():  # a worker raised it
-                raise
-            if client.nthreads():
-                deserted = False
-            elif deserted:
-                raise Unavailable(
-                    f"the Dask cluster lost its last worker, and got none within {clusters.PATIENCE} s: start some"
-                ) from None
-            else:
-                deserted = True
 
 
 def _spark(frame: Any) -> Iterator[bytes]:

@@ -207,7 +207,7 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def _unplain(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    arrays = []
+    arrays: list[AnyArray] = []
     for column, field in zip(table.columns, schema, strict=True):
         if pt.is_null(field.type):
             arrays.append(pa.nulls(table.num_rows))
