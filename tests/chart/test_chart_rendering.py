@@ -141,6 +141,19 @@ def test_only_who_is_named_reaches_our_pods(helm: Helm) -> None:
     assert not [each for each in helm.own(SHOP, "networkPolicies.enabled=false") if each["kind"] == "NetworkPolicy"]
 
 
+def test_the_job_of_accounts_reaches_airflows_database_through_pgbouncer(rendered: list[dict[str, Any]]) -> None:
+    """The policy of Airflow's chart lets in pods with its own labels, and these; nobody else needs its database."""
+    (peer,) = told(rendered)["pgbouncer"]["extraNetworkPolicies"]
+    let_in = set(peer["podSelector"]["matchLabels"].items())
+    asking = set()
+    for each in rendered:
+        template = each.get("spec", {}).get("template", {})
+        if "tidemark-metadata" in str(template):
+            asking.add(named(each).rpartition("-")[0])
+            assert let_in <= set(template["metadata"]["labels"].items())
+    assert asking == {"shop-accounts"}
+
+
 # -- told what it needs
 
 
@@ -428,6 +441,9 @@ def test_the_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
         assert "NOTHING is backed up" in bare
         assert "nobody may promote a model" in bare
         assert "NOBODY" in shown(SHOP, "watch.enabled=false")
+        assert "Prometheus" not in whole
+        assert "Prometheus does not reach the metrics" in shown(*SIZES["production"])
+        assert "Prometheus" not in shown(*EVERYTHING)
         restoring = shown(*RESTORING)
         assert "The backup latest is being written into the databases" in restoring
         assert "Sign in" not in restoring
