@@ -242,6 +242,32 @@ def test_no_password_is_on_a_command_line_or_in_a_message(
     assert "application_name=backup" in seen.read_text()
 
 
+def test_a_password_behind_the_question_mark_of_a_url_is_on_no_command_line_either(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+    fake = tmp_path / "bin" / "pg_dump"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {seen}\necho "$PGPASSWORD" >> {seen}.env\nexit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    with pytest.raises(Unavailable):
+        Backups(s3).make({"ledger": "postgresql://u:other@h/db?password=hidden-word&sslmode=require"}, NOW)
+    assert "--dbname=postgresql://u@h/db?sslmode=require" in seen.read_text()
+    assert (tmp_path / "seen.env").read_text() == "hidden-word\n"
+    with pytest.raises(UsageError, match="the URL of ledger has an sslpassword") as problem:
+        Backups(s3).make({"ledger": "postgresql://u@h/db?sslpassword=hidden-word"}, NOW)
+    assert "hidden-word" not in str(problem.value)
+
+
+def test_a_manifest_that_names_another_backup_is_no_manifest(s3: str, s3_client: Any) -> None:
+    """A folder that was copied: what it names would be restored in its place, or kept while it is removed."""
+    said = {"name": "20261130T021700Z", "made_by": "pg_dump", "dumps": []}
+    s3_client.put_object(Bucket=s3[5:], Key="20261129T021700Z/manifest.json", Body=json.dumps(said).encode())
+    with pytest.raises(Unavailable, match=r"20261129T021700Z/manifest.json is no manifest of a backup"):
+        Backups(s3).complete()
+
+
 @pytest.mark.parametrize(
     ("pairs", "says"),
     [

@@ -215,7 +215,7 @@ class Backups:
                 if is_absent(problem):
                     return None
                 raise
-        return _understood(text, f"{self._bucket.url}/{name}/{_MANIFEST}")
+        return _understood(text, name, f"{self._bucket.url}/{name}/{_MANIFEST}")
 
     @contextmanager
     def _room(self) -> Iterator[Path]:
@@ -223,11 +223,13 @@ class Backups:
             yield Path(folder)
 
 
-def _understood(text: bytes, place: str) -> Backup:
+def _understood(text: bytes, name: str, place: str) -> Backup:
     try:
         said = json.loads(text)
         dumps = tuple(Dump(each["database"], int(each["size"]), each["sha256"]) for each in said["dumps"])
-        return Backup(said["name"], said["made_by"], dumps)
+        if said["name"] != name:  # what it names would be read, or kept, in place of what lies beside it
+            raise ValueError(said["name"])
+        return Backup(name, said["made_by"], dumps)
     except (ValueError, TypeError, KeyError) as problem:
         raise Unavailable(f"{place} is no manifest of a backup: remove that folder, or restore the file") from problem
 
@@ -284,17 +286,19 @@ def _write(database: str, url: str, dump: Path, folder: Path, *, replace: bool) 
 def _run(database: str, url: str, words: list[str]) -> None:
     """Run one of PostgreSQL's programs on a database."""
     parsed = _parsed(database, url)
+    # What stands behind the question mark goes before what stands in front of the host, as for libpq.
+    password = parsed.query.get("password", parsed.password)
     without = sa.URL.create(
         "postgresql",
         parsed.username,
         host=parsed.host,
         port=parsed.port,
         database=parsed.database,
-        query=parsed.query,
+        query={name: value for name, value in parsed.query.items() if name != "password"},
     ).render_as_string(hide_password=False)
     environment = {**os.environ, "PGCONNECT_TIMEOUT": _CONNECT_SECONDS}
-    if parsed.password is not None:
-        environment["PGPASSWORD"] = str(parsed.password)
+    if password is not None:
+        environment["PGPASSWORD"] = str(password)
     _checked(database, url, [*words, f"--dbname={without}"], environment)
 
 
@@ -333,6 +337,10 @@ def _parsed(database: str, url: str) -> sa.URL:
     if parsed is None or parsed.get_backend_name() != "postgresql":
         # It is not repeated: it may have a password in it.
         raise UsageError(f"the URL of {database} is not PostgreSQL's: write postgresql://user:password@host/database")
+    if "sslpassword" in parsed.query:
+        raise UsageError(
+            f"the URL of {database} has an sslpassword, which would stand on a command line: use a key without one"
+        )
     return parsed
 
 

@@ -367,6 +367,7 @@ class LedgerFacts:
         self._ledger = deployment.ledger
         self._connection = connection
         self.suites: Mapping[str, bytes] = suites_of(deployment, pipeline)
+        self._images = {each.name: each.image for each in pipeline.assets}
         self._known: dict[str, dict[tuple[int, bytes], records.Known]] = {}
         self._expected: dict[str, set[int]] = {}
         self._asked: dict[str, set[int]] = {}
@@ -473,7 +474,14 @@ class LedgerFacts:
         ordinals = [ordinal for ordinal in ordinals if names.is_met(asset, ordinal)]
         ids = [names.id_at(asset, ordinal) for ordinal in ordinals]
         with self.reading() as connection:
-            said = records.known(connection, number, environment=environment, suite=suite, partition_ids=ids)
+            said = records.known(
+                connection,
+                number,
+                environment=environment,
+                suite=suite,
+                partition_ids=ids,
+                image=self._images.get(asset),
+            )
         by_id = dict(zip(ids, ordinals, strict=True))
         return {(by_id[partition_id], key): each for (partition_id, key), each in said.items()}
 

@@ -254,6 +254,17 @@ def test_what_uses_the_ledger_waits_for_its_schema(rendered: list[dict[str, Any]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+def test_the_ledgers_owner_can_be_known_to_the_upgrade_alone(helm: Helm) -> None:
+    """As the page on security wants it: nothing else has the owner's password."""
+    [container] = containers(pods(helm.own(SHOP))[f"Job {named(one(helm.own(SHOP), 'Job', 'shop-ledger'))}"])
+    usual = {"name": "tidemark-environment", "key": "TIDEMARK_LEDGER_URL"}
+    assert container["env"] == [{"name": "TIDEMARK_LEDGER_URL", "valueFrom": {"secretKeyRef": usual}}]
+    objects = helm.objects(SHOP, "ledger.secret=ledger-owner")
+    users = [name for name, pod in pods(objects).items() if "ledger-owner" in str(pod)]
+    assert users == [f"Job {named(one(objects, 'Job', 'shop-ledger'))}"]
+    assert "ledger-owner" not in str(told(objects))
+
+
 def test_each_release_upgrades_the_ledger_anew_and_the_same_release_does_not(helm: Helm) -> None:
     """A Job cannot be changed: with another image it has another name, and helm removes the one before."""
     name = named(one(helm.own(SHOP), "Job", "shop-ledger"))

@@ -65,6 +65,14 @@ class Repository:
         self._git("-C", str(self.clone), "commit", "-q", "-m", "a change")
         return self._git("-C", str(self.clone), "rev-parse", "HEAD")
 
+    def stage(self, name: str, text: str) -> None:
+        """Commit a file that need not be one that can be written."""
+        blob = self.clone.parent / "blob"
+        blob.write_text(text)
+        made = self._git("-C", str(self.clone), "hash-object", "-w", str(blob))
+        self._git("-C", str(self.clone), "update-index", "--add", "--cacheinfo", f"100644,{made},{name}")
+        self._git("-C", str(self.clone), "commit", "-q", "-m", "a change")
+
     def push(self, *what: str) -> "subprocess.CompletedProcess[str]":
         command = ["git", "-C", str(self.clone), "push", "-q", "origin", *what]
         return subprocess.run(command, env=self._environ, capture_output=True, text=True)
@@ -96,6 +104,17 @@ def test_a_push_of_a_broken_file_is_refused_with_its_line_and_a_good_one_is_take
     assert taken.returncode == 0, taken.stderr
     assert "all is well" in taken.stderr
     assert repository.has("main") == good
+
+
+def test_what_cannot_be_checked_out_entirely_is_refused(repository: Repository) -> None:
+    """As where a disk is full; here a file has a name that no disk takes, where Airflow could not put it either."""
+    before = repository.commit("main", **{"dags__numbers.py": GOOD})
+    assert repository.push("main").returncode == 0
+    repository.stage(f"dags/{'a' * 300}.py", BROKEN)
+    refused = repository.push("main")
+    assert refused.returncode != 0
+    assert "File name too long" in refused.stderr
+    assert repository.has("main") == before
 
 
 def test_what_the_pushed_attributes_leave_out_is_checked_too(repository: Repository) -> None:

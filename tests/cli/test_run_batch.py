@@ -68,6 +68,27 @@ def test_explain_says_in_which_image_something_was_made(delivered: Shop, tidemar
     assert f"made in the image {IMAGE}" in tidemark("explain", "lines", DAYS[0]).out
 
 
+def test_what_a_laptop_made_without_the_image_is_not_taken_for_a_result_of_the_image(delivered: Shop) -> None:
+    """Its action key is that of the image, and its packages are not: the cluster computes it all the same."""
+    delivered.edit('@asset(partitions=DAYS, key=["item"])', f'@asset(partitions=DAYS, key=["item"], image="{IMAGE}")')
+    # What a package does otherwise in another version is played by a variable that is looked at as the function runs.
+    delivered.edit('value=pl.col("units")', 'value=pl.col("units") + int(os.environ["PACKAGE"])')
+    (delivered.dags / "shop.py").write_text("import os\n" + (delivered.dags / "shop.py").read_text())
+    delivered.environment = "laptop"
+    made = batch(delivered, planned(delivered), "lines", TIDEMARK_IMAGE="", PACKAGE="1")
+    assert said(made)["counts"] == {"computed": 3}
+    delivered.environment = "prod"
+    made = batch(delivered, planned(delivered), "lines", TIDEMARK_IMAGE=IMAGE, PACKAGE="2")
+    assert said(made)["counts"] == {"computed": 3}
+    delivered.environment = "branch"
+    again = said(batch(delivered, planned(delivered), "lines", TIDEMARK_IMAGE=IMAGE))["counts"]
+    assert again == {}, "what the cluster made is live in every environment"
+    laptop, prod = sorted(delivered.made("lines", DAYS[0]), key=lambda each: each.id)
+    assert (laptop.image, prod.image) == (None, IMAGE)
+    assert laptop.action_key == prod.action_key
+    assert laptop.data_version != prod.data_version
+
+
 def test_a_lane_without_work_is_well(delivered: Shop) -> None:
     plan = planned(delivered)
     done = process(delivered, "run-batch", str(plan.plan_id), "7", "lines", "--pipeline", "shop")

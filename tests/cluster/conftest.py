@@ -17,10 +17,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from install_page import Administrator, blocks
 from installing import Installation
 from kube import Namespace, wait_for
 from outside import git_server
-from playing import Administrator, blocks
 
 from demo.client import Client
 from demo.mail import MailSink

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import psycopg2
+from install_page import Administrator
 from kube import PATIENCE, Namespace, wait_for
 from outside import Repository
-from playing import Administrator
 
 from demo.client import ApiError, Client
 from demo.mail import MailSink

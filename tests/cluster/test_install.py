@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from install_page import blocks
 from installing import Begun, Installation
 from kube import wait_for
-from playing import blocks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 

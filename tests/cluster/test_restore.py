@@ -5,8 +5,8 @@ The last of the tests on a cluster: after it, Airflow knows nothing of what came
 
 import psycopg2
 import pytest
+from install_page import blocks
 from installing import Installation
-from playing import blocks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 

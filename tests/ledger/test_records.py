@@ -105,6 +105,30 @@ def test_failures_count_where_they_happened_and_under_their_suite(book: Book) ->
     }
 
 
+def test_of_an_asset_with_an_image_only_what_was_made_in_it_is_known_elsewhere(book: Book) -> None:
+    """A laptop has other packages than the image whose name is in the key."""
+    part, outside, other, there = book.part(), record(book), record(book, content="b"), record(book, content="c")
+    with book.ledger.write() as connection:
+        [laptops] = records.write(connection, [outside], environment="laptop", run="run 1", actor="ada")
+
+    def asked(environment: str, image: str | None) -> tuple[int | None, list[str]]:
+        with book.ledger.read() as connection:
+            found = records.known(
+                connection, book.lines, environment=environment, suite=None, partition_ids=[part], image=image
+            ).get((part, KEY), records.UNKNOWN)
+            differ = records.other_results(connection, [other], environment=environment, image=image)
+            return found.materialization, differ
+
+    assert asked("prod", "shop:1") == (None, [])
+    assert asked("laptop", "shop:1") == (laptops, ["a"])
+    assert asked("prod", None) == (laptops, ["a"])
+    with book.ledger.write() as connection:
+        asks = {"environment": "laptop", "run": "run 2", "actor": "ada", "image": "shop:1"}
+        [inside] = records.write(connection, [there], **asks)
+    assert asked("prod", "shop:1") == (inside, ["c"])
+    assert asked("prod", "shop:2") == (None, [])
+
+
 def test_inputs_are_kept_with_every_member_and_absence(book: Book) -> None:
     delivered = book.made("2011-01-05", asset=book.orders)
     read = InputRecord(

@@ -164,17 +164,24 @@ UNKNOWN = Known(None, None, None, 0, None)
 
 
 def known(
-    connection: sa.Connection, asset_id: int, *, environment: str, suite: bytes | None, partition_ids: Iterable[int]
+    connection: sa.Connection,
+    asset_id: int,
+    *,
+    environment: str,
+    suite: bytes | None,
+    partition_ids: Iterable[int],
+    image: str | None = None,
 ) -> dict[tuple[int, bytes], Known]:
     """Return what is known of the action keys of some partitions of an asset, by (partition id, action key).
 
     The result that was recorded for a key is the one that stays, whoever made it: there is another only where its data
     is gone. Failures count where they happened and under the suite that is in force: elsewhere, or under another, the
-    key has not been tried.
+    key has not been tried. So do results of an asset with an image that were made without it, as on a laptop: the image
+    stands in their key for packages that they have not met.
     """
     found: dict[tuple[int, bytes], Known] = {}
     for some in chunks(partition_ids):
-        asked = {"asset_id": asset_id, "environment": environment, "suite": suite, "some": some}
+        asked = {"asset_id": asset_id, "environment": environment, "suite": suite, "image": image, "some": some}
         rows = connection.execute(_KNOWN, asked)
         for partition_id, action_key, made, status, version, blob, error in rows:
             before = found.get((partition_id, action_key), UNKNOWN)
@@ -186,6 +193,13 @@ def known(
                 found[partition_id, action_key] = Known(made, version, blob, 0, None)
     return found
 
+
+# Whether a result is one of its key for an environment, and for an asset with an image.
+_COUNTS = sa.or_(
+    sa.bindparam("image", type_=sa.Text).is_(None),
+    materialization.c.image == sa.bindparam("image", type_=sa.Text),
+    materialization.c.environment == sa.bindparam("environment"),
+)
 
 # Built once: see heads.
 _KNOWN = (
@@ -202,7 +216,7 @@ _KNOWN = (
         materialization.c.asset_id == sa.bindparam("asset_id"),
         materialization.c.partition_id.in_(sa.bindparam("some", expanding=True)),
         sa.or_(
-            materialization.c.status.not_in((FAILED, DIED)),
+            sa.and_(materialization.c.status.not_in((FAILED, DIED)), _COUNTS),
             sa.and_(
                 materialization.c.environment == sa.bindparam("environment"),
                 materialization.c.suite_digest.is_not_distinct_from(sa.bindparam("suite", type_=Digest)),
@@ -220,8 +234,10 @@ def newest(connection: sa.Connection) -> int:
     return int(connection.execute(_NEWEST).scalar_one())
 
 
-def other_results(connection: sa.Connection, results: Iterable[Record]) -> list[str]:
-    """Return where the data is of recorded results of the same action keys that differ from these."""
+def other_results(
+    connection: sa.Connection, results: Iterable[Record], *, environment: str, image: str | None = None
+) -> list[str]:
+    """Return where the data is of results that differ from these and count for the same action keys: see `known`."""
     versions = {(each.partition_id, each.action_key): each.data_version for each in results}
     found: list[str] = []
     for some in chunks({key for _, key in versions}):
@@ -234,10 +250,11 @@ def other_results(connection: sa.Connection, results: Iterable[Record]) -> list[
             materialization.c.partition_id.in_({number for number, _ in versions}),
             materialization.c.action_key.in_(some),
             materialization.c.status == COMPUTED,
+            _COUNTS,
         )
         found += [
             blob
-            for number, key, version, blob in connection.execute(query)
+            for number, key, version, blob in connection.execute(query, {"environment": environment, "image": image})
             if versions.get((number, key), version) != version
         ]
     return found

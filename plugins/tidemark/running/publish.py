@@ -126,8 +126,9 @@ class Publisher:
     def _check_results(self, connection: sa.Connection, group: Sequence[Done]) -> None:
         """Refuse results of action keys for which another environment has just recorded other ones: those stay."""
         results = [each.record for each in group if each.record is not None and each.record.status == records.COMPUTED]
-        others = records.other_results(connection, results)
-        if len(others) > len(self._batch.deployment.store.missing(others)):
+        batch = self._batch
+        others = records.other_results(connection, results, environment=batch.environment, image=batch.asset.image)
+        if len(others) > len(batch.deployment.store.missing(others)):
             raise _OutdatedError(nondeterministic=True)
 
     def _write_records(self, connection: sa.Connection, group: Sequence[Done]) -> dict[int, int]:
