@@ -119,6 +119,13 @@ def said_by(folder: Path, database: str, *options: str, **settings: str) -> "sub
     return subprocess.run(command, env=environ, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.parametrize("words", [("--wait",), ("--wait", "soon"), ("--wait", "-1"), ("--help",), ("Scientist",)])
+def test_what_the_command_does_not_understand_makes_no_role(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = said_by(tmp_path, f"sqlite:///{tmp_path}/airflow.db", *words)
+    assert done.returncode == 2
+    assert f"tidemark: {' '.join(words)!r} is not understood: " in done.stderr
+
+
 def test_who_waits_for_the_roles_goes_on_when_they_are_there_and_says_what_is_lacking(tmp_path: Path) -> None:
     file = tmp_path / "airflow.db"
     url = f"sqlite:///{file}"

@@ -254,6 +254,13 @@ def test_a_secret_is_never_told(checked: Checked) -> None:
     assert "hunter2" not in "\n".join(each.text(checked.folder) for each in checked.findings)
 
 
+def test_a_secret_that_an_exception_quotes_is_not_told_either(tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text("raise OSError('no answer from postgresql://ada:hunter2@db/x')\n")
+    said = [each.said for each in check_folder(tmp_path).findings]
+    assert any("no answer from postgresql://ada:***@db/x" in each for each in said), said
+    assert "hunter2" not in "".join(said)
+
+
 def test_two_files_with_a_pipeline_of_one_name_are_both_told(of: Of) -> None:
     assert "twin_b.py defines a pipeline of this name too: rename one" in only(of("twin_a.py")).said
     assert "twin_a.py defines a pipeline of this name too: rename one" in only(of("twin_b.py")).said

@@ -10,17 +10,17 @@ again: a role has afterwards exactly what this file says, and what DAGs say of t
 it waits until somebody else has made them, where they are needed.
 """
 
-import argparse
 import os
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tidemark.config import switch
-from tidemark.errors import Refused, TidemarkError, Unavailable
+from tidemark.errors import Refused, TidemarkError, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -255,16 +255,35 @@ def _give(security: Any, role: Role) -> Iterator[str]:
         raise Unavailable(f"FAB has not given {role.name} {' '.join(min(lacking))}: its log says why; run this again")
 
 
+def _seconds(words: Sequence[str]) -> float | None:
+    """Return how long to wait for the roles; None: make them.
+
+    Raises:
+        UsageError: something else is asked for.
+
+    """
+    match words:
+        case []:
+            return None
+        case ["--wait", text] if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text)
+    raise UsageError(
+        f"{' '.join(words)!r} is not understood: 'python -m tidemark.airflow.roles' makes the roles, with "
+        "'--wait SECONDS' it waits until somebody else has made them"
+    )
+
+
 def main() -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tidemark.airflow.roles", description="Make Tidemark's roles.")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="wait until somebody else has made them")
-    asked = parser.parse_args()
     try:
-        if asked.wait is not None:
-            print(wait(asked.wait))  # noqa: T201
+        seconds = _seconds(sys.argv[1:])
+        if seconds is not None:
+            print(wait(seconds))  # noqa: T201
             return 0
         done = make()
+    except UsageError as problem:
+        print(f"tidemark: {problem}", file=sys.stderr)  # noqa: T201
+        return 2
     except TidemarkError as problem:
         print(f"tidemark: {problem}", file=sys.stderr)  # noqa: T201
         return 1

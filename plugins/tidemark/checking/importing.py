@@ -28,6 +28,7 @@ from tidemark.checking.definitions import Defined, defined, findings_of, placed
 from tidemark.checking.finding import Finding, Rule
 from tidemark.checking.texts import read_text
 from tidemark.errors import DefinitionError, UsageError
+from tidemark.places import redact_text
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _raised(problem: BaseException, file: Path, folder: Path) -> Finding:
     lines = [each.lineno for each in traceback.extract_tb(problem.__traceback__) if each.filename == str(file)]
     line = lines[-1] if lines else None
     if isinstance(problem, DefinitionError):
-        named, said = placed(str(problem), file)
+        named, said = placed(redact_text(str(problem)), file)
         return Finding(file, named or line, Rule.DEFINITION, said.replace(f"{folder}/", ""))
     if isinstance(problem, SystemExit):
         said = f"ends Python as it is imported (exit code {problem.code!r}): a file that defines must come to its end"
@@ -247,7 +248,7 @@ def _raised(problem: BaseException, file: Path, folder: Path) -> Finding:
 
 
 def _in_words(problem: BaseException) -> str:
-    said = " ".join(str(problem).split())
+    said = redact_text(" ".join(str(problem).split()))  # it may quote an address with a password in it
     said = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
     if isinstance(problem, ModuleNotFoundError):
         return f"{said}; put the module into this folder, or ask for the package where requirements are kept"

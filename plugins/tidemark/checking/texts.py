@@ -13,8 +13,8 @@ from tidemark.checking.finding import Finding, Rule
 
 # Each costs a second of CPU or more; the DAG processor imports pipeline files again and again. Polars costs a tenth.
 HEAVY = frozenset(
-    {"dask", "great_expectations", "lightgbm", "matplotlib", "mlflow", "optuna", "pandas", "pyspark", "scipy"}
-    | {"seaborn", "sklearn", "statsmodels", "tensorflow", "torch", "xgboost"}
+    {"dask", "distributed", "great_expectations", "lightgbm", "matplotlib", "mlflow", "optuna", "pandas", "pyspark"}
+    | {"scipy", "seaborn", "sklearn", "statsmodels", "tensorflow", "torch", "xgboost"}
 )
 
 _DISMISSAL = re.compile(r"#\s*not personal:\s*(?P<columns>.+)")
