@@ -396,6 +396,18 @@ def test_what_becomes_of_a_pod_ends_in_a_clear_message(
     assert task.cluster.deleted or statuses[-1] is None
 
 
+def test_a_pod_that_is_deleted_once_it_has_done_its_work_is_well(task: Task) -> None:
+    """A node that is drained just then costs no other try."""
+
+    def works(pod: V1Pod) -> list[Any]:
+        statuses = task.works(pod)
+        task.cluster.going = statuses[-1:]
+        return statuses
+
+    task.cluster.becomes = works
+    assert task.execute() == {"computed": 2}
+
+
 def test_an_image_that_will_never_be_there_is_not_waited_for(task: Task) -> None:
     task.cluster.becomes = lambda pod: [waiting("InvalidImageName", "couldn't parse image")]
     with pytest.raises(AirflowFailException, match="could not be pulled"):
