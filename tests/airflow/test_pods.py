@@ -299,6 +299,15 @@ def test_a_partition_that_fails_ends_the_task_as_in_a_worker(task: Task, caplog:
     assert task.cluster.deleted
 
 
+def test_a_container_that_ends_badly_after_its_work_is_not_well(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published stays and is told; that something is wrong with the image is seen all the same."""
+    works = task.works
+    monkeypatch.setattr(task.cluster, "becomes", lambda pod: [*works(pod)[:-1], ended(2)])
+    with pytest.raises(AirflowFailException, match="lines: its container ended with exit code 2 before it was done"):
+        task.execute()
+    assert set(task.shop.live("lines")) == task.told == set(DAYS)
+
+
 def test_a_lane_without_work_starts_no_pod(task: Task) -> None:
     with pytest.raises(AirflowSkipException, match="nothing in this lane"):
         task.execute(lane=5)
@@ -385,6 +394,18 @@ def test_what_becomes_of_a_pod_ends_in_a_clear_message(
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
     assert task.cluster.deleted or statuses[-1] is None
+
+
+def test_a_pod_that_is_deleted_once_it_has_done_its_work_is_well(task: Task) -> None:
+    """A node that is drained just then costs no other try."""
+
+    def works(pod: V1Pod) -> list[Any]:
+        statuses = task.works(pod)
+        task.cluster.going = statuses[-1:]
+        return statuses
+
+    task.cluster.becomes = works
+    assert task.execute() == {"computed": 2}
 
 
 def test_an_image_that_will_never_be_there_is_not_waited_for(task: Task) -> None:

@@ -88,3 +88,24 @@ def test_a_model_and_its_search_are_in_one_image() -> None:
     one, two = (Fingerprint(name, (), (), "shop:1") for name in (b"a" * 32, b"b" * 32))
     assert together(one, two).image == "shop:1"
     assert together(Fingerprint(b"a" * 32, (), ())).image is None
+
+
+MODEL = """
+from tidemark import Search, Weekly, model
+
+def off_by(alpha: float) -> float:
+    import fast_math
+    return fast_math.run(alpha)
+
+@model(partitions=Weekly(), search=Search(off_by, {"alpha": {"low": 0.0, "high": 1.0}}), image="shop:1")
+def prices(alpha: float) -> str:
+    return str(alpha)
+"""
+
+
+def test_the_image_stands_for_the_packages_of_a_search_too(bundle: MakeBundle) -> None:
+    """Else planner and container would never come to one code version, and nothing would run."""
+    there = [{}, installed("fast-math", "1.0", module="fast_math"), installed("fast-math", "2.0", module="fast_math")]
+    found = [code(bundle, {"prices.py": MODEL, **each}) for each in there]
+    assert len({each.digest for each in found}) == 1
+    assert {(each.distributions, each.image) for each in found} == {((), "shop:1")}
