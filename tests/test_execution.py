@@ -74,7 +74,7 @@ def test_a_model_asks_as_any_asset_does() -> None:
         (Resources(cpu="1", memory="512m"), "memory='512m': .* for 'm' means a thousandth of a byte"),
         (Resources(cpu="1", memory="512"), "memory='512' is less than any task needs"),
         (Resources(cpu="1", memory="5Ki"), "less than any task needs"),
-        (Resources(cpu="1", memory=""), "memory='': write it"),
+        (Resources(cpu="1", memory=""), "resources names no memory"),
         (Resources(cpu="1", memory="1Gi\n"), "write it as"),
     ],
 )
@@ -125,7 +125,13 @@ def test_an_image_that_can_change_or_is_none_is_refused(image: Any, says: str) -
     assert says in refused(image=image)
 
 
-@pytest.mark.parametrize("pool", ["", "  ", "x" * 257, 3, ["models"]])
+def test_resources_that_name_one_of_two_are_refused_however_they_are_written() -> None:
+    assert "resources names no memory: give both" in refused(resources=Resources(cpu="2"))
+    assert "resources names no cpu: give both" in refused(resources=Resources(memory="1Gi"))
+
+
+@pytest.mark.parametrize("pool", ["", "  ", 3, ["models"]])
 def test_a_pool_is_a_name(pool: Any) -> None:
     assert "give the name of one of Airflow's pools" in refused(pool=pool)
+    assert "no pool has a name of over 256 characters" in refused(pool="x" * 257)
     assert declared(pool="x" * 256).pool == "x" * 256

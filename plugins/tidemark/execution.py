@@ -44,8 +44,8 @@ class Resources:
 
     """
 
-    cpu: str
-    memory: str
+    cpu: str = ""
+    memory: str = ""
 
     def check(self, where: str) -> None:
         """Check that both are quantities that a task can have.
@@ -57,6 +57,11 @@ class Resources:
             DefinitionError: one is none.
 
         """
+        for name in ("cpu", "memory"):
+            if getattr(self, name) == "":
+                raise DefinitionError(
+                    f"{where}: resources names no {name}: give both, they take the place of what every task is given"
+                )
         self._check_cpu(where)
         self._check_memory(where)
 
@@ -105,11 +110,6 @@ def _from_mapping(given: object, where: str) -> Resources:
     for name in given:
         if name not in known:
             raise DefinitionError(f"{where}: resources: {name!r} cannot be asked for{close(str(name), known)}")
-    for name in known:
-        if name not in given:
-            raise DefinitionError(
-                f"{where}: resources names no {name}: give both, they take the place of what every task is given"
-            )
     return Resources(**given)
 
 
@@ -144,8 +144,11 @@ def pool_of(given: str | None, where: str) -> str | None:
     """
     if given is None:
         return None
-    if not isinstance(given, str) or not given.strip() or len(given) > _LONGEST_POOL:
+    if not isinstance(given, str) or not given.strip():
         raise DefinitionError(f"{where}: pool={given!r}: give the name of one of Airflow's pools")
+    if len(given) > _LONGEST_POOL:
+        said = f"{given[:40]}..."
+        raise DefinitionError(f"{where}: pool={said!r}: no pool has a name of over {_LONGEST_POOL} characters")
     return given
 
 

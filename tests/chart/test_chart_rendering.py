@@ -274,17 +274,6 @@ def test_each_release_upgrades_the_ledger_anew_and_the_same_release_does_not(hel
     assert len(named(one(helm.own(SHOP, release="a" * 30), "Job", "a" * 30 + "-ledger"))) <= 63
 
 
-def test_the_tables_owner_is_known_to_the_job_alone_that_makes_them(helm: Helm) -> None:
-    """Where its URL is in a Secret of its own; else there is one SQL user for all."""
-    for values, expected in (((SHOP,), "tidemark-environment"), ((SHOP, "ledger.secret=owner"), "owner")):
-        found = pods(helm.own(*values))
-        (job,) = (pod for name, pod in found.items() if name.startswith("Job shop-ledger"))
-        (url,) = job["containers"][0]["env"]
-        assert url["valueFrom"]["secretKeyRef"] == {"name": expected, "key": "TIDEMARK_LEDGER_URL"}
-        others = {name: pod for name, pod in found.items() if pod is not job}
-        assert "'owner'" not in str(others)
-
-
 def test_an_asset_may_reserve_more_cpus_than_a_container_gets_that_asks_for_nothing(helm: Helm) -> None:
     """What resources= asks for has no limit of CPU: a limit by default would be its limit, and refuse what is more."""
     limits = one(helm.own(*SIZES["production"]), "LimitRange", "shop-tidemark")["spec"]["limits"]

@@ -127,7 +127,6 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         ("global.tidemark.extra.TIDEMARK_SPARK_REMOTE=sc://h/;token=hidden-word", "looks like a secret"),
         ("global.tidemark.extra.HTTPS_PROXY=http://me:hidden-word@proxy:8080", "looks like a secret"),
         ("global.tidemark.landing=sftp://me:hidden-word@files/in", "global.tidemark.landing has a password in it"),
-        ("ledger.secret=Not A Name", "ledger.secret is Not A Name: write the name of a Secret that is there"),
         (
             "global.tidemark.bundles[0].repository=https://me:hidden-word@git.test/x.git",
             "the address of pricing has credentials in it: put them into AIRFLOW_CONN_",

@@ -26,8 +26,8 @@ def batch(options: argparse.Namespace) -> Answer:
 
     Airflow starts it in the container of an asset that has an image of its own. The last line of its output is a JSON
     object that says what came out. Ended from outside, it publishes what is finished, and gives the rest back. Exit
-    codes: 0 all is published, 1 something failed or is blocked, 2 it cannot be done so, 75 something could not be
-    reached, or it was ended from outside: worth another try.
+    codes: 0 nothing failed (a lane may be empty, and partitions may wait), 1 something failed or is blocked, 2 it
+    cannot be done so, 75 something could not be reached, or it was ended from outside: worth another try.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container has no default
     given = settings()
