@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lacking import lacking
-from tidemark.frames import clusters
+from tidemark.frames import clusters, deserted
 
 
 @pytest.fixture
@@ -24,6 +24,13 @@ def spark_here() -> None:
         lacking("PySpark is not installed: make test-scale")
     if shutil.which("java") is None:
         lacking("Java is not installed, and Spark needs it: apt-get install openjdk-17-jre-headless")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with other tests takes its time to start workers."""
+    monkeypatch.setattr(clusters, "PATIENCE", 180)
+    monkeypatch.setattr(deserted, "PATIENCE", 180)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -428,7 +428,7 @@ def test_a_scheduler_is_used_and_its_absence_is_tried_again(
     with pytest.raises(Unavailable, match=r"the Dask scheduler tcp://127.0.0.1:\d+ cannot be reached"):
         shop.run()
     assert shop.made("simple", DAYS[0]) == []
-    apart.setattr(clusters, "PATIENCE", 60)
+    apart.setattr(clusters, "PATIENCE", 180)
     with dask_cluster(tmp_path) as cluster:
         apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
         shop.run()
@@ -454,7 +454,7 @@ def test_nobody_waits_for_workers_that_do_not_come(
     """The last worker dies and nobody starts another: the cluster is given up; by a function's own `compute()` too."""
     text = DESERTED.replace("meta=typed)", "meta=typed).compute()") if inside else DESERTED
     delivered(shop, text, DAYS[:1])
-    apart.setattr(deserted, "PATIENCE", 3)
+    apart.setattr(deserted, "PATIENCE", 15)
     with dask_cluster(tmp_path) as cluster:
         apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
         with pytest.raises(Unavailable, match=r"its Dask cluster was given up: it has no worker: start some, and that"):
