@@ -61,6 +61,7 @@ COPY --from=sbom /tmp/sbom.cdx.json /opt/tidemark/sbom.cdx.json
 # Airflow's settings are those of docs/administrator.md. Charts are drawn with a cache of fonts, which must be writable.
 ENV AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE=tidemark.airflow.discovery.might_contain_dag \
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL=1 \
+    AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT=120 \
     AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT=60 \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     TIDEMARK_HOME=/var/lib/tidemark \
