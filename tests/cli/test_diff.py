@@ -174,8 +174,8 @@ def test_data_that_is_gone_from_the_store_is_told(corrected: Shop, tidemark: Com
         ([DAYS[2], "abcd"], "name two versions, the earlier first, or none"),
         ([DAYS[2], "zz", "abcd"], "'zz' is no version"),
         ([DAYS[2], "ffffffff", "ffffffff"], "no version begins with 'ffffffff'; there are: "),
-        ([DAYS[2], "--limit", "-1"], "'-1' is no number of rows: 0 or more"),
-        ([DAYS[2], "--limit", "x"], "'x' is no number of rows"),
+        ([DAYS[2], "--limit", "-1"], "'-1' is no number: 0 or more"),
+        ([DAYS[2], "--limit", "x"], "'x' is no number: 0 or more"),
     ],
 )
 def test_what_cannot_be_compared_is_an_error_of_usage(
