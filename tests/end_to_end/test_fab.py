@@ -97,7 +97,7 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with services_in(folder, new_database(request, "airflow_for_fab"), with_watch=False, **given) as services:
         assert "given can_read Plugins" in run_module(services, "tidemark.airflow.roles")
         first = ["--username", "admin", "--firstname", "admin", "--lastname", "Shop", "--email", "admin@shop.test"]
-        run_module(services, "airflow", "users", "create", *first, "--role", "Admin", "--password", password)
+        run_module(services, "airflow", "users", "create", *first, "--role", "Admin", f"--password={password}")
         clients = {name: Client(services.urls["airflow"], name, password) for name in USERS}
         people = People(Deployment(services, clients["admin"], folder / "dags", folder / "landing"), clients, password)
         with people.http(people.token("admin")) as admin:

@@ -200,7 +200,9 @@ def test_a_scheduler_that_stands_still_is_told_until_it_goes_on(tmp_path: Path) 
 
         wait_for(calm, "an Airflow that is well")
         before = told_of(deployment, asset="scheduler")
-        parts = {word: each for each in psutil.Process().children() for word in each.cmdline()[1:]}
+        # Other tests' Airflow runs too, and numbers of processes begin again: the newest of a name is ours.
+        children = sorted(psutil.Process().children(), key=psutil.Process.create_time)
+        parts = {word: each for each in children for word in each.cmdline()[1:]}
         parts["triggerer"].kill()
         with held_up(parts["scheduler"]):
             wait_told(deployment, *before, "opened heartbeat_missing", asset="scheduler")
