@@ -71,9 +71,7 @@ def host() -> str:
     """The address under which pods reach this machine, where there is a cluster at all."""
     ours = ("TIDEMARK_TEST_HOST", "TIDEMARK_TEST_CLUSTER_LOAD")
     missing = [name for name in ("KUBECONFIG", *ours) if not os.environ.get(name)]
-    if missing and not any(
-        os.environ.get(name) for name in ours
-    ):  # KUBECONFIG alone may be a person's own
+    if missing and not any(os.environ.get(name) for name in ours):  # KUBECONFIG alone may be a person's own
         pytest.skip(f"{missing[0]} is not set: there is no cluster for tests, and nothing was tried on one")
     assert not missing, f"a cluster for tests is named by half: {', '.join(missing)} is not set"
     return os.environ["TIDEMARK_TEST_HOST"]
