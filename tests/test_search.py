@@ -166,6 +166,30 @@ def test_trials_that_workers_ran_before_are_not_run_again(shop: Shop, tmp_path: 
         assert ran == 0, "what is trained needs no trial"
 
 
+def test_what_a_laptop_tried_without_the_image_is_not_taken_for_a_trial_of_the_image(
+    shop: Shop, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with results: packages that are not those of the image count where they were met, and nowhere else."""
+    text = MODEL.replace("@model(", '@model(image="shop:1",')
+    monkeypatch.delenv("TIDEMARK_IMAGE", raising=False)
+    begin(shop, tmp_path, text=text)
+    shop.environment = "laptop"
+    shop.run("forecasts")
+    assert len(on_the_laptop := journal(tmp_path)) == 3
+    define(shop, tmp_path, 5, text)
+    shop.run("forecasts")
+    assert len(journal(tmp_path)) == 2, "the laptop knows its own"
+    monkeypatch.setenv("TIDEMARK_IMAGE", "shop:1")
+    define(shop, tmp_path, 3, text)
+    shop.environment = "prod"
+    shop.run("forecasts")
+    assert journal(tmp_path) == on_the_laptop
+    define(shop, tmp_path, 5, text)
+    shop.environment = "branch"
+    shop.run("forecasts")
+    assert len(journal(tmp_path)) == 2, "what was tried in the image counts everywhere"
+
+
 def test_a_trial_that_fails_costs_the_model_nothing_but_that_trial(shop: Shop, tmp_path: Any) -> None:
     begin(shop, tmp_path, text=MODEL.replace("return abs", "assert weight < 0.6, 'too much'\n        return abs"))
     weights = [each["weight"] for each in proposals(Search(objective, {"weight": {"low": 0.0, "high": 1.0}}, trials=3))]

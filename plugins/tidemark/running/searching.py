@@ -2,7 +2,7 @@
 
 Invariant: what is proposed follows from the definition and the version of Optuna alone, and what a trial comes to from
 its key. So it does not matter which process runs a trial: workers may run them beside each other, and who trains runs
-what is missing.
+what is missing. Where a model asks for an image, that holds within it alone: see `Place`.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tidemark.assets import Asset
+from tidemark.config import running_image
 from tidemark.deployment import Deployment
 from tidemark.errors import OutputError, Unavailable
 from tidemark.fingerprint import fingerprint
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Proposal = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trial runs: a model's image stands in its key for packages that no other place need have.
+
+    So a trial of a model with an image, run outside of it, counts in its own environment alone, as a result does.
+
+    Attributes:
+        environment: of whom.
+        image: in which container image, None for in none.
+
+    """
+
+    environment: str
+    image: str | None
 
 
 @dataclass(frozen=True)
@@ -59,11 +76,12 @@ def _distribution(given: Range) -> "BaseDistribution":
     return FloatDistribution(low, high, log=log)
 
 
-def tried(deployment: Deployment, asset: Asset, judged: Judgement) -> list[Tried]:
-    """Return the trials of one partition of a model, in their order, with what is known of them."""
+def tried(deployment: Deployment, asset: Asset, judged: Judgement, place: Place | None = None) -> list[Tried]:
+    """Return the trials of one partition of a model, in their order, with what is known of them at a place: here."""
     assert asset.search is not None
     proposed = proposals(asset.search)
-    keys = [_key(asset, judged, each) for each in proposed]
+    place = place or _here(deployment)
+    keys = [_key(asset, judged, each, place) for each in proposed]
     with deployment.ledger.read() as connection:
         known = trials.read(connection, keys)
     return [
@@ -130,19 +148,24 @@ def run(batch: Batch, judged: Judgement, read: Callable[[], Mapping[str, object]
     seconds = time.perf_counter() - started
     if not math.isfinite(value):
         raise ValueError(f"the objective returned {value}")
-    key = _key(batch.asset, judged, proposal)
+    key = _key(batch.asset, judged, proposal, _here(batch.deployment))
     with batch.deployment.ledger.write() as connection:
         trials.write(connection, batch.asset_id, key, proposal, value=value, seconds=seconds, run=batch.run)
     return Trial(proposal, value, seconds)
 
 
-def _key(asset: Asset, judged: Judgement, proposal: Proposal) -> bytes:
+def _here(deployment: Deployment) -> Place:
+    return Place(deployment.environment, running_image())
+
+
+def _key(asset: Asset, judged: Judgement, proposal: Proposal, place: Place) -> bytes:
     """Return a digest over all that a trial follows from: how many there are is not part of it."""
     assert asset.search is not None
     others = {name: value for name, value in asset.parameters.items() if name != PARAMETER}
     code = fingerprint(asset.search.objective, resources=asset.files, image=asset.image).digest
     reads = [[read.input.parameter, str(read.input.annotation), read.digest] for read in judged.reads]
-    return digest("trial", asset.name, judged.key, code, others, reads, proposal)
+    outside = [place.environment] if asset.image not in (None, place.image) else []
+    return digest("trial", asset.name, judged.key, code, others, reads, proposal, *outside)
 
 
 def _named(proposal: Proposal) -> str:
