@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from tests.cli.conftest import Command
 from tests.lacking import lacking
 from tests.scenario import Shop, new_shop
-from tidemark.backups import Backups, named
+from tidemark.backups import HEARTBEAT, Backups, named
 from tidemark.errors import Refused, Unavailable, UsageError
-from tidemark.ledger import Ledger
+from tidemark.ledger import Ledger, heartbeats
 from tidemark.ledger.database import SCHEMA_VERSION
 
 NOW = datetime(2026, 11, 30, 2, 17, tzinfo=UTC)
@@ -114,6 +114,10 @@ def test_a_ledger_that_was_lost_is_restored_with_all_heads_and_goes_on(
     made = tidemark.json("backup", "make", s3 + "/shop", *databases)
     assert set(made["bytes"]) == {"ledger", "airflow"}
     assert [each["backup"] for each in tidemark.json("backup", "list", s3 + "/shop")] == [made["backup"]]
+    with traded.deployment() as deployment, deployment.ledger.read() as connection:
+        newest = heartbeats.read(connection, HEARTBEAT)
+    assert newest is not None, "the ledger knows of it, and the watch by it"
+    assert (newest.detail, f"{newest.at:%Y%m%dT%H%M%SZ}") == ({"backup": made["backup"]}, made["backup"])
 
     # Later there is more in it, also a table that the backup does not know; then all of it is lost.
     traded.deliver("orders", "2025-01-08", "k,v\na,8\n")
@@ -148,15 +152,30 @@ def test_a_backup_is_restored_into_empty_databases_elsewhere_and_those_not_named
         place.restore(backup, {"airflow": there}, replace=True)
 
 
-def test_a_dump_that_was_changed_is_refused_before_anything_is_written(
-    traded: Shop, postgres: str, s3: str, s3_client: Any
+def test_a_ledger_that_cannot_be_told_of_its_backup_is_backed_up_all_the_same(
+    s3: str, empty: Callable[[], str], tidemark: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LEDGER", empty())
+    done = tidemark("backup", "make", s3, "--database", "ledger=LEDGER")
+    assert done.code == 0
+    assert "the ledger could not be told of it, so the watch will miss it: " in done.out
+    assert "tidemark db upgrade" in done.out
+    assert len(tidemark.json("backup", "list", s3)) == 1
+
+
+def test_a_dump_that_was_changed_is_refused_before_anything_is_written(
+    traded: Shop, postgres: str, s3: str, s3_client: Any, empty: Callable[[], str]
+) -> None:
+    """Nor into the database before it, of which all is well: a restored ledger beside a lost Airflow is neither."""
+    other = empty()
+    execute(other, "CREATE TABLE dag_run (id int)")
     place = Backups(s3)
-    backup = place.make({"ledger": postgres}, NOW)
-    s3_client.put_object(Bucket=s3[5:], Key=f"{backup.name}/ledger.dump", Body=b"PGDMP and something else")
+    backup = place.make({"ledger": postgres, "airflow": other}, NOW)
+    s3_client.put_object(Bucket=s3[5:], Key=f"{backup.name}/airflow.dump", Body=b"PGDMP and something else")
+    execute(postgres, "CREATE TABLE later (id int)")
     before = contents(postgres)
-    with pytest.raises(Refused, match="is not what was written: take another backup"):
-        place.restore(backup, {"ledger": postgres}, replace=True)
+    with pytest.raises(Refused, match=r"airflow in backup .* is not what was written: take another backup"):
+        place.restore(backup, {"ledger": postgres, "airflow": other}, replace=True)
     assert contents(postgres) == before
 
 
@@ -222,6 +241,32 @@ def test_old_backups_are_removed_but_never_the_newest_nor_anything_else(postgres
     assert place.prune(2, NOW + timedelta(days=400)) == names[2:3]
     assert [each.name for each in place.complete()] == names[3:]
     assert s3_client.get_object(Bucket=s3[5:], Key="shop/notes.txt")["Body"].read() == b"ours"
+
+
+def test_what_is_half_removed_does_not_count(
+    postgres: str, s3: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place goes away after the first of a backup's files."""
+    from botocore.exceptions import EndpointConnectionError
+
+    place = Backups(s3)
+    names = [place.make({"ledger": postgres}, NOW + timedelta(days=day)).name for day in (0, 9)]
+    client, removed = place._bucket.client, list[str]()
+
+    def break_off(**named: str) -> None:
+        if removed:
+            raise EndpointConnectionError(endpoint_url=s3)
+        removed.append(named["Key"])
+        s3_client.delete_object(**named)
+
+    monkeypatch.setattr(client, "delete_object", break_off)
+    with pytest.raises(Unavailable, match="cannot be cleared of old backups"):
+        place.prune(2, NOW + timedelta(days=9))
+    keys = {entry["Key"] for entry in s3_client.list_objects_v2(Bucket=s3[5:])["Contents"]}
+    assert f"{names[0]}/ledger.dump" in keys
+    assert [each.name for each in place.complete()] == names[1:]
+    monkeypatch.undo()
+    assert place.prune(2, NOW + timedelta(days=9)) == names[:1]
 
 
 def test_no_password_is_on_a_command_line_or_in_a_message(

@@ -3,7 +3,8 @@
 A backup is a folder named after the instant at which it was begun, with a dump of each database and, written last, a
 manifest with their digests. Invariants: without its manifest a backup does not count, so that one that was broken off
 is never restored; a dump is checked against its digest before anything of it is written; a database is restored in one
-transaction, entirely or not at all. No password is on a command line, where others of the machine could read it.
+transaction, entirely or not at all. No password is on a command line, where others of the machine could read it. A
+ledger knows of its newest backup, so that the watch can tell when they have stopped.
 
 The ledger is dumped without stopping anybody: it refers only to blobs that are in the store by then, and nothing
 deletes blobs. So the store needs no backup of the same instant, only one that is not older.
@@ -26,9 +27,14 @@ from sqlalchemy.engine import make_url
 
 from tidemark.bucket import Bucket, is_absent
 from tidemark.errors import Refused, Unavailable, UsageError, listed
+from tidemark.ledger import Ledger, heartbeats
 from tidemark.places import redact_text, scrub, secrets
 
 LATEST = "latest"
+LEDGER = "ledger"
+"""The name of the ledger among the databases of a backup."""
+HEARTBEAT = "backup"
+"""The name under which a ledger keeps when the newest backup of it was begun."""
 
 _NAME = "%Y%m%dT%H%M%SZ"
 _MANIFEST = "manifest.json"
@@ -247,14 +253,33 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def announce(backup: Backup, url: str) -> None:
+    """Let a ledger know that there is a backup of it.
+
+    Args:
+        backup: what was made.
+        url: the ledger's.
+
+    Raises:
+        Refused: it is of another version.
+        Unavailable: it cannot be written.
+
+    """
+    ledger = Ledger(_driven(LEDGER, url).render_as_string(hide_password=False))
+    try:
+        ledger.check()
+        with ledger.write() as connection:
+            heartbeats.take_heartbeats(connection)
+            heartbeats.write(connection, HEARTBEAT, {"backup": backup.name}, at=backup.begun)
+    finally:
+        ledger.close()
+
+
 # -- PostgreSQL
 
 
 def _must_be_empty(database: str, url: str) -> None:
-    engine = sa.create_engine(
-        _parsed(database, url).set(drivername="postgresql+psycopg2"),
-        connect_args={"connect_timeout": int(_CONNECT_SECONDS)},
-    )
+    engine = sa.create_engine(_driven(database, url), connect_args={"connect_timeout": int(_CONNECT_SECONDS)})
     try:
         tables = len(sa.inspect(engine).get_table_names())
     except sa.exc.OperationalError as problem:
@@ -342,6 +367,10 @@ def _parsed(database: str, url: str) -> sa.URL:
             f"the URL of {database} has an sslpassword, which would stand on a command line: use a key without one"
         )
     return parsed
+
+
+def _driven(database: str, url: str) -> sa.URL:
+    return _parsed(database, url).set(drivername="postgresql+psycopg2")
 
 
 def named(pairs: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:

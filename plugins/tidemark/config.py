@@ -24,6 +24,7 @@ _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d[\d:.]*)(Z|[+-][\d:]+)
 OTHER_VARIABLES = (
     "TIDEMARK_ACTOR",
     "TIDEMARK_APPROVAL_PATIENCE",
+    "TIDEMARK_BACKUP_WITHIN",
     "TIDEMARK_COMMIT",
     "TIDEMARK_DASK_SCHEDULER",
     "TIDEMARK_DEADMAN_URL",

@@ -12,6 +12,7 @@ import yaml
 from tests.chart.rendering import CHART, ROOT, SHOP, Helm, containers, named, one, pods, told
 from tests.cli.conftest import Command, Done
 from tidemark.config import OTHER_VARIABLES, Settings, settings
+from tidemark.watching.options import read_options
 
 SIZES = {
     "default": (SHOP,),
@@ -326,6 +327,15 @@ def test_one_watch_acts_and_another_may_stand_by_but_metrics_are_counted_once(he
     assert budgets == {"shop-watch", "shop-mlflow"}
     # A budget for a single pod would only keep a node from being drained.
     assert not [each for each in helm.own(SHOP) if each["kind"] == "PodDisruptionBudget"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [([], "1 day 2 hours"), (["backup.enabled=false"], None)])
+def test_the_watch_looks_for_backups_where_they_are_made(helm: Helm, asked: list[str], expected: str | None) -> None:
+    """And can read how long it may wait for one."""
+    (container,) = one(helm.own(SHOP, *asked), "Deployment", "shop-watch")["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    assert given.get("TIDEMARK_BACKUP_WITHIN") == expected
+    assert (read_options(given).backup_within is None) == (expected is None)
 
 
 def test_the_dashboard_and_the_rules_are_those_of_the_repository(helm: Helm) -> None:

@@ -66,6 +66,8 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         ("mlflow.enabled=maybe", "mlflow.enabled: Invalid type. Expected: boolean, given: string"),
         ("watch.resources.limits=null", "watch.resources: limits is required"),
         ("metrics.resources.requests.memory=null", "metrics.resources.requests: memory is required"),
+        ("backup.within=26", "backup.within: Invalid type. Expected: string, given: integer"),
+        ("backup.within=a day", "backup.within: Does not match pattern"),
         ("backup.keepDays=-1", "backup.keepDays: Must be greater than or equal to 0"),
         ("airflow.executor=LocalExecutor", 'must be one of the following: "KubernetesExecutor"'),
         (

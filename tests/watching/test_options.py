@@ -22,12 +22,14 @@ def test_each_can_be_set() -> None:
         "TIDEMARK_WATCH_USER": "watch",
         "TIDEMARK_WATCH_PASSWORD": "secret",
         "TIDEMARK_APPROVAL_PATIENCE": "4 hours",
+        "TIDEMARK_BACKUP_WITHIN": "1 day 2 hours",
         "TIDEMARK_DISK_WARNING": "70",
         "TIDEMARK_DISK_CRITICAL": "80.5",
         "TIDEMARK_DEADMAN_URL": SECRET,
         "TIDEMARK_WATCH_API": "http://airflow:8080",
     }
-    expected = Options(5, 90, "watch", "secret", timedelta(hours=4), 70, 80.5, SECRET, "http://airflow:8080")
+    day = timedelta(hours=26)
+    expected = Options(5, 90, "watch", "secret", timedelta(hours=4), 70, 80.5, SECRET, "http://airflow:8080", day)
     assert read_options(environ) == expected
 
 
@@ -40,6 +42,7 @@ def test_each_can_be_set() -> None:
         ({"TIDEMARK_DISK_WARNING": "101"}, "at most 100"),
         ({"TIDEMARK_DISK_WARNING": "96"}, "nobody would be warned"),
         ({"TIDEMARK_APPROVAL_PATIENCE": "a day"}, "TIDEMARK_APPROVAL_PATIENCE: 'a day' is no duration"),
+        ({"TIDEMARK_BACKUP_WITHIN": "26"}, "TIDEMARK_BACKUP_WITHIN: '26' is no duration"),
         ({"TIDEMARK_DEADMAN_URL": "hc.test/ping/0c2f"}, "TIDEMARK_DEADMAN_URL is no address"),
         ({"TIDEMARK_WATCH_API": "airflow:8080"}, "TIDEMARK_WATCH_API='airflow:8080' is no address: write http"),
     ],

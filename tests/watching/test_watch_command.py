@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -21,9 +22,10 @@ from tests.lacking import lacking
 from tests.postgres import postgres_server, programs
 from tests.scenario import ROOT, Shop, new_shop
 from tests.servers import free_port
+from tidemark.backups import HEARTBEAT
 from tidemark.cli.main import main
 from tidemark.cli.watch_process import _Watching
-from tidemark.ledger import Ledger, incidents
+from tidemark.ledger import Ledger, heartbeats, incidents
 from tidemark.watching.disks import Disks
 from tidemark.watching.options import Options
 
@@ -178,6 +180,21 @@ def test_once_does_everything_once_and_lets_the_next_one_act(
         done = capsys.readouterr()
         assert json.loads(done.out) == {"acts": True, "problems": []}
         assert done.err.count("opened (source_late): rates 2025-01-06: is late") == expected
+
+
+@pytest.mark.parametrize(("within", "told"), [("26 hours", 1), ("28 hours", 0), ("", 0)])
+def test_a_backup_that_is_too_old_is_told_where_somebody_wants_to_know(
+    shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, within: str, told: int
+) -> None:
+    opened(shop)
+    with shop.deployment() as deployment, deployment.ledger.write() as connection:
+        begun = datetime.now(UTC) - timedelta(hours=27)
+        heartbeats.write(connection, HEARTBEAT, {"backup": "20250106T021700Z"}, at=begun)
+    for name, value in {**shop.environ, "TIDEMARK_BACKUP_WITHIN": within}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["watch", "--once"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("opened (heartbeat_missing): the ledger is no longer backed up") == told
 
 
 def test_once_has_no_grace_and_tells_nothing_twice(

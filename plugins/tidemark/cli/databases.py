@@ -53,8 +53,11 @@ def _why_not(ledger: Ledger) -> Refused | Unavailable | None:
 
 
 def make(options: argparse.Namespace) -> Answer:
-    """Back databases up: dump each into a bucket, in a folder that is named after this instant."""
-    from tidemark.backups import Backups, named
+    """Back databases up: dump each into a bucket, in a folder that is named after this instant.
+
+    The one that is named ledger learns of it, so that the watch can tell when backups have stopped.
+    """
+    from tidemark.backups import LEDGER, Backups, announce, named
 
     databases, now = named(options.database, os.environ), datetime.now(UTC)
     place = Backups(options.place, _folder(options))
@@ -64,6 +67,11 @@ def make(options: argparse.Namespace) -> Answer:
     lines = [f"backup {made.name} is complete", *(f"  {dump.database}: {dump.size:,} bytes" for dump in made.dumps)]
     if removed:
         lines.append(f"removed, older than {options.keep_days} days: {', '.join(removed)}")
+    if LEDGER in databases:
+        try:
+            announce(made, databases[LEDGER])
+        except (Refused, Unavailable) as problem:  # a backup it is all the same
+            lines.append(f"the ledger could not be told of it, so the watch will miss it: {problem}")
     return Answer(data, "\n".join(lines))
 
 

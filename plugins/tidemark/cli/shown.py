@@ -539,6 +539,7 @@ def settings_text(shown: Mapping[str, str | None]) -> str:
         "TIDEMARK_AS_OF": "the clock",
         "TIDEMARK_APPROVERS": "nobody",
         "TIDEMARK_APPROVAL_PATIENCE": "1 day",
+        "TIDEMARK_BACKUP_WITHIN": "nobody looks",
         "TIDEMARK_DASK_SCHEDULER": "on this machine",
         "TIDEMARK_DEADMAN_URL": "no switch is held",
         "TIDEMARK_DISK_CRITICAL": "95",

@@ -20,6 +20,7 @@ from tidemark.deployment import Deployment, open_deployment
 from tidemark.errors import Unavailable
 from tidemark.incidents.information import list_silences
 from tidemark.ledger import Ledger
+from tidemark.watching.backups import overdue_backup
 from tidemark.watching.checks import Look, act_on, lasting
 from tidemark.watching.deadlines import missed_deadlines
 from tidemark.watching.direct import send_directly
@@ -139,6 +140,8 @@ class _Watching:
         yield self._look("drift", lambda: drifting_models(deployment), _RARELY)
         for name, look in (("store", store_within_reach), ("landing zone", landing_within_reach)):
             yield self._look(name, lasting(look(deployment), wrong_for=self._grace, well_for=self._grace), _SLOWLY)
+        if (within := how.backup_within) is not None:
+            yield self._look("backups", lambda: overdue_backup(deployment, within), _RARELY)
         yield self._look("disks", Disks(folders_of(deployment, logs), how).look, _SLOWLY)
 
     def _looks_at_airflow(self, user: str) -> Iterator[Job]:

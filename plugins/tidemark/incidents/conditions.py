@@ -122,7 +122,7 @@ class Detail:
         if not self.instead_of:
             return self.instead
         made = datetime.fromisoformat(self.instead_of)
-        return f"{self.instead}, made {made:%Y-%m-%d %H:%M} UTC ({_age(now - made)} ago)"
+        return f"{self.instead}, made {made:%Y-%m-%d %H:%M} UTC ({age(now - made)} ago)"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the ledger keeps it."""
@@ -151,7 +151,7 @@ def detail_of(condition: Condition) -> Detail:
     )
 
 
-def _age(length: timedelta) -> str:
+def age(length: timedelta) -> str:
     """Return how long something lasted, in the unit that people would use."""
     seconds = max(length.total_seconds(), 0.0)
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):

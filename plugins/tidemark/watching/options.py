@@ -21,6 +21,7 @@ class Options:
         user: who asks Airflow; None: Airflow is not asked (``TIDEMARK_WATCH_USER``).
         password: his password (``TIDEMARK_WATCH_PASSWORD``).
         patience: how long a candidate may wait for an approver (``TIDEMARK_APPROVAL_PATIENCE``).
+        backup_within: how old the newest backup of the ledger may be; None: nobody looks (``TIDEMARK_BACKUP_WITHIN``).
         disk_warning: from which percentage on a disk is told to be filling (``TIDEMARK_DISK_WARNING``).
         disk_critical: from which that is critical (``TIDEMARK_DISK_CRITICAL``).
         api: where it asks Airflow, if that is not the address for people (``TIDEMARK_WATCH_API``).
@@ -37,6 +38,7 @@ class Options:
     disk_critical: float = 95.0
     deadman: str | None = field(default=None, repr=False)
     api: str | None = None
+    backup_within: timedelta | None = None
 
 
 def read_options(environ: Mapping[str, str] | None = None) -> Options:
@@ -55,7 +57,8 @@ def read_options(environ: Mapping[str, str] | None = None) -> Options:
         grace=_number(given, "TIDEMARK_GRACE_SECONDS", Options.grace, most=86400),
         user=user,
         password=password or "",
-        patience=_patience(given.get("TIDEMARK_APPROVAL_PATIENCE")),
+        patience=_duration(given, "TIDEMARK_APPROVAL_PATIENCE") or Options.patience,
+        backup_within=_duration(given, "TIDEMARK_BACKUP_WITHIN"),
         disk_warning=_number(given, "TIDEMARK_DISK_WARNING", Options.disk_warning, most=100),
         disk_critical=_number(given, "TIDEMARK_DISK_CRITICAL", Options.disk_critical, most=100),
         deadman=_deadman(given.get("TIDEMARK_DEADMAN_URL")),
@@ -79,13 +82,11 @@ def _number(given: Mapping[str, str], name: str, otherwise: float, *, most: floa
     return number
 
 
-def _patience(text: str | None) -> timedelta:
-    if text is None:
-        return Options.patience
+def _duration(given: Mapping[str, str], name: str) -> timedelta | None:
     try:
-        return parse_duration(text)
+        return parse_duration(given[name]) if name in given else None
     except DefinitionError as problem:
-        raise UsageError(f"TIDEMARK_APPROVAL_PATIENCE: {problem}") from problem
+        raise UsageError(f"{name}: {problem}") from problem
 
 
 def _deadman(url: str | None) -> str | None:
