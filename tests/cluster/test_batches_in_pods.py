@@ -187,7 +187,7 @@ def test_a_worker_that_wants_more_memory_than_it_may_have_is_tried_again_until_s
     repaired(installation, "hungry")
 
 
-BATCHES = int(os.environ.get("TIDEMARK_TEST_BATCHES", "12"))
+BATCHES = int(os.environ.get("TIDEMARK_TEST_BATCHES", "100"))
 
 
 def many(assets: list[str]) -> str:
