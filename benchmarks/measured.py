@@ -1,5 +1,6 @@
 """CPU and wall seconds and the peak of memory of one thing that is done in this process; needs nothing but Python."""
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ Figures = dict[str, float | int]
 
 def measured(what: Callable[[], int]) -> Figures:
     """Do something that returns how many step-partitions ran, and return what it cost, all threads together."""
+    gc.collect()  # or the garbage of what was done before would be cleared in one case or in another, as it happens
     _forget_peak()
     cpu, wall = time.process_time(), time.perf_counter()
     ran = what()
