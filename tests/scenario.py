@@ -636,6 +636,7 @@ def main() -> None:
     given = settings()
     shop = Shop(given.home, given.ledger_url, landing=Path(given.landing_url), dags=given.dags, load=True)
     shop.environment = given.environment
+    shop.more = {name: os.environ[name] for name in ("TIDEMARK_STORE_URL",) if name in os.environ}
     shop.as_of = datetime.fromisoformat(as_of)
     if dies:
         shop.equip = DEATHS[dies]  # type: ignore[method-assign]

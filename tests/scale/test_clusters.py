@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -524,8 +525,8 @@ def test_spark_without_java_says_so(spark_here: None, apart: pytest.MonkeyPatch)
 
 
 @contextmanager
-def spark_server(folder: Path) -> Iterator[str]:
-    """A Spark Connect server in a process of its own; yields its address."""
+def spark_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A Spark Connect server in a process of its own; yields its address, and what ends it early."""
     import pyspark
 
     port = free_port()
@@ -545,13 +546,24 @@ def spark_server(folder: Path) -> Iterator[str]:
     with (folder / "spark.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield f"sc://127.0.0.1:{port}"
+        yield f"sc://127.0.0.1:{port}", partial(end, server)
     finally:
         end(server)
 
 
-def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path) -> None:
-    """A server that knows nothing of Tidemark computes the same version; a delivered file is sent to it."""
+@contextmanager
+def spark_that_listens(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Such a server, once it has started; yields its address, and what ends it early."""
+    with spark_server(folder) as (address, stop):
+        until, log = time.monotonic() + 120, folder / "spark.log"
+        while "Spark Connect server started" not in log.read_text():
+            assert time.monotonic() < until, log.read_text()[-2000:]
+            time.sleep(0.2)
+        yield address, stop
+
+
+def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path, s3: str) -> None:
+    """On S3: a server that knows nothing of Tidemark reads the blobs itself, and computes the same version."""
     text = (
         BY_POLARS
         + BY_SPARK
@@ -561,17 +573,52 @@ def counted(lines: pyspark.sql.DataFrame) -> str:
     return str(lines.count())
 """
     )
+    shop.more = {"TIDEMARK_STORE_URL": s3}
     delivered(shop, text, DAYS[:2])
-    with spark_server(tmp_path) as address:
-        shop.more = {"TIDEMARK_SPARK_REMOTE": address}
-        until = time.monotonic() + 120
-        while "Spark Connect server started" not in (tmp_path / "spark.log").read_text():
-            assert time.monotonic() < until, (tmp_path / "spark.log").read_text()[-2000:]
-            time.sleep(0.2)
+    with spark_that_listens(tmp_path) as (address, _):
+        shop.more["TIDEMARK_SPARK_REMOTE"] = address
         runner = shop.start()
         assert runner.wait(300) == 0, runner.log.read_text()[-3000:]
     assert shop.versions("by_polars") == shop.versions("by_spark") != {}, runner.log.read_text()[-3000:]
-    assert shop.content("counted", DAYS[0]) == "40"
+    assert shop.content("counted", DAYS[0]) == "40", "and a delivered file is sent to it"
+
+
+SLOWLY = """
+def slow(batches):
+    import pathlib, time
+    pathlib.Path("BEGUN").touch()
+    time.sleep(SECONDS)
+    yield from batches
+
+@asset(partitions=DAYS)
+def lost(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
+    return typed.mapInArrow(slow, typed.schema)
+"""
+
+
+def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failure(
+    spark_here: None, shop: Shop, tmp_path: Path
+) -> None:
+    """It is said in a sentence within two minutes; nothing is recorded, and with another server it is computed."""
+    text = SLOWLY.replace("BEGUN", str(tmp_path / "begun"))
+    delivered(shop, text.replace("SECONDS", "200"), DAYS[:1])
+    with spark_that_listens(tmp_path) as (address, stop):
+        shop.more = {"TIDEMARK_SPARK_REMOTE": address}
+        runner = shop.start()
+        until = time.monotonic() + 120
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < until, runner.log.read_text()[-3000:]
+            time.sleep(0.1)
+        stop()
+        assert runner.wait(120) != 0
+    assert "the Spark Connect server was lost" in runner.log.read_text(), runner.log.read_text()[-3000:]
+    assert shop.made("lost", DAYS[0]) == []
+    delivered(shop, text.replace("SECONDS", "0"), DAYS[:1])
+    with spark_that_listens(tmp_path) as (address, _):
+        shop.more = {"TIDEMARK_SPARK_REMOTE": address}
+        runner = shop.start()
+        assert runner.wait(200) == 0, runner.log.read_text()[-3000:]
+    assert len(shop.content("lost", DAYS[0])) == 40
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "it says nothing"])

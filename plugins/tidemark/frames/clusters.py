@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -216,7 +217,16 @@ def _spark() -> tuple[Any, Callable[[], object]]:
                 "run the server of that version"
             )
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    return session, session.stop
+    return session, partial(_leave_spark, session, remote=address is not None)
+
+
+def _leave_spark(session: Any, *, remote: bool) -> None:
+    if remote:
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+
+        # To tell a server that is gone that it is left would be tried for as long as it was waited for.
+        session.client.set_retry_policies([DefaultPolicy(max_retries=0)])
+    session.stop()
 
 
 def _local_spark(sessions: Any) -> Any:
