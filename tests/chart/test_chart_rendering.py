@@ -295,6 +295,19 @@ def test_commands_in_containers_are_commands_of_tidemark(helm: Helm) -> None:
     assert seen == {"db upgrade", "db wait", "watch", "metrics --serve", "backup make", "backup restore"}
 
 
+def test_no_password_is_on_a_command_line_of_a_program(helm: Helm) -> None:
+    """There whoever looks at the node's processes reads it: builtins of the shell and Python's own code are none."""
+    lines = []
+    for pod in [*pods(helm.own(*EVERYTHING)).values(), *pods(helm.own(*RESTORING)).values()]:
+        for container in containers(pod):
+            script = " ".join([*container["command"], *container.get("args", [])]).replace("\\\n", " ")
+            lines += [line.strip() for line in script.splitlines() if re.search(r"PASSWORD|_URI|_URL|SECRET", line)]
+    given = re.compile(r"""twice "\$\w+_PASSWORD" \| |--database=\w+=\w+_URL|os\.environ\["\w+_URI"\]""")
+    programs = {"mlflow.db", "airflow users", "backup make", "backup restore"}
+    assert {each for line in lines for each in programs if each in line} == programs, "it really looks"
+    assert not [line for line in lines if re.search(r"PASSWORD|_URI|_URL|SECRET", given.sub("", line))]
+
+
 def test_the_watch_can_use_the_alerts_of_the_values(
     helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

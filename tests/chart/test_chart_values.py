@@ -91,6 +91,7 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         ("watch.secret=", "watch.secret is not set: write the name of a Secret that is there"),
         ("airflow.jwtSecretName=My Secret", "airflow.jwtSecretName is My Secret: write the name of a Secret"),
         ("global.tidemark.bundles[1].name=pricing", "two are named pricing: give each a name of its own"),
+        ("global.tidemark.bundles[1].name=Bad Name", '"Bad Name" is no name of a bundle: write letters, digits'),
         ("global.tidemark.bundles[1].path=/opt/airflow/dags", "models needs either repository, for git, or path"),
         ("global.tidemark.bundles[1].repository=git", "the repository of models is no address of git: write https://"),
         ("global.tidemark.extra.my-name=x", "global.tidemark.extra.my-name is no name of an environment variable"),
@@ -98,6 +99,12 @@ def test_what_is_missing_is_said_all_at_once_with_what_to_write(helm: Helm) -> N
         (
             "global.tidemark.roles=true,accounts.enabled=false",
             "Airflow refuses DAGs that name roles which nobody has made",
+        ),
+        ("backup.target=s3://shop/store/backups", "backup.target and global.tidemark.store are one in the other"),
+        ("backup.target=s3://shop", "backup.target and mlflow.artifacts are one in the other: keep backups in a place"),
+        (
+            "airflow.config.core.auth_manager=airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "SimpleAuthManager, and accounts and roles are made for FAB's: switch accounts.enabled and",
         ),
         ("airflow.executor=CeleryExecutor", "airflow.data.brokerUrlSecretName has to name a Secret"),
         (
@@ -139,6 +146,18 @@ def test_what_cannot_be_is_refused_with_a_sentence(helm: Helm, setting: str, say
     said = refused(helm, SHOP, setting)
     assert says in said
     assert "hidden-word" not in said
+
+
+def test_a_bucket_whose_name_begins_like_anothers_is_another(helm: Helm) -> None:
+    """And prefixes beside each other in one bucket may be."""
+    assert helm.objects(SHOP, "backup.target=s3://shop-backups")
+    assert helm.objects(SHOP, "backup.target=s3://shop/storehouse")
+
+
+def test_another_auth_manager_is_fine_where_nothing_is_made_in_it(helm: Helm) -> None:
+    simple = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+    off = ("accounts.enabled=false", "global.tidemark.roles=false")
+    assert helm.objects(SHOP, f"airflow.config.core.auth_manager={simple}", *off)
 
 
 def test_celery_with_its_broker_is_fine(helm: Helm) -> None:
