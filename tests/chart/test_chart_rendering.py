@@ -187,7 +187,7 @@ def test_every_variable_of_ours_is_one_that_tidemark_knows(rendered: list[dict[s
     assert used - known == set()
 
 
-def test_airflow_takes_pipelines_from_git_and_keeps_who_wrote_them(helm: Helm) -> None:
+def test_airflow_takes_pipelines_from_git(helm: Helm) -> None:
     text = environment(helm.objects(SHOP))["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]
     pricing, models = json.loads(text)
     assert pricing["classpath"] == "airflow.providers.git.bundles.git.GitDagBundle"
@@ -197,7 +197,6 @@ def test_airflow_takes_pipelines_from_git_and_keeps_who_wrote_them(helm: Helm) -
         "subdir": "dags",
         "git_conn_id": "git_pricing",
         "refresh_interval": 60,
-        "prune_dotgit_folder": False,
     }
     assert models["kwargs"]["refresh_interval"] == 300
     assert "git_conn_id" not in models["kwargs"]
@@ -210,7 +209,7 @@ def test_the_bundles_are_such_as_airflow_can_make(helm: Helm, monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW_CONN_GIT_PRICING", '{"conn_type": "git", "host": "https://git.shop.test/pricing.git"}')
     monkeypatch.setenv("AIRFLOW_CONN_GIT_DEFAULT", '{"conn_type": "git"}')
     for each in json.loads(environment(helm.objects(SHOP))["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]):
-        assert GitDagBundle(name=each["name"], **each["kwargs"]).prune_dotgit_folder is False
+        assert GitDagBundle(name=each["name"], **each["kwargs"]).repo_url.endswith(f"/{each['name']}.git")
 
 
 def test_airflows_pods_get_the_settings_and_the_secret_and_start_anew_with_a_change(helm: Helm) -> None:

@@ -26,14 +26,14 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 {{- end }}
 
-{{/* The bundles as Airflow wants them. The folder .git stays, so that the authors of a change are known. */}}
+{{/* The bundles as Airflow wants them. */}}
 {{- define "tidemark.bundles" -}}
 {{- $bundles := list -}}
 {{- range .Values.global.tidemark.bundles -}}
 {{- if .path -}}
 {{- $bundles = append $bundles (dict "name" .name "classpath" "airflow.dag_processing.bundles.local.LocalDagBundle" "kwargs" (dict "path" .path "refresh_interval" (.refreshSeconds | default 60 | int))) -}}
 {{- else -}}
-{{- $kwargs := dict "tracking_ref" (.ref | default "main") "repo_url" .repository "prune_dotgit_folder" false "refresh_interval" (.refreshSeconds | default 60 | int) -}}
+{{- $kwargs := dict "tracking_ref" (.ref | default "main") "repo_url" .repository "refresh_interval" (.refreshSeconds | default 60 | int) -}}
 {{- with .folder -}}{{- $_ := set $kwargs "subdir" . -}}{{- end -}}
 {{- with .connection -}}{{- $_ := set $kwargs "git_conn_id" . -}}{{- end -}}
 {{- $bundles = append $bundles (dict "name" .name "classpath" "airflow.providers.git.bundles.git.GitDagBundle" "kwargs" $kwargs) -}}
