@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from tests.cli.conftest import Command
 from tests.lacking import lacking
 from tests.scenario import Shop, new_shop
-from tidemark.backups import HEARTBEAT, Backups, named
+from tidemark.backups import HEARTBEAT, Backup, Backups, announce, named
+from tidemark.bucket import Bucket
 from tidemark.errors import Refused, Unavailable, UsageError
 from tidemark.ledger import Ledger, heartbeats
 from tidemark.ledger.database import SCHEMA_VERSION
@@ -114,10 +115,7 @@ def test_a_ledger_that_was_lost_is_restored_with_all_heads_and_goes_on(
     made = tidemark.json("backup", "make", s3 + "/shop", *databases)
     assert set(made["bytes"]) == {"ledger", "airflow"}
     assert [each["backup"] for each in tidemark.json("backup", "list", s3 + "/shop")] == [made["backup"]]
-    with traded.deployment() as deployment, deployment.ledger.read() as connection:
-        newest = heartbeats.read(connection, HEARTBEAT)
-    assert newest is not None, "the ledger knows of it, and the watch by it"
-    assert (newest.detail, f"{newest.at:%Y%m%dT%H%M%SZ}") == ({"backup": made["backup"]}, made["backup"])
+    assert newest_of(traded) == made["backup"], "the ledger knows of it, and the watch by it"
 
     # Later there is more in it, also a table that the backup does not know; then all of it is lost.
     traded.deliver("orders", "2025-01-08", "k,v\na,8\n")
@@ -133,8 +131,11 @@ def test_a_ledger_that_was_lost_is_restored_with_all_heads_and_goes_on(
 
     done = tidemark("backup", "restore", s3 + "/shop", *databases, "--replace")
     assert (done.code, done.out) == (0, f"restored from backup {made['backup']}: ledger, airflow\n")
-    assert contents(postgres) == before
     assert execute(other, "SELECT id FROM dag_run") == [(7,)]
+    restored = contents(postgres)
+    (announced,) = restored.pop("heartbeat")
+    assert made["backup"] in announced, "what was dumped did not know of it yet"
+    assert restored == {name: rows for name, rows in before.items() if name != "heartbeat"}
 
     # It is a ledger again: what came after the backup is made once more, and nothing else.
     traded.run()
@@ -241,6 +242,54 @@ def test_old_backups_are_removed_but_never_the_newest_nor_anything_else(postgres
     assert place.prune(2, NOW + timedelta(days=400)) == names[2:3]
     assert [each.name for each in place.complete()] == names[3:]
     assert s3_client.get_object(Bucket=s3[5:], Key="shop/notes.txt")["Body"].read() == b"ours"
+
+
+def test_a_place_that_lets_nobody_delete_has_a_backup_all_the_same(
+    traded: Shop, postgres: str, s3: str, tidemark: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one with Object Lock: a Job that failed there would make three dumps a night, of which nobody knew."""
+    from botocore.exceptions import ClientError
+
+    monkeypatch.setenv("LEDGER", postgres)
+    Backups(s3).make({"ledger": postgres}, NOW - timedelta(days=9999))
+    said = {"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}
+    original = Bucket.client.fget
+    assert original is not None
+
+    def refusing(bucket: Bucket) -> Any:
+        client = original(bucket)
+        client.delete_object = refuse
+        return client
+
+    def refuse(**named: str) -> None:
+        raise ClientError(said, "DeleteObject")  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "client", property(refusing))
+        made = tidemark.json("backup", "make", s3, "--database", "ledger=LEDGER", "--keep-days", "30")
+    (problem,) = made["problems"]
+    assert problem.startswith("older ones stay; where nobody may delete, leave that to a rule of the bucket: ")
+    assert "s3:DeleteObject" in problem
+    assert newest_of(traded) == made["backup"]
+    again = tidemark.json("backup", "make", s3, "--database", "ledger=LEDGER", "--keep-days", "30")
+    assert (len(again["removed"]), again["problems"]) == (1, [])
+
+
+def test_a_ledger_knows_of_the_newest_of_its_backups(traded: Shop, postgres: str) -> None:
+    """Two that end in another order than they began, or one that is restored beside a newer one."""
+    newer, older = Backup("20261130T021700Z", "", ()), Backup("20261129T021700Z", "", ())
+    for each in (newer, older):
+        announce(each, postgres)
+        assert newest_of(traded) == newer.name
+
+
+def newest_of(shop: Shop) -> str:
+    """The backup that a ledger knows as its newest."""
+    with shop.deployment() as deployment, deployment.ledger.read() as connection:
+        newest = heartbeats.read(connection, HEARTBEAT)
+    assert newest is not None
+    assert f"{newest.at:%Y%m%dT%H%M%SZ}" == newest.detail["backup"]
+    return str(newest.detail["backup"])
 
 
 def test_what_is_half_removed_does_not_count(

@@ -166,28 +166,53 @@ def test_trials_that_workers_ran_before_are_not_run_again(shop: Shop, tmp_path: 
         assert ran == 0, "what is trained needs no trial"
 
 
-def test_what_a_laptop_tried_without_the_image_is_not_taken_for_a_trial_of_the_image(
+def test_what_was_tried_without_the_image_counts_where_that_was_and_what_was_in_it_everywhere(
     shop: Shop, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with results: packages that are not those of the image count where they were met, and nowhere else."""
     text = MODEL.replace("@model(", '@model(image="shop:1",')
-    monkeypatch.delenv("TIDEMARK_IMAGE", raising=False)
     begin(shop, tmp_path, text=text)
-    shop.environment = "laptop"
-    shop.run("forecasts")
-    assert len(on_the_laptop := journal(tmp_path)) == 3
-    define(shop, tmp_path, 5, text)
-    shop.run("forecasts")
-    assert len(journal(tmp_path)) == 2, "the laptop knows its own"
-    monkeypatch.setenv("TIDEMARK_IMAGE", "shop:1")
-    define(shop, tmp_path, 3, text)
-    shop.environment = "prod"
-    shop.run("forecasts")
-    assert journal(tmp_path) == on_the_laptop
-    define(shop, tmp_path, 5, text)
-    shop.environment = "branch"
-    shop.run("forecasts")
-    assert len(journal(tmp_path)) == 2, "what was tried in the image counts everywhere"
+    first: list[str] = []
+    for environment, image, trials, tried in (
+        ("laptop", "", 3, 3),
+        ("laptop", "", 5, 2),
+        ("laptop", "shop:1", 6, 1),
+        ("desk", "", 3, 3),  # what the laptop tried is the laptop's
+        ("prod", "shop:1", 3, 3),
+        ("branch", "shop:1", 5, 2),
+        ("desk", "", 5, 0),
+        ("other", "shop:2", 5, 0),
+        ("other", "shop:2", 7, 1),  # the sixth was tried in the image, by the laptop
+    ):
+        monkeypatch.setenv("TIDEMARK_IMAGE", image)
+        shop.environment = environment
+        define(shop, tmp_path, trials, text)
+        shop.run("forecasts")
+        lines = journal(tmp_path)
+        assert len(lines) == tried, (environment, image, trials)
+        first = first or lines
+        assert trials > 3 or lines == first
+
+
+def test_a_cluster_that_is_lost_in_a_trial_is_nobodys_failure(shop: Shop, tmp_path: Any) -> None:
+    """The next best would be taken for the best, for good: it is tried again instead, and nothing is recorded."""
+    raised = (
+        'class Lost(Exception):\n            __module__ = "distributed.client"\n'
+        '        Lost.__name__ = "FutureCancelledError"\n        if weight > 0.6:\n            raise Lost("gone")\n'
+    )
+    begin(shop, tmp_path, text=MODEL.replace("return abs", f"{raised}        return abs"))
+    with pytest.raises(Unavailable, match="a trial of 'forecast': the Dask scheduler was lost"):
+        shop.run("forecasts")
+    assert (shop.heads("forecast"), failures(shop)) == ({}, [])
+    pipeline = shop.pipelines["forecasts"]
+    with shop.deployment() as deployment:
+        prepared = prepare(deployment, pipeline, as_of=shop.as_of, run="run", actor="ann")
+        search = pipeline.asset("forecast").search
+        assert search is not None
+        weights = [each["weight"] for each in proposals(search)]
+        lost = next(number for number, weight in enumerate(weights, 1) if weight > 0.6)
+        with pytest.raises(Unavailable, match="the Dask scheduler was lost"):
+            run_trial(deployment, pipeline, prepared.plan_id, lost, "forecast", run="run", actor="ann")
 
 
 def test_a_trial_that_fails_costs_the_model_nothing_but_that_trial(shop: Shop, tmp_path: Any) -> None:

@@ -254,7 +254,7 @@ def _sha256(file: Path) -> str:
 
 
 def announce(backup: Backup, url: str) -> None:
-    """Let a ledger know that there is a backup of it.
+    """Let a ledger know that there is a backup of it, unless it knows of a newer one.
 
     Args:
         backup: what was made.
@@ -270,7 +270,9 @@ def announce(backup: Backup, url: str) -> None:
         ledger.check()
         with ledger.write() as connection:
             heartbeats.take_heartbeats(connection)
-            heartbeats.write(connection, HEARTBEAT, {"backup": backup.name}, at=backup.begun)
+            newest = heartbeats.read(connection, HEARTBEAT)
+            if newest is None or newest.at < backup.begun:
+                heartbeats.write(connection, HEARTBEAT, {"backup": backup.name}, at=backup.begun)
     finally:
         ledger.close()
 

@@ -26,7 +26,8 @@ _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _MENDS = {
     "NoSuchBucket": "The bucket does not exist: create it, or correct the URL",
     "AccessDenied": "The credentials are wrong, or may not do that: the policy must allow s3:ListBucket on the bucket, "
-    "and s3:GetObject and, in the store, s3:PutObject and s3:AbortMultipartUpload on its objects",
+    "and s3:GetObject and, where something is written, s3:PutObject and s3:AbortMultipartUpload on its objects; "
+    "s3:DeleteObject only where old backups are removed",
     "InvalidAccessKeyId": "The server does not know the access key: correct AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "The secret is wrong: correct AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "The credentials have expired: get new ones",

@@ -18,13 +18,14 @@ SEARCHED = SALES.replace("Validation, at_least", "Search, Validation, at_least")
 )
 
 
+@pytest.mark.parametrize(("trained", "registered"), [("shop:1", ""), ("", "shop:1")])
 def test_the_trials_are_with_the_model_whoever_registers_it(
-    shop: Shop, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, registry: Registry, monkeypatch: pytest.MonkeyPatch, trained: str, registered: str
 ) -> None:
-    """It is trained in the image, and judged and registered by a worker outside of it."""
-    monkeypatch.setenv("TIDEMARK_IMAGE", "shop:1")
+    """It is trained in the image, and judged and registered by a worker outside of it; or the other way round."""
+    monkeypatch.setenv("TIDEMARK_IMAGE", trained)
     begin(shop, SEARCHED)
-    monkeypatch.delenv("TIDEMARK_IMAGE")
+    monkeypatch.setenv("TIDEMARK_IMAGE", registered)
     presented(shop)
     names = sorted(str(each.info.run_name) for each in registry.runs())
     assert names[1:] == [f"trial {number}" for number in range(1, 7)]

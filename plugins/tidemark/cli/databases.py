@@ -3,13 +3,18 @@
 import argparse
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemark.cli.answers import Answer
 from tidemark.config import settings
 from tidemark.errors import Refused, Unavailable
 from tidemark.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tidemark.backups import Backup
 
 _LOOK_SECONDS = 2.0
 
@@ -57,22 +62,35 @@ def make(options: argparse.Namespace) -> Answer:
 
     The one that is named ledger learns of it, so that the watch can tell when backups have stopped.
     """
-    from tidemark.backups import LEDGER, Backups, announce, named
+    from tidemark.backups import Backups, named
 
     databases, now = named(options.database, os.environ), datetime.now(UTC)
     place = Backups(options.place, _folder(options))
-    made = place.make(databases, now)
-    removed = place.prune(options.keep_days, now) if options.keep_days else []
+    made, removed, problems = place.make(databases, now), list[str](), list[str]()
+    # A backup it is, whatever becomes of the rest: who took it for a failure would make another, and another.
+    if (problem := _announced(made, databases)) is not None:
+        problems.append(f"the ledger could not be told of it, so the watch will miss it: {problem}")
+    try:
+        removed = place.prune(options.keep_days, now) if options.keep_days else []
+    except Unavailable as refused:
+        problems.append(f"older ones stay; where nobody may delete, leave that to a rule of the bucket: {refused}")
     data = {"backup": made.name, "bytes": {dump.database: dump.size for dump in made.dumps}, "removed": removed}
     lines = [f"backup {made.name} is complete", *(f"  {dump.database}: {dump.size:,} bytes" for dump in made.dumps)]
     if removed:
         lines.append(f"removed, older than {options.keep_days} days: {', '.join(removed)}")
+    return Answer({**data, "problems": problems}, "\n".join([*lines, *problems]))
+
+
+def _announced(backup: "Backup", databases: Mapping[str, str]) -> str | None:
+    """Let the ledger know of a backup of it, if it is among some databases; returns why that could not be done."""
+    from tidemark.backups import LEDGER, announce
+
     if LEDGER in databases:
         try:
-            announce(made, databases[LEDGER])
-        except (Refused, Unavailable) as problem:  # a backup it is all the same
-            lines.append(f"the ledger could not be told of it, so the watch will miss it: {problem}")
-    return Answer(data, "\n".join(lines))
+            announce(backup, databases[LEDGER])
+        except (Refused, Unavailable) as problem:
+            return str(problem)
+    return None
 
 
 def list_backups(options: argparse.Namespace) -> Answer:
@@ -98,8 +116,12 @@ def restore(options: argparse.Namespace) -> Answer:
     place = Backups(options.place, _folder(options))
     backup = place.find(options.backup)
     place.restore(backup, databases, replace=options.replace)
-    data = {"backup": backup.name, "databases": sorted(databases)}
-    return Answer(data, f"restored from backup {backup.name}: {', '.join(databases)}")
+    # What was dumped knows of the backup before it alone.
+    problem = _announced(backup, databases)
+    problems = [] if problem is None else [f"the ledger could not be told of its backup: {problem}"]
+    data = {"backup": backup.name, "databases": sorted(databases), "problems": problems}
+    said = f"restored from backup {backup.name}: {', '.join(databases)}"
+    return Answer(data, "\n".join([said, *problems]))
 
 
 def _folder(options: argparse.Namespace) -> Path | None:

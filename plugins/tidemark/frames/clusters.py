@@ -287,6 +287,7 @@ def computation(where: str) -> Iterator[None]:
         OutputError: what a worker raised, in its last line; or the workers died of it.
 
     """
+    before = len(_scratch)  # within a model's computation there are those of its trials
     try:
         yield
     except Exception as error:
@@ -297,7 +298,7 @@ def computation(where: str) -> Iterator[None]:
             close()
         raise meaning from error
     finally:
-        while _scratch:
+        while len(_scratch) > before:
             shutil.rmtree(_scratch.pop(), ignore_errors=True)
 
 

@@ -29,7 +29,7 @@ from tidemark.ledger.validations import Registration
 from tidemark.models.aliases import CANDIDATE_ALIAS, page_of
 from tidemark.models.validating import Challenge, Scored
 from tidemark.places import scrub, secrets
-from tidemark.running.searching import Place, Tried, tried
+from tidemark.running.searching import Tried, tried
 from tidemark.search import FOUND
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ def _tracked(
         if (drawn := picture(challenge)) is not None:
             mlflow.log_figure(drawn, "calibration.png")
         if is_candidate and challenge.asset.search is not None:
-            where = Place(made.environment, made.image)
-            _log_trials(tried(deployment, challenge.asset, challenge.judged, where))
+            _log_trials(tried(deployment, challenge.asset, challenge.judged, made.environment))
         return str(run.info.run_id)
 
 

@@ -2,7 +2,8 @@
 
 Invariant: what is proposed follows from the definition and the version of Optuna alone, and what a trial comes to from
 its key. So it does not matter which process runs a trial: workers may run them beside each other, and who trains runs
-what is missing. Where a model asks for an image, that holds within it alone: see `Place`.
+what is missing. A model's image stands in the key for packages that no other place need have: a trial that ran outside
+of it counts in its own environment alone, as a result does.
 """
 
 import inspect
@@ -28,22 +29,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Proposal = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a trial runs: a model's image stands in its key for packages that no other place need have.
-
-    So a trial of a model with an image, run outside of it, counts in its own environment alone, as a result does.
-
-    Attributes:
-        environment: of whom.
-        image: in which container image, None for in none.
-
-    """
-
-    environment: str
-    image: str | None
 
 
 @dataclass(frozen=True)
@@ -76,16 +61,27 @@ def _distribution(given: Range) -> "BaseDistribution":
     return FloatDistribution(low, high, log=log)
 
 
-def tried(deployment: Deployment, asset: Asset, judged: Judgement, place: Place | None = None) -> list[Tried]:
-    """Return the trials of one partition of a model, in their order, with what is known of them at a place: here."""
+def tried(deployment: Deployment, asset: Asset, judged: Judgement, environment: str | None = None) -> list[Tried]:
+    """Return the trials of one partition of a model, in their order, with what is known of them.
+
+    Args:
+        deployment: where.
+        asset: the model.
+        judged: which partition, and what it reads.
+        environment: whose trials count beside those that ran in the model's image; None: the deployment's.
+
+    Raises:
+        Unavailable: the ledger cannot be used.
+
+    """
     assert asset.search is not None
     proposed = proposals(asset.search)
-    place = place or _here(deployment)
-    keys = [_key(asset, judged, each, place) for each in proposed]
+    keys = [_keys(asset, judged, each, environment or deployment.environment) for each in proposed]
     with deployment.ledger.read() as connection:
-        known = trials.read(connection, keys)
+        known = trials.read(connection, [key for each in keys for key in each])
     return [
-        Tried(number, each, known.get(key)) for number, (each, key) in enumerate(zip(proposed, keys, strict=True), 1)
+        Tried(number, each, next((known[key] for key in some if key in known), None))
+        for number, (each, some) in enumerate(zip(proposed, keys, strict=True), 1)
     ]
 
 
@@ -131,41 +127,48 @@ def run(batch: Batch, judged: Judgement, read: Callable[[], Mapping[str, object]
 
     Raises:
         ValueError: it came to no number.
-        Unavailable: the store or the ledger cannot be used, or there is no room for it: another try may come to one.
+        Unavailable: the store, the ledger or the cluster cannot be used, or there is no room for it: another try may
+            come to one.
         Exception: whatever the objective raises.
 
     """
+    from tidemark.frames.clusters import computation
+
     search = batch.asset.search
     assert search is not None
-    given = {**batch.asset.parameters, **read(), **proposal}
-    wanted = {name: given[name] for name in inspect.signature(search.objective).parameters}
-    started = time.perf_counter()
     try:
-        value = float(search.objective(**wanted))
-    except (MemoryError, OSError) as problem:  # the next best would be taken for the best, for good
+        # A cluster that was lost is told apart from an objective that failed, here and not by who trains: the next
+        # best would be taken for the best, for good.
+        with computation(f"a trial of {batch.asset.name!r}"):
+            given = {**batch.asset.parameters, **read(), **proposal}
+            wanted = {name: given[name] for name in inspect.signature(search.objective).parameters}
+            started = time.perf_counter()
+            value = float(search.objective(**wanted))
+            seconds = time.perf_counter() - started
+    except (MemoryError, OSError) as problem:  # likewise
         said = f"{type(problem).__name__}: {problem}"
         raise Unavailable(f"a trial of {batch.asset.name} had to stop: {said}") from problem
-    seconds = time.perf_counter() - started
     if not math.isfinite(value):
         raise ValueError(f"the objective returned {value}")
-    key = _key(batch.asset, judged, proposal, _here(batch.deployment))
+    everywhere, *here = _keys(batch.asset, judged, proposal, batch.environment)
+    key = here[0] if here and running_image() != batch.asset.image else everywhere
     with batch.deployment.ledger.write() as connection:
         trials.write(connection, batch.asset_id, key, proposal, value=value, seconds=seconds, run=batch.run)
     return Trial(proposal, value, seconds)
 
 
-def _here(deployment: Deployment) -> Place:
-    return Place(deployment.environment, running_image())
+def _keys(asset: Asset, judged: Judgement, proposal: Proposal, environment: str) -> tuple[bytes, ...]:
+    """Return digests over all that a trial follows from: how many there are is not part of it.
 
-
-def _key(asset: Asset, judged: Judgement, proposal: Proposal, place: Place) -> bytes:
-    """Return a digest over all that a trial follows from: how many there are is not part of it."""
+    Under the first is what counts in every environment; of a model with an image there is a second, for what this
+    environment has tried outside of it.
+    """
     assert asset.search is not None
     others = {name: value for name, value in asset.parameters.items() if name != PARAMETER}
     code = fingerprint(asset.search.objective, resources=asset.files, image=asset.image).digest
     reads = [[read.input.parameter, str(read.input.annotation), read.digest] for read in judged.reads]
-    outside = [place.environment] if asset.image not in (None, place.image) else []
-    return digest("trial", asset.name, judged.key, code, others, reads, proposal, *outside)
+    parts = ("trial", asset.name, judged.key, code, others, reads, proposal)
+    return (digest(*parts),) if asset.image is None else (digest(*parts), digest(*parts, environment))
 
 
 def _named(proposal: Proposal) -> str:
