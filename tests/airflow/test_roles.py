@@ -32,7 +32,6 @@ def test_only_the_administrator_sees_where_secrets_are() -> None:
 
 
 def test_every_person_sees_the_pages_of_the_plugin() -> None:
-    """FAB's own Viewer and User do not."""
     assert [role.name for role in ROLES if (READ, "Plugins") not in role.permissions] == [WATCH.name]
 
 

@@ -89,6 +89,14 @@ def test_what_a_laptop_made_without_the_image_is_not_taken_for_a_result_of_the_i
     assert laptop.data_version != prod.data_version
 
 
+def test_what_is_live_in_prod_is_live_in_a_branch_however_it_was_made(delivered: Shop) -> None:
+    """So it is said where a scientist reads of images: a branch falls back to prod for what it did not change."""
+    delivered.edit('@asset(partitions=DAYS, key=["item"])', f'@asset(partitions=DAYS, key=["item"], image="{IMAGE}")')
+    assert said(batch(delivered, planned(delivered), "lines", TIDEMARK_IMAGE=""))["counts"] == {"computed": 3}
+    delivered.environment = "branch"
+    assert said(batch(delivered, planned(delivered), "lines", TIDEMARK_IMAGE=IMAGE))["counts"] == {}
+
+
 def test_a_lane_without_work_is_well(delivered: Shop) -> None:
     plan = planned(delivered)
     done = process(delivered, "run-batch", str(plan.plan_id), "7", "lines", "--pipeline", "shop")

@@ -95,7 +95,7 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }
     # No watch runs: there is nobody to sign in as yet. A test looks once, later.
     with services_in(folder, new_database(request, "airflow_for_fab"), with_watch=False, **given) as services:
-        assert "given can_read Plugins" in run_module(services, "tidemark.airflow.roles")
+        assert "Viewer: given can_read Plugins" in run_module(services, "tidemark.airflow.roles")
         first = ["--username", "admin", "--firstname", "admin", "--lastname", "Shop", "--email", "admin@shop.test"]
         run_module(services, "airflow", "users", "create", *first, "--role", "Admin", f"--password={password}")
         clients = {name: Client(services.urls["airflow"], name, password) for name in USERS}
@@ -171,6 +171,20 @@ def test_nobody_may_do_anything_unless_he_has_signed_in(people: People, ended: s
     for token in (None, "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."):
         with people.http(token) as http:
             assert [action for action, attempt in ACTIONS.items() if attempt(Somebody(http, ended))] == []
+
+
+@pytest.mark.parametrize("role", ["Viewer", "User"])
+def test_who_has_a_role_of_fabs_own_reads_the_reports_too(people: People, ended: str, role: str) -> None:
+    """By itself FAB lets neither see what a plugin shows."""
+    name = f"fabs-{role.lower()}"
+    with people.http(people.token("admin")) as admin:
+        body = {"username": name, "first_name": name, "last_name": "Shop", "email": f"{name}@shop.test"}
+        answer = admin.post("/auth/fab/v1/users", json={**body, "roles": [{"name": role}], "password": people.password})
+        assert answer.is_success, answer.text
+    with people.http(people.token(name)) as http:
+        somebody = Somebody(http, ended)
+        assert ACTIONS["find the reports in the menu, and read them"](somebody)
+        assert not ACTIONS["see connections"](somebody)
 
 
 def test_the_roles_are_as_they_should_be_when_they_are_made_again(people: People) -> None:

@@ -463,6 +463,40 @@ def test_nobody_waits_for_workers_that_do_not_come(
     assert shop.made("deserted", DAYS[0]) == []
 
 
+TRIED = """
+from tidemark import Search, model
+
+def fatal(frame):
+    import os
+    os._exit(1)
+
+def off_by(typed: dd.DataFrame, weight: float) -> float:
+    if weight > 0.6:
+        typed.map_partitions(fatal, meta=typed).compute()
+    return abs(weight - 0.9)
+
+@model(partitions=DAYS, search=Search(off_by, {"weight": {"choices": [0.2, 0.9]}}, trials=4))
+def weighed(typed: dd.DataFrame, weight: float) -> str:
+    return str(weight)
+"""
+
+
+def test_a_cluster_that_is_lost_in_a_trial_leaves_no_next_best(
+    dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its last worker dies in the trial that would have been the best: the model waits for a cluster that can do it."""
+    delivered(shop, TRIED, DAYS[:1])
+    apart.setattr(deserted, "PATIENCE", 15)
+    with dask_cluster(tmp_path) as cluster:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
+        with pytest.raises(Unavailable, match=r"a trial of 'weighed': its Dask cluster was given up: it has no worker"):
+            shop.run()
+    assert shop.made("weighed", DAYS[0]) == []
+    apart.delenv("TIDEMARK_DASK_SCHEDULER")
+    delivered(shop, TRIED.replace("os._exit(1)", "return frame"), DAYS[:1]).run()
+    assert shop.content("weighed", DAYS[0]) == "0.9"
+
+
 def test_nobody_waits_for_a_scheduler_that_is_silent(
     dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

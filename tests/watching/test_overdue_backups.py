@@ -19,9 +19,9 @@ def back_up(deployment: Deployment, at: datetime) -> None:
         heartbeats.write(connection, HEARTBEAT, {"backup": f"{at:%Y%m%dT%H%M%SZ}"}, at=at)
 
 
-def after(deployment: Deployment, hours: float) -> list[str]:
+def after(deployment: Deployment, hours: float, within: timedelta | None = WITHIN) -> list[str]:
     """What a look says so long after the first backup was begun."""
-    found = overdue_backup(deployment, WITHIN, BEGUN + timedelta(hours=hours))
+    found = overdue_backup(deployment, within, BEGUN + timedelta(hours=hours))
     return [line.partition(" (")[0] for line in act_on(deployment, found)]
 
 
@@ -52,3 +52,23 @@ def test_a_first_backup_is_awaited_from_the_first_look_on(shop: Shop) -> None:
         )
         back_up(deployment, BEGUN + timedelta(hours=50))
         assert after(deployment, 51) == ["incident 1 resolved"]
+
+
+def test_who_wants_to_know_no_more_is_not_told_and_who_asks_anew_waits_anew(shop: Shop) -> None:
+    with shop.deployment() as deployment:
+        assert after(deployment, 0) == []
+        assert after(deployment, 27) == ["incident 1 opened"]
+        assert after(deployment, 28, None) == ["incident 1 resolved"]
+        assert after(deployment, 2000) == []
+        assert after(deployment, 2025) == []
+        assert after(deployment, 2027) == ["incident 2 opened"]
+
+
+def test_the_watch_of_a_branch_waits_for_itself(shop: Shop) -> None:
+    """Two of them keep nothing of each other's in mind."""
+    with shop.deployment() as deployment:
+        assert after(deployment, 0) == []
+    shop.environment = "branch"
+    with shop.deployment() as deployment:
+        assert after(deployment, 30) == []
+        assert after(deployment, 57) == ["incident 1 opened"]

@@ -40,7 +40,7 @@ from tidemark.airflow.outlets import tell
 from tidemark.assets import Asset, Pipeline
 
 # Exit codes of `tidemark run-batch` whose meaning is in the ledger.
-_WELL, _FAILED = 0, 1
+_WELL = 0
 # ... and those of a container that was ended from outside, or could not reach something.
 _AGAIN = (75, 143)
 _KILLED = 137

@@ -62,7 +62,7 @@ def _each(action: str, *resources: str) -> frozenset[Permission]:
     return frozenset((action, resource) for resource in resources)
 
 
-# What Tidemark tells people is in logs, XComs, assets and the pages of its plugin: FAB's own Viewer lacks the last.
+# What Tidemark tells people is in logs, XComs, assets and the pages of its plugin.
 _SEES = _each(
     READ,
     _DAGS,
@@ -123,6 +123,10 @@ WATCH = Role("Watch", _each(READ, _DAGS, _RUNS, _TASKS, "XComs", "ImportError", 
 
 ROLES = (SCIENTIST, OPERATOR, APPROVER, ON_CALL, AUDITOR, WATCH)
 """Every role that is made; the administrator's is FAB's `Admin`."""
+
+# FAB's own, for places that go on with them; the rest of what they may is FAB's to say.
+_FABS_OWN = ("Viewer", "User")
+_REPORTS = (READ, "Plugins")
 
 
 class Kind(StrEnum):
@@ -230,7 +234,8 @@ def _make() -> list[str]:
         if not inspect(settings.get_engine()).has_table(_MIGRATED):  # type: ignore[no-untyped-call]
             raise Refused("Airflow's database has no tables for roles yet: run 'airflow db migrate'")
         with get_application_builder() as builder:
-            return [line for role in ROLES for line in _give(builder.sm, role)]
+            made = [line for role in ROLES for line in _give(builder.sm, role)]
+            return made + [line for name in _FABS_OWN for line in _show_reports(builder.sm, name)]
     except (OperationalError, ProgrammingError) as problem:
         said = str(problem.orig).strip().splitlines()[0]
         raise Unavailable(f"Airflow's database cannot be used: {said}") from None
@@ -253,6 +258,14 @@ def _give(security: Any, role: Role) -> Iterator[str]:
     lacking = role.permissions - {(each.action.name, each.resource.name) for each in found.permissions}
     if lacking:
         raise Unavailable(f"FAB has not given {role.name} {' '.join(min(lacking))}: its log says why; run this again")
+
+
+def _show_reports(security: Any, name: str) -> Iterator[str]:
+    """Let one of FAB's own roles see our pages, if it is there, and say so."""
+    found = security.find_role(name)
+    if found is not None and _REPORTS not in {(each.action.name, each.resource.name) for each in found.permissions}:
+        security.add_permission_to_role(found, security.create_permission(*_REPORTS))
+        yield f"{name}: given {' '.join(_REPORTS)}"
 
 
 def _seconds(words: Sequence[str]) -> float | None:

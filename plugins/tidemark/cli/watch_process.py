@@ -140,8 +140,7 @@ class _Watching:
         yield self._look("drift", lambda: drifting_models(deployment), _RARELY)
         for name, look in (("store", store_within_reach), ("landing zone", landing_within_reach)):
             yield self._look(name, lasting(look(deployment), wrong_for=self._grace, well_for=self._grace), _SLOWLY)
-        if (within := how.backup_within) is not None:
-            yield self._look("backups", lambda: overdue_backup(deployment, within), _RARELY)
+        yield self._look("backups", lambda: overdue_backup(deployment, how.backup_within), _RARELY)
         yield self._look("disks", Disks(folders_of(deployment, logs), how).look, _SLOWLY)
 
     def _looks_at_airflow(self, user: str) -> Iterator[Job]:

@@ -13,12 +13,13 @@ from tidemark.watching.standing import heartbeat_name
 _AWAITED = "backup awaited since"
 
 
-def overdue_backup(deployment: Deployment, within: timedelta, now: datetime | None = None) -> Found:
+def overdue_backup(deployment: Deployment, within: timedelta | None, now: datetime | None = None) -> Found:
     """Find whether the newest backup of the ledger is older than it may be.
 
     Args:
         deployment: where.
-        within: how old it may be; where there never was one, as long is waited from the first look on.
+        within: how old it may be; where there never was one, as long is waited from the first look on. None: nobody
+            wants to know.
         now: the instant that is taken for now, by default the clock's.
 
     Raises:
@@ -29,10 +30,12 @@ def overdue_backup(deployment: Deployment, within: timedelta, now: datetime | No
     with deployment.ledger.read() as connection:
         newest = heartbeats.read(connection, HEARTBEAT)
         watch = heartbeats.read(connection, heartbeat_name(deployment.environment))
+    kept = watch.detail.get(_AWAITED) if watch else None
+    if within is None:
+        return Found((), scope, lambda: _await(deployment, None) if kept else None)
     if newest is not None:
         since, of_it = newest.at, f"the newest backup of the ledger, {newest.detail['backup']}, was begun {{}} ago"
     else:
-        kept = watch.detail.get(_AWAITED) if watch else None
         if kept is None:
             return Found((), scope, lambda: _await(deployment, now))
         since = datetime.fromisoformat(kept)
@@ -52,7 +55,8 @@ def overdue_backup(deployment: Deployment, within: timedelta, now: datetime | No
     return Found((wrong,), scope)
 
 
-def _await(deployment: Deployment, now: datetime) -> None:
-    """Keep in mind from when on a first backup is awaited."""
+def _await(deployment: Deployment, now: datetime | None) -> None:
+    """Keep in mind from when on a first backup is awaited; None: it is not any more."""
     with deployment.ledger.write() as connection:
-        heartbeats.remember(connection, heartbeat_name(deployment.environment), _AWAITED, now.isoformat())
+        name = heartbeat_name(deployment.environment)
+        heartbeats.remember(connection, name, _AWAITED, now.isoformat() if now else None)
