@@ -20,7 +20,11 @@ SHOP = Path(__file__).parent / "shop.yaml"
 
 _STAND_IN = {
     "Chart.yaml": "apiVersion: v2\nname: airflow\nversion: 1.22.0\n",
-    "values.yaml": "imagePullSecrets: []\n",
+    "values.yaml": """
+imagePullSecrets: []
+redis: {password: ~}
+data: {brokerUrl: ~, metadataConnection: {user: postgres, pass: postgres}}
+""",
     "templates/told.yaml": """
 apiVersion: v1
 kind: ConfigMap

@@ -1,7 +1,9 @@
 """Claims about what the chart renders: valid on today's Kubernetes, confined, without a secret, told what it needs."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +139,37 @@ def test_only_who_is_named_reaches_our_pods(helm: Helm) -> None:
         if "template" in spec:
             labels = spec["template"]["metadata"]["labels"]
             assert ours <= set(labels.items()), named(each)
-    metrics = next(each for each in policies if named(each) == "shop-metrics")["spec"]["ingress"]
-    assert [[port["port"] for port in rule["ports"]] for rule in metrics] == [[8125], [9102]]
+    # An empty selector would be everybody's, so each peer is compared as a whole.
+    airflows = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "shop"}}}
+    release = {"app.kubernetes.io/name": "tidemark", "app.kubernetes.io/instance": "shop"}
+    let_in = {
+        named(each): [
+            ([(port["port"], port["protocol"]) for port in rule["ports"]], rule["from"])
+            for rule in each["spec"].get("ingress", [])
+        ]
+        for each in policies
+    }
+    assert let_in == {
+        "shop-deny": [],
+        "shop-metrics": [
+            ([(8125, "UDP")], [airflows]),
+            ([(9102, "TCP")], [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]),
+        ],
+        "shop-mlflow": [
+            (
+                [(5000, "TCP")],
+                [
+                    airflows,
+                    {"podSelector": {"matchLabels": release}},
+                    {"podSelector": {"matchLabels": {"app": "notebooks"}}},
+                ],
+            )
+        ],
+    }
+    for each in policies:
+        assert each["spec"]["policyTypes"] == ["Ingress"]
+        component = {"app.kubernetes.io/component": named(each).removeprefix("shop-")} if each is not deny else {}
+        assert each["spec"]["podSelector"] == {"matchLabels": {**release, **component}}
     assert not [each for each in helm.own(SHOP, "networkPolicies.enabled=false") if each["kind"] == "NetworkPolicy"]
 
 
@@ -153,6 +184,64 @@ def test_the_job_of_accounts_reaches_airflows_database_through_pgbouncer(rendere
             asking.add(named(each).rpartition("-")[0])
             assert let_in <= set(template["metadata"]["labels"].items())
     assert asking == {"shop-accounts"}
+
+
+def from_secrets(rendered: list[dict[str, Any]], kind: str, name: str) -> list[str]:
+    (container,) = next(pod for key, pod in pods(rendered).items() if key.startswith(f"{kind} {name}"))["containers"]
+    return [each["secretRef"]["name"] for each in container.get("envFrom", []) if "secretRef" in each]
+
+
+def test_each_pod_gets_its_own_secret_and_no_other(rendered: list[dict[str, Any]]) -> None:
+    assert from_secrets(rendered, "Deployment", "shop-watch") == ["tidemark-environment", "tidemark-watch"]
+    assert from_secrets(rendered, "CronJob", "shop-backup") == ["tidemark-backup"]
+
+
+# -- accounts
+
+
+def script_of_accounts(helm: Helm) -> list[str]:
+    (container,) = one(helm.own(SHOP), "Job", "shop-accounts")["spec"]["template"]["spec"]["containers"]
+    return [*container["command"], *container["args"]]
+
+
+def run_accounts(helm: Helm, folder: Path, *, password: str, roles: str = "exit 0") -> tuple[int, str]:
+    """Run the rendered script with a stand-in for Airflow that writes down what it is told; return its end and that."""
+    for program, text in (("python", roles), ("airflow", '{ echo "$@"; cat; } >> "$TOLD"')):
+        (folder / program).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / program).chmod(0o755)
+    told_there = folder / "told"
+    told_there.touch()
+    secrets = {"ADMIN_PASSWORD": password, "TIDEMARK_WATCH_USER": "watch", "TIDEMARK_WATCH_PASSWORD": password}
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "TOLD": str(told_there), **secrets}
+    done = subprocess.run(script_of_accounts(helm), env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, told_there.read_text()
+
+
+@pytest.mark.parametrize("password", ["a 'b' %s $HOME", "a 'b' %s $HOME\n"], ids=["as it is", "from a file"])
+def test_airflow_is_told_each_password_twice_without_the_line_break_of_a_file(
+    helm: Helm, tmp_path: Path, password: str
+) -> None:
+    code, said = run_accounts(helm, tmp_path, password=password)
+    assert code == 0
+    words = [line.split(" --")[0] for line in said.splitlines()]
+    twice = ["a 'b' %s $HOME"] * 2
+    assert words == ["users create", *twice, "users create", *twice, "users reset-password", *twice]
+
+
+def test_no_account_is_made_where_roles_could_not_be(helm: Helm, tmp_path: Path) -> None:
+    """And the Job is tried again, as it has failed."""
+    assert run_accounts(helm, tmp_path, password="secret", roles="exit 3") == (3, "")
+
+
+def test_every_script_of_a_shell_ends_with_the_first_error(helm: Helm) -> None:
+    shells = [
+        container["command"]
+        for pod in [*pods(helm.own(*EVERYTHING)).values(), *pods(helm.own(*RESTORING)).values()]
+        for container in containers(pod)
+        if container["command"][0] in ("bash", "sh")
+    ]
+    assert shells
+    assert all("e" in command[1] and "u" in command[1] for command in shells)
 
 
 # -- told what it needs
@@ -384,6 +473,7 @@ def test_a_backup_knows_its_databases_by_the_names_of_variables(helm: Helm) -> N
         "--database=mlflow=MLFLOW_DATABASE_URL",
     }
     assert "--keep-days=30" in container["args"]
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid", "each removes what is too old"
     without = one(helm.own(SHOP, "mlflow.enabled=false"), "CronJob", "shop-backup")
     assert "MLFLOW" not in json.dumps(without)
     restore = one(helm.own(*RESTORING, "backup.restore.databases={ledger}"), "Job", "shop-restore")
@@ -453,11 +543,11 @@ def test_the_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
         assert "nobody may promote" not in whole
         nobody = yaml.safe_load(SHOP.read_text())
         del nobody["watch"]
+        nobody["global"]["tidemark"]["approvers"] = []
         (helm.chart / "nobody.yaml").write_text(yaml.safe_dump(nobody))
         bare = shown(
             helm.chart / "nobody.yaml",
             "backup.enabled=false",
-            "global.tidemark.approvers=null",
         )
         assert "NOBODY is told of anything" in bare
         assert "NOTHING is backed up" in bare
@@ -469,6 +559,12 @@ def test_the_notes_say_what_to_do_next_and_what_is_missing(helm: Helm) -> None:
         restoring = shown(*RESTORING)
         assert "The backup latest is being written into the databases" in restoring
         assert "Sign in" not in restoring
+        assert "2. Sign in to Airflow as admin, with ADMIN_PASSWORD of the Secret tidemark-accounts:" in whole
+        assert "give people their roles" in whole
+        alone = shown(SHOP, "accounts.enabled=false", "global.tidemark.roles=false")
+        assert "2. Sign in to Airflow. accounts.enabled is off: this release makes no user and no roles" in alone
+        assert "https://airflow.shop.test" in alone
+        assert not [word for word in ("admin", "ADMIN_PASSWORD", "give people their roles") if word in alone]
     finally:
         file.unlink()
         (helm.chart / "notes.txt").unlink()

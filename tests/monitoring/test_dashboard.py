@@ -1,6 +1,8 @@
 """The dashboard can be imported: every panel says what it shows, in which unit, from which data source."""
 
-from tests.monitoring.expressions import dashboard, panels
+import re
+
+from tests.monitoring.expressions import dashboard, expressions, panels
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -42,3 +44,21 @@ def test_no_two_panels_are_in_one_place() -> None:
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
                 assert taken.setdefault((x, y), each["title"]) == each["title"]
+
+
+def test_a_backup_which_is_hours_old_by_design_is_never_held_to_be_a_sign_of_life() -> None:
+    """In rules and panels: each asks for it alone, or for all but it. Thresholds are those of what is asked for."""
+    asked = {
+        where: re.findall(r"tidemark_heartbeat_timestamp_seconds(\{.*?\})?", text) for where, text in expressions()
+    }
+    labels = {where: found for where, found in asked.items() if found}
+    alive = '{name!~"watch of .+|backup"}'
+    assert labels == {
+        "TidemarkHeartbeatMissing": [alive],
+        "Since the last sign of life": [alive],
+        "Since the newest backup of the ledger": ['{name="backup"}'],
+    }
+    steps = {each["title"]: each["fieldConfig"]["defaults"]["thresholds"]["steps"] for each in panels()}
+    assert [each["value"] for each in steps["Since the last sign of life"]] == [None, 900]
+    hours = [(each["color"], each["value"]) for each in steps["Since the newest backup of the ledger"]]
+    assert hours == [("green", None), ("yellow", 26 * 3600), ("red", 50 * 3600)]

@@ -60,3 +60,8 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = in_force()
     assert (shown["TIDEMARK_DEADMAN_URL"], shown["TIDEMARK_WATCH_PASSWORD"]) == ("***", "***")
     assert "secret" not in repr(read_options({"TIDEMARK_WATCH_USER": "w", "TIDEMARK_WATCH_PASSWORD": "secret"}))
+
+
+def test_the_line_break_of_a_file_is_no_part_of_a_password() -> None:
+    """A Secret that was made from a file often ends with one, and the account of the watch was made without it."""
+    assert read_options({"TIDEMARK_WATCH_USER": "w", "TIDEMARK_WATCH_PASSWORD": "a b\n"}).password == "a b"

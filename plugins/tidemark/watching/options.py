@@ -56,7 +56,7 @@ def read_options(environ: Mapping[str, str] | None = None) -> Options:
         seconds=_number(given, "TIDEMARK_WATCH_SECONDS", Options.seconds, most=3600),
         grace=_number(given, "TIDEMARK_GRACE_SECONDS", Options.grace, most=86400),
         user=user,
-        password=password or "",
+        password=(password or "").removesuffix("\n"),  # of a Secret made from a file; accounts leave it out as well
         patience=_duration(given, "TIDEMARK_APPROVAL_PATIENCE") or Options.patience,
         backup_within=_duration(given, "TIDEMARK_BACKUP_WITHIN"),
         disk_warning=_number(given, "TIDEMARK_DISK_WARNING", Options.disk_warning, most=100),
