@@ -316,7 +316,7 @@ def refuse(frame):
 
 @asset(partitions=DAYS)
 def broken(typed: dd.DataFrame) -> dd.DataFrame:
-    return typed.map_partitions(refuse, meta=typed)
+    return typed.map_partitions(refuse, meta=typed._meta)
 """
 
 HELPED_BY_SPARK = """
@@ -366,7 +366,7 @@ def fatal(frame):
 
 @asset(partitions=DAYS)
 def survives(typed: dd.DataFrame) -> dd.DataFrame:
-    return typed.map_partitions(fatal, meta=typed)
+    return typed.map_partitions(fatal, meta=typed._meta)
 """
     delivered(shop, text, DAYS[:1]).run()
     assert (shop.home / "killed").exists()
@@ -382,7 +382,7 @@ def fatal(frame):
 
 @asset(partitions=DAYS)
 def dies(typed: dd.DataFrame) -> dd.DataFrame:
-    return typed.map_partitions(fatal, meta=typed)
+    return typed.map_partitions(fatal, meta=typed._meta)
 """
     delivered(shop, text, DAYS[:1]).run()
     assert shop.counts("dies") == {"failed": 1}
@@ -444,7 +444,7 @@ def fatal(frame):
 
 @asset(partitions=DAYS)
 def deserted(typed: dd.DataFrame) -> dd.DataFrame:
-    return typed.map_partitions(fatal, meta=typed)
+    return typed.map_partitions(fatal, meta=typed._meta)
 """
 
 
@@ -453,7 +453,7 @@ def test_nobody_waits_for_workers_that_do_not_come(
     dask_here: None, shop: Shop, apart: pytest.MonkeyPatch, tmp_path: Path, inside: bool
 ) -> None:
     """The last worker dies and nobody starts another: the cluster is given up; by a function's own `compute()` too."""
-    text = DESERTED.replace("meta=typed)", "meta=typed).compute()") if inside else DESERTED
+    text = DESERTED.replace("meta=typed._meta)", "meta=typed._meta).compute()") if inside else DESERTED
     delivered(shop, text, DAYS[:1])
     apart.setattr(deserted, "PATIENCE", 15)
     with dask_cluster(tmp_path) as cluster:
@@ -472,7 +472,7 @@ def fatal(frame):
 
 def off_by(typed: dd.DataFrame, weight: float) -> float:
     if weight > 0.6:
-        typed.map_partitions(fatal, meta=typed).compute()
+        typed.map_partitions(fatal, meta=typed._meta).compute()
     return abs(weight - 0.9)
 
 @model(partitions=DAYS, search=Search(off_by, {"weight": {"choices": [0.2, 0.9]}}, trials=4))
@@ -492,8 +492,10 @@ def test_a_cluster_that_is_lost_in_a_trial_leaves_no_next_best(
         with pytest.raises(Unavailable, match=r"a trial of 'weighed': its Dask cluster was given up: it has no worker"):
             shop.run()
     assert shop.made("weighed", DAYS[0]) == []
-    apart.delenv("TIDEMARK_DASK_SCHEDULER")
-    delivered(shop, TRIED.replace("os._exit(1)", "return frame"), DAYS[:1]).run()
+    apart.setattr(deserted, "PATIENCE", 180)
+    with dask_cluster(tmp_path) as cluster:
+        apart.setenv("TIDEMARK_DASK_SCHEDULER", cluster.address)
+        delivered(shop, TRIED.replace("os._exit(1)", "return frame"), DAYS[:1]).run()
     assert shop.content("weighed", DAYS[0]) == "0.9"
 
 
