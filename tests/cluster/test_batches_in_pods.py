@@ -166,15 +166,32 @@ def test_a_container_that_wants_more_memory_than_it_may_have_says_so_and_the_nex
     repaired(installation, "starved")
 
 
+def run_out_of_memory(installation: Installation, run: Run, attempt: int) -> bool:
+    """Whether an administrator sees of an attempt that there was too little memory.
+
+    In its log, where the kernel ends the hungry process alone; from Kubernetes 1.28 on, with cgroups v2, the container
+    is ended as a whole, and its pod says so.
+    """
+    if "Likely out of memory" in installation.client.log(run.dag, run.id, "hungry", attempt, 0):
+        return True
+    pods = [pod for pod in installation.workers("hungry") if pod["metadata"]["labels"]["try_number"] == str(attempt)]
+    ended = [
+        status["state"].get("terminated", {}) for pod in pods for status in pod["status"].get("containerStatuses", [])
+    ]
+    return any(each.get("reason") == "OOMKilled" for each in ended)
+
+
 def test_a_partition_whose_worker_wants_more_memory_than_it_may_have_fails_when_two_workers_died_of_it(
     installation: Installation,
 ) -> None:
-    """Airflow knows no more of such a worker than that it is gone, and tries again; the third leaves it alone."""
+    """Airflow tries again, for it could be better next time; the third try leaves the partition alone."""
     hungry = f'if partition.key == "north": {HUNGRY}'
     installation.push(hungry=pipeline("hungry", hungry, LITTLE))
     run = installation.trigger("hungry")
     assert run.state == "failed", run.told()
     assert run.attempts("hungry") == 3, run.told()
+    assert run_out_of_memory(installation, run, 1)
+    assert run_out_of_memory(installation, run, 2)
     assert "its worker died 2 times while it was computed" in run.log("hungry")
     assert "its worker died 2 times while it was computed" in run.log("verdict")
     assert installation.heads("hungry") == ["south"], "what does not kill its worker is published"
