@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ from tests.chart.rendering import CHART, ROOT, Helm, containers, pods, told
 PAGE = (ROOT / "docs" / "install.md").read_text()
 PROGRAMS = ("kubectl", "helm", "psql", "aws", "git", "make", ".venv/bin/python")
 
+# With each call, what it was given in files and on standard input, which no list of processes has.
 _STAND_IN = """#!/usr/bin/env python3
 import json, os, sys
+call, files = [os.path.basename(sys.argv[0]), *sys.argv[1:]], {}
+for word in call:
+    option, _, file = word.partition("=")
+    if option in ("--from-file", "--from-env-file"):
+        files[word] = open(file.rpartition("=")[2]).read()
+given = sys.stdin.read() if call[0] == "psql" else ""
 with open(os.environ["CALLS"], "a") as calls:
-    calls.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + chr(10))
+    calls.write(json.dumps([call, files, given]) + chr(10))
 """
 
 
@@ -31,9 +39,27 @@ def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
+@dataclass(frozen=True)
+class Played:
+    """What came of the page.
+
+    Attributes:
+        folder: in which all blocks were run in one shell.
+        calls: the words with which each program was called.
+        secrets: the keys and values of each Secret that was made.
+        sql: what was said to PostgreSQL.
+
+    """
+
+    folder: Path
+    calls: list[list[str]]
+    secrets: dict[str, dict[str, str]]
+    sql: str
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[str]]]:
-    """The folder in which all blocks were run in one shell, and how each program was called."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The page, played with programs that only write down what they were given."""
     folder = tmp_path_factory.mktemp("install")
     (folder / "pipelines").mkdir()
     for name in ("dags", "expectations"):
@@ -49,21 +75,31 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[st
         "CALLS": str(calls),
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "hidden-word",
-        "GIT_TOKEN": "token",
+        "GIT_TOKEN": "word-of-git",
     }
     script = "set -euo pipefail\n" + "\n".join(blocks())
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder, [json.loads(line) for line in calls.read_text().splitlines()]
+    made = [json.loads(line) for line in calls.read_text().splitlines()]
+    secrets = {
+        call[4]: keys_of(call[5:], files)
+        for call, files, _ in made
+        if call[:4] == ["kubectl", "create", "secret", "generic"]
+    }
+    return Played(folder, [call for call, _, _ in made], secrets, "".join(given for _, _, given in made))
 
 
-def secrets_made(calls: list[list[str]]) -> dict[str, dict[str, str]]:
-    made = {}
-    for program, *words in calls:
-        if program == "kubectl" and words[:3] == ["create", "secret", "generic"]:
-            pairs = [word.removeprefix("--from-literal=").partition("=") for word in words[4:]]
-            made[words[3]] = {key: value for key, _, value in pairs}
-    return made
+def keys_of(words: list[str], files: dict[str, str]) -> dict[str, str]:
+    """What a Secret holds, as kubectl understands the words with which it is made."""
+    found = {}
+    for word in words:
+        option, _, key = word.partition("=")
+        assert option in ("--from-file", "--from-env-file"), word
+        if option == "--from-file":
+            found[key.partition("=")[0]] = files[word]
+        else:
+            found |= {line.partition("=")[0]: line.partition("=")[2] for line in files[word].splitlines()}
+    return found
 
 
 def secrets_asked_for(rendered: list[dict[str, Any]]) -> dict[str, set[str]]:
@@ -94,18 +130,25 @@ def secrets_asked_for(rendered: list[dict[str, Any]]) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("size", ["values-small.yaml", "values.yaml", "values-production.yaml"])
-def test_every_secret_that_a_pod_asks_for_is_made_with_its_keys(
-    helm: Helm, played: tuple[Path, list[list[str]]], size: str
-) -> None:
-    folder, calls = played
-    made = secrets_made(calls)
-    for name, keys in secrets_asked_for(helm.objects(CHART / size, folder / "mine.yaml")).items():
+def test_every_secret_that_a_pod_asks_for_is_made_with_its_keys(helm: Helm, played: Played, size: str) -> None:
+    made = played.secrets
+    for name, keys in secrets_asked_for(helm.objects(CHART / size, played.folder / "mine.yaml")).items():
         assert name in made, name
         assert keys <= set(made[name]), name
         assert all(made[name].values()), name
 
 
-def test_the_secrets_hold_what_their_readers_understand(played: tuple[Path, list[list[str]]]) -> None:
+def test_nothing_secret_is_on_a_command_line(played: Played) -> None:
+    """Whoever may list the processes of the administrator's machine reads no password there."""
+    secret = {value for keys in played.secrets.values() for value in keys.values() if len(value) > 10}
+    secret |= set(re.findall(r"PASSWORD '(.+)'", played.sql))
+    assert "hidden-word" in secret
+    secret |= {"word-of-git", *re.findall(r"://\w+:(\w+)@", " ".join(secret))}
+    for call in played.calls:
+        assert not [each for each in secret if any(each in word for word in call)], call[:5]
+
+
+def test_the_secrets_hold_what_their_readers_understand(played: Played) -> None:
     import configparser
 
     from cryptography.fernet import Fernet
@@ -113,7 +156,7 @@ def test_the_secrets_hold_what_their_readers_understand(played: tuple[Path, list
 
     from tidemark.backups import named
 
-    made = secrets_made(played[1])
+    made = played.secrets
     Fernet(made["tidemark-fernet-key"]["fernet-key"])
     urls = named(
         ["ledger=LEDGER_DATABASE_URL", "airflow=AIRFLOW_DATABASE_URL", "mlflow=MLFLOW_DATABASE_URL"],
@@ -131,18 +174,17 @@ def test_the_secrets_hold_what_their_readers_understand(played: tuple[Path, list
     assert json.loads(made["tidemark-watch"]["AIRFLOW_CONN_SMTP_DEFAULT"])["conn_type"] == "smtp"
 
 
-def test_the_passwords_of_the_databases_are_those_in_the_secrets(played: tuple[Path, list[list[str]]]) -> None:
-    said = " ".join(word for call in played[1] if call[0] == "psql" for word in call)
-    made = secrets_made(played[1])
+def test_the_passwords_of_the_databases_are_those_in_the_secrets(played: Played) -> None:
+    said, made = played.sql, played.secrets
     for name, url in (("ledger", "LEDGER_DATABASE_URL"), ("mlflow", "MLFLOW_DATABASE_URL")):
         password = made["tidemark-backup"][url].split(":")[2].split("@")[0]
         assert f"CREATE ROLE tidemark_{name} LOGIN PASSWORD '{password}'" in said
         assert f"CREATE DATABASE tidemark_{name} OWNER tidemark_{name}" in said
 
 
-def test_each_upgrade_of_the_page_can_be_rendered(helm: Helm, played: tuple[Path, list[list[str]]]) -> None:
-    folder, calls = played
-    upgrades = [call for call in calls if call[:2] == ["helm", "upgrade"]]
+def test_each_upgrade_of_the_page_can_be_rendered(helm: Helm, played: Played) -> None:
+    folder = played.folder
+    upgrades = [call for call in played.calls if call[:2] == ["helm", "upgrade"]]
     assert len(upgrades) == 4
     for call in upgrades:
         words = call[call.index("helm/tidemark") + 1 :]
@@ -155,19 +197,19 @@ def test_each_upgrade_of_the_page_can_be_rendered(helm: Helm, played: tuple[Path
         assert helm.own(*values)
 
 
-def test_a_block_with_a_job_in_it_can_be_run_again(played: tuple[Path, list[list[str]]]) -> None:
+def test_a_block_with_a_job_in_it_can_be_run_again(played: Played) -> None:
     """Kubernetes refuses a second Job of one name, and the first stays until somebody deletes it."""
     made = [block for block in blocks() if "kubectl create job" in block]
     assert len(made) == 2
     for block in made:
         assert re.search(r'^backup="\$RELEASE-backup-\$\(date -u \+%Y%m%d%H%M%S\)"$', block, re.MULTILINE)
         assert 'kubectl create job "$backup"' in block
-    names = [call[3] for call in played[1] if call[:3] == ["kubectl", "create", "job"]]
+    names = [call[3] for call in played.calls if call[:3] == ["kubectl", "create", "job"]]
     assert all(re.fullmatch(r"tidemark-backup-\d{14}", name) for name in names)
 
 
-def test_what_the_page_looks_at_is_rendered(helm: Helm, played: tuple[Path, list[list[str]]]) -> None:
-    folder, calls = played
+def test_what_the_page_looks_at_is_rendered(helm: Helm, played: Played) -> None:
+    folder, calls = played.folder, played.calls
     rendered = helm.objects(CHART / "values-small.yaml", folder / "mine.yaml", release="tidemark")
     names = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in rendered}
     # Of Airflow's own chart, whose names are release and component.
@@ -180,7 +222,7 @@ def test_what_the_page_looks_at_is_rendered(helm: Helm, played: tuple[Path, list
                 assert f"{kind}/{match[2]}" in names, word
 
 
-def test_the_sizes_are_what_the_pods_ask_for(helm: Helm, played: tuple[Path, list[list[str]]]) -> None:
+def test_the_sizes_are_what_the_pods_ask_for(helm: Helm, played: Played) -> None:
     """The page's line of sums, to the next tenth of a CPU and GB."""
     line = re.search(
         r"without tasks: small (\S+) CPUs and (\S+) GB, as it comes (\S+) CPUs and (\S+) GB, "
@@ -191,7 +233,7 @@ def test_the_sizes_are_what_the_pods_ask_for(helm: Helm, played: tuple[Path, lis
     shown = [float(number) for number in line.groups()]
     sums = []
     for size in ("values-small.yaml", "values.yaml", "values-production.yaml"):
-        rendered = helm.objects(CHART / size, played[0] / "mine.yaml")
+        rendered = helm.objects(CHART / size, played.folder / "mine.yaml")
         sums += asked(rendered)
     assert [round(each, 1) for each in sums] == shown, str([round(each, 1) for each in sums])
 

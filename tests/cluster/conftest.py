@@ -60,7 +60,7 @@ airflow:
   triggerer: {{resources: {few}}}
   migrateDatabaseJob: {{resources: {few}}}
   workers: {{kubernetes: {{resources: {few}}}}}
-  config: {{core: {{parallelism: 6}}}}
+  config: {{core: {{parallelism: 12}}}}  # more than any pool of the tests, so that only the pool can bound them
 """
 _SMTP = '{"conn_type": "smtp", "host": "smtp.example.com", "extra": {"from_email": "tidemark@example.com"}}'
 _FEW = "{requests: {cpu: 20m, memory: 64Mi}, limits: {cpu: 2, memory: 3Gi}}"

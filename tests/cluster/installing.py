@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import httpx
@@ -55,6 +56,16 @@ class Run:
     def attempts(self, task: str) -> int:
         """The most attempts that an instance of a task has taken."""
         return max(int(each["try_number"]) for each in self.tasks if each["task_id"] == task)
+
+    def most_at_once(self, tasks: Collection[str]) -> int:
+        """The most of some tasks that ran at one moment, by Airflow's own record of their last attempts.
+
+        Pods would be too many: one is still there when its task has ended and given its slot to the next.
+        """
+        chosen = [each for each in self.tasks if each["task_id"] in tasks and each["start_date"]]
+        begins = [(datetime.fromisoformat(each["start_date"]), 1) for each in chosen]
+        ends = [(datetime.fromisoformat(each["end_date"]), -1) for each in chosen]
+        return max(accumulate(step for _, step in sorted([*begins, *ends])), default=0)
 
     def log(self, task: str) -> str:
         """The logs of the last attempts of all instances of a task."""
@@ -166,6 +177,21 @@ class Installation:
 
     # What is seen
 
+    @contextmanager
+    def service(self, name: str, port: int) -> Iterator[httpx.Client]:
+        """One of the services of the release, as nobody in particular: a request may say who asks."""
+        target = f"service/{self.administrator.given['RELEASE']}-{name}"
+        with (
+            self.namespace.forwarded(target, port) as own,
+            httpx.Client(base_url=f"http://127.0.0.1:{own}", timeout=60, trust_env=False) as client,
+        ):
+            yield client
+
+    @property
+    def of_mlflow(self) -> tuple[str, str]:
+        """The name and the password of MLflow's administrator."""
+        return "admin", self.administrator.variable("MLFLOW_ADMIN_PASSWORD")
+
     def workers(self, task: str) -> list[dict[str, Any]]:
         """The pods of Airflow's workers that run a task."""
         return self.namespace.pods(f"component=worker,task_id={task}")
@@ -176,19 +202,23 @@ class Installation:
 
     # What is recorded
 
-    @contextmanager
-    def _ledger(self) -> Iterator[Any]:
-        connection = psycopg2.connect(self.ledger)
+    def _asked(self, statement: str, *values: object, database: str = "ledger") -> list[tuple[Any, ...]]:
+        server, _, _ = self.ledger.rpartition("/")
+        connection = psycopg2.connect(f"{server}/tidemark_{database}")
         try:
             with connection, connection.cursor() as cursor:
-                yield cursor
+                cursor.execute(statement, values)
+                return list(cursor.fetchall())
         finally:
             connection.close()
 
-    def _asked(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._ledger() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
+    def users(self) -> list[str]:
+        """The users of Airflow, in order."""
+        return [name for (name,) in self._asked("SELECT username FROM ab_user ORDER BY 1", database="airflow")]
+
+    def experiments(self) -> list[str]:
+        """The experiments of MLflow, in order."""
+        return [name for (name,) in self._asked("SELECT name FROM experiments ORDER BY 1", database="mlflow")]
 
     def heads(self, asset: str) -> list[str]:
         """The partitions of an asset that are live, in order."""
@@ -214,13 +244,3 @@ class Installation:
             assets,
         )
         return int(found[0][0])
-
-    def watched(self, begun: Begun, selector: str) -> tuple[Run, int]:
-        """Wait until a run has ended; return it and the most pods that ran at once under some labels."""
-        most, end = 0, time.monotonic() + 12 * PATIENCE
-        while self.client.run(begun.dag, begun.id)["state"] not in ("success", "failed"):
-            pods = self.namespace.pods(selector)
-            most = max(most, sum(pod["status"]["phase"] == "Running" for pod in pods))
-            assert time.monotonic() < end, self.namespace.told()
-            time.sleep(1)
-        return self.ended(begun), most

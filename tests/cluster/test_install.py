@@ -1,6 +1,7 @@
 """Claims about an installation by the commands of `docs/install.md`, on a real cluster."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,6 +43,26 @@ def test_from_an_empty_cluster_to_a_published_price_list(published: Installation
     made = json.dumps(published.tidemark("explain", "price_list", newest_day()))
     assert published.repository.head() in made
     assert published.image in made
+
+
+def test_mlflow_answers_whoever_asks_for_its_health_and_nothing_else_without_the_password(
+    installation: Installation,
+) -> None:
+    with installation.service("mlflow", 5000) as mlflow:
+        assert mlflow.get("/health").text == "OK"
+        search = "/api/2.0/mlflow/experiments/search?max_results=10"
+        assert mlflow.get(search).status_code == 401
+        assert mlflow.get(search, auth=("admin", "a-guess")).status_code == 401
+        found = mlflow.get(search, auth=installation.of_mlflow)
+    assert found.status_code == 200, found.text
+    assert "Default" in [each["name"] for each in found.json()["experiments"]]
+
+
+def test_the_address_of_the_metrics_tells_that_the_ledger_answers(installation: Installation) -> None:
+    with installation.service("metrics", 9102) as metrics:
+        told = metrics.get("/metrics")
+    assert told.status_code == 200
+    assert re.search(r"^tidemark_up 1(\.0)?$", told.text, re.MULTILINE), told.text
 
 
 def test_the_watch_tells_on_call_of_a_file_that_breaks_only_itself(published: Installation) -> None:
