@@ -354,6 +354,22 @@ def test_functions_of_a_dag_file_travel_and_their_errors_come_back(
     assert "Traceback" not in why
 
 
+INSIDE = """
+def kept(frame):
+    return frame
+
+@asset(partitions=DAYS)
+def inside(typed: dd.DataFrame) -> str:
+    return str(len(typed.map_partitions(kept, meta=typed._meta).compute()))
+"""
+
+
+def test_functions_of_a_dag_file_travel_to_what_is_computed_within_the_asset_too(dask_here: None, shop: Shop) -> None:
+    """Also where the scheduler is in this process, and finds them by a name that its workers do not know."""
+    delivered(shop, INSIDE, DAYS[:1]).run()
+    assert shop.content("inside", DAYS[0]) == "40"
+
+
 def test_a_worker_that_is_killed_is_made_good_for(dask_here: None, shop: Shop) -> None:
     """Dask computes what it lost once more, and the result is the same."""
     text = f"""

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from tidemark.errors import OutputError, Unavailable
@@ -131,6 +131,7 @@ def _dask() -> tuple[Any, Callable[[], object]]:
 
 def _local_dask(distributed: Any) -> tuple[Any, Callable[[], object]]:
     workers = cpus()
+    _carry_whole_from_here()
     try:
         cluster = distributed.LocalCluster(
             n_workers=workers,
@@ -145,6 +146,20 @@ def _local_dask(distributed: Any) -> tuple[Any, Callable[[], object]]:
         raise Unavailable(f"Dask did not start on this machine: {_first_line(error)}") from error
     client = distributed.Client(cluster)
     return client, lambda: (client.close(), cluster.close())
+
+
+def _carry_whole_from_here() -> None:
+    """Let a scheduler within this process send functions whole to its workers, as one elsewhere does.
+
+    By itself it pickles what it can find by name in its own process, such as a function of a DAG file: its workers
+    have no module of that name, and lose their connection over it.
+    """
+    import pickle
+
+    import cloudpickle
+
+    protocol = importlib.import_module("distributed.protocol.pickle")
+    protocol.pickle = SimpleNamespace(**{**vars(pickle), "dumps": cloudpickle.dumps})  # type: ignore[attr-defined]
 
 
 def _remote_dask(distributed: Any, address: str) -> tuple[Any, Callable[[], object]]:
