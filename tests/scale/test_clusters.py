@@ -1,6 +1,7 @@
 """Claims about assets of Dask and Spark: the same rows, versions and protocol as any other, on whatever cluster."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -648,10 +649,11 @@ def lost(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failure(
     spark_here: None, shop: Shop, tmp_path: Path
 ) -> None:
-    """It is said in a sentence within two minutes; nothing is recorded, and with another server it is computed."""
+    """It is said in a sentence within a minute or two; nothing is recorded, and with another server it is computed."""
     text = SLOWLY.replace("BEGUN", str(tmp_path / "begun"))
     delivered(shop, text.replace("SECONDS", "200"), DAYS[:1])
     with spark_that_listens(tmp_path) as (address, stop):
@@ -662,8 +664,12 @@ def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failur
             assert time.monotonic() < until, runner.log.read_text()[-3000:]
             time.sleep(0.1)
         stop()
-        assert runner.wait(120) != 0
-    assert "the Spark Connect server was lost" in runner.log.read_text(), runner.log.read_text()[-3000:]
+        until = time.monotonic() + 100
+        told = re.compile("the Spark Connect server was lost|Spark was stopped while it computed")
+        while not told.search(runner.log.read_text()):
+            assert time.monotonic() < until, runner.log.read_text()[-3000:]
+            time.sleep(0.5)
+        assert runner.wait(120) != 0, "PySpark's own threads are waited for"
     assert shop.made("lost", DAYS[0]) == []
     delivered(shop, text.replace("SECONDS", "0"), DAYS[:1])
     with spark_that_listens(tmp_path) as (address, _):

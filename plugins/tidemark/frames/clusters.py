@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -31,6 +32,9 @@ PATIENCE = 60
 
 # 50 ms, four times as long each time, a quarter of the patience at most: together about as long as that.
 _RETRIES = 8
+
+# So says a server that is being shut down of what it was computing.
+_STOPPED = re.compile(r"stopped SparkContext|SparkContext (was|is|has been) (being )?(shut ?down|stopped)")
 
 _INSTALL = "install requirements-scale.txt, next to requirements.txt, wherever its asset runs"
 # Of what this process may use, the part that is for the workers of a local engine; the rest is for this process.
@@ -156,8 +160,7 @@ def _carry_whole_from_here() -> None:
     """
     import pickle
 
-    import cloudpickle
-
+    cloudpickle = importlib.import_module("cloudpickle")
     protocol = importlib.import_module("distributed.protocol.pickle")
     protocol.pickle = SimpleNamespace(**{**vars(pickle), "dumps": cloudpickle.dumps})  # type: ignore[attr-defined]
 
@@ -331,8 +334,10 @@ def _meaning(error: Exception, where: str) -> Exception | None:
         return Unavailable(f"{where}: the Dask scheduler was lost: {_first_line(error)}. It is tried again.")
     if names & {"py4j.Py4JNetworkError", "py4j.Py4JError"} and "py4j.Py4JJavaError" not in names:
         return Unavailable(f"{where}: Spark was lost: {_first_line(error)}. It is tried again.")
+    if "pyspark.PySparkException" in names and _STOPPED.search(str(error)):
+        return Unavailable(f"{where}: Spark was stopped while it computed. It is tried again.")
     if names & {"pyspark.SparkConnectGrpcException", "grpc.RpcError"} and _unreachable(error):
-        return Unavailable(f"{where}: the Spark Connect server was lost: {_first_line(error)}. It is tried again.")
+        return Unavailable(f"{where}: the Spark Connect server was lost: {_unanswered(error)}. It is tried again.")
     if "pyspark.PySparkException" in names:
         return OutputError(f"{where}: {_last_line(str(error))}")
     return None
@@ -340,7 +345,15 @@ def _meaning(error: Exception, where: str) -> Exception | None:
 
 def _unreachable(error: Exception) -> bool:
     said = str(error)
-    return "UNAVAILABLE" in said or "SESSION_CLOSED" in said or "failed to connect" in said.lower()
+    # What the server itself refuses it says in words of its own; this is what is left of a call that got no answer.
+    unanswered = "RPC that terminated with" in said and "RESOURCE_EXHAUSTED" not in said
+    return unanswered or "UNAVAILABLE" in said or "SESSION_CLOSED" in said or "failed to connect" in said.lower()
+
+
+def _unanswered(error: Exception) -> str:
+    """Return what a call without an answer says of why."""
+    details = re.search(r'details = "(.*?)"', str(error))
+    return details[1] if details and details[1] else _first_line(error)
 
 
 def _last_line(said: str) -> str:
