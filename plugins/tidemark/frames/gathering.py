@@ -79,15 +79,13 @@ def _spark(frame: Any) -> Iterator[bytes]:
     clusters.carry_whole()
     # Computed once, by all, and kept on their disks: rows are fetched one partition after the other.
     packages = frame.mapInArrow(pack_batches, "payload binary").persist(StorageLevel.DISK_ONLY)
-    lost = False
+    done = False
     try:
         packages.count()
         for row in packages.toLocalIterator():
             yield bytes(row.payload)
-    except Exception:
-        # A server elsewhere forgets them when the session ends; one that is gone would be waited for as long again.
-        lost = clusters.spark_address() is not None
-        raise
+        done = True
     finally:
-        if not lost:
+        # A server elsewhere forgets them when the session ends; one that is gone would be waited for as long again.
+        if done or clusters.spark_address() is None:
             packages.unpersist()
