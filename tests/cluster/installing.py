@@ -19,6 +19,8 @@ from outside import Repository
 
 from demo.client import ApiError, Client
 from demo.mail import MailSink
+from tests.ledger.older import ledger_of_before
+from tests.postgres import administer
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,20 @@ class Installation:
                 cursor.execute(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION tidemark_{name}")
             connection.close()
 
+    def age_ledger(self) -> None:
+        """Put a ledger of the previous schema in the place of this one, with all that it knows, while it is used."""
+        server, _, name = self.ledger.rpartition("/")
+        password, address = self.administrator.variable("LEDGER_PASSWORD"), server.rpartition("@")[2]
+        administer(f"{server}/", f"CREATE DATABASE {name}_older OWNER {name}")
+        ledger_of_before(self.ledger, f"postgresql+psycopg2://{name}:{password}@{address}/{name}_older")
+        for statement in (
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+            f"ALTER DATABASE {name} RENAME TO {name}_newest",
+            f"ALTER DATABASE {name}_older RENAME TO {name}",
+        ):
+            administer(f"{server}/", statement)
+
     def trigger(self, dag: str, **params: object) -> Run:
         """Start a run by hand, and wait until it has ended."""
         return self.ended(self.begin(dag, **params))
@@ -211,6 +227,11 @@ class Installation:
                 return list(cursor.fetchall())
         finally:
             connection.close()
+
+    def schema(self) -> str:
+        """The version of the ledger's schema."""
+        ((version,),) = self._asked("SELECT version_num FROM alembic_version")
+        return str(version)
 
     def users(self) -> list[str]:
         """The users of Airflow, in order."""

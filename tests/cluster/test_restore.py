@@ -1,6 +1,6 @@
 """Claims about backups on a real cluster: made and restored by the Jobs of the chart, as `docs/install.md` says.
 
-The last of the tests on a cluster: after it, Airflow knows nothing of what came after the backup.
+After it, Airflow knows nothing of what came after the backup.
 """
 
 import psycopg2

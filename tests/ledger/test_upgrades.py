@@ -4,91 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
-import tidemark.ledger
 from tests.incidents.story import open_incidents
 from tests.ledger.histories import play, tables
+from tests.ledger.older import ledger_of_before, previous_version
 from tests.postgres import administer
 from tests.scenario import Shop, on_both_ledgers
 from tidemark.errors import Refused
 from tidemark.integrity import audit_chain
 from tidemark.ledger import Ledger
 from tidemark.ledger.database import SCHEMA_VERSION
-from tidemark.ledger.schema import metadata
 
 # What is only written where there is a registry or a search, and what is kept of others.
 EMPTY = {"trial", "registration", "alias", "validation"}
-
-
-def alembic(connection: sa.Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(tidemark.ledger.__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config
-
-
-def previous_version() -> str:
-    newest = ScriptDirectory.from_config(alembic()).get_revision(SCHEMA_VERSION)
-    assert newest is not None
-    assert isinstance(newest.down_revision, str)
-    return newest.down_revision
-
-
-def reflected(connection: sa.Connection) -> dict[str, sa.Table]:
-    """The tables as they are in a database."""
-    found = sa.MetaData()
-    found.reflect(connection)
-    for table in found.tables.values():
-        for column in table.columns:
-            if isinstance(column.type, sa.JSON) and column.nullable:
-                column.type = sa.JSON(none_as_null=True)
-    return {name: table for name, table in found.tables.items() if name != "alembic_version"}
-
-
-def ledger_of_before(shop: Shop, url: str) -> dict[str, list[str]]:
-    """Make a ledger of the previous schema with all of a shop's history for which it has room.
-
-    Returns:
-        The columns that it has, by table.
-
-    """
-    old, new = Ledger(url), Ledger(shop.ledger_url)
-    with old.write() as connection:
-        command.upgrade(alembic(connection), previous_version())
-    with new.read() as source, old.write() as target:
-        there, here = reflected(target), reflected(source)
-        for table in metadata.sorted_tables:
-            if table.name not in there:
-                continue
-            names = [each.name for each in there[table.name].columns]
-            rows = source.execute(sa.select(*(here[table.name].c[name] for name in names))).all()
-            if rows:
-                target.execute(sa.insert(there[table.name]), [dict(row._mapping) for row in rows])
-            _count_on(target, there[table.name])
-        columns = {name: [each.name for each in table.columns] for name, table in there.items()}
-    old.close()
-    new.close()
-    return columns
-
-
-def _count_on(connection: sa.Connection, table: sa.Table) -> None:
-    """Let new rows get numbers after those that are there."""
-    (first, *others) = table.primary_key.columns
-    if connection.dialect.name == "postgresql" and not others and isinstance(first.type, sa.Integer):
-        sequence = connection.execute(
-            sa.text("SELECT pg_get_serial_sequence(:table, :column)"), {"table": table.name, "column": first.name}
-        ).scalar()
-        if sequence is not None:
-            newest = connection.execute(sa.select(sa.func.max(first))).scalar()
-            connection.execute(sa.text("SELECT setval(:name, :at, :used)"), _at(sequence, newest))
-
-
-def _at(sequence: str, newest: int | None) -> dict[str, Any]:
-    return {"name": sequence, "at": newest or 1, "used": newest is not None}
 
 
 def told(shop: Shop) -> dict[str, Any]:
@@ -121,7 +49,7 @@ def test_an_upgrade_of_a_ledger_with_a_history_keeps_all_of_it_and_runs_nothing_
         server, database = request.getfixturevalue("postgres_servers"), url.rpartition("/")[2]
         administer(server, f"CREATE DATABASE {database}")
         request.addfinalizer(lambda: administer(server, f"DROP DATABASE {database} WITH (FORCE)"))
-    columns, shop.ledger_url = ledger_of_before(shop, url), url
+    columns, shop.ledger_url = ledger_of_before(shop.ledger_url, url), url
     ledger = Ledger(url)
     with pytest.raises(Refused, match=f"has schema {previous_version()}, older .* 'tidemark db upgrade'"):
         ledger.check()
