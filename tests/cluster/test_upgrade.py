@@ -6,7 +6,7 @@ The last of the tests on a cluster: nothing is installed after them.
 import pytest
 from install_page import blocks
 from installing import Begun, Installation
-from kube import PATIENCE
+from kube import PATIENCE, wait_for
 
 from tests.ledger.older import previous_version
 from tidemark.ledger.database import SCHEMA_VERSION
@@ -50,8 +50,9 @@ def test_a_new_image_upgrades_a_ledger_of_the_previous_schema_and_computes_nothi
 def test_after_the_end_databases_results_and_secrets_are_still_there(published: Installation) -> None:
     heads = published.heads("price_list")
     published.administrator.play(*blocks()["Uninstall"], namespace=published.namespace)
-    for kind in ("pods", "deployments", "statefulsets", "services", "jobs"):
+    for kind in ("deployments", "statefulsets", "services", "jobs"):
         assert [each["metadata"]["name"] for each in published.namespace.objects(kind)] == []
+    wait_for(lambda: not published.namespace.pods(), "the end of all pods", published.namespace.told)
     assert {each["metadata"]["name"] for each in published.namespace.objects("secrets")} >= SECRETS
     assert heads
     assert published.heads("price_list") == heads
