@@ -1,6 +1,6 @@
 """Claims about an upgrade on a real cluster, and about the end of an installation, as `docs/install.md` says.
 
-The last of the tests on a cluster: nothing is installed after them.
+The last of the tests on a cluster.
 """
 
 import pytest
@@ -59,3 +59,13 @@ def test_after_the_end_databases_results_and_secrets_are_still_there(published: 
     assert published.users()
     assert published.experiments()
     assert published.tidemark("store", "check")["lost"] == []
+
+
+def test_an_installation_after_the_end_goes_on_where_the_one_before_it_ended(published: Installation) -> None:
+    heads = published.heads("price_list")
+    published.administrator.play(*blocks()["Install"], namespace=published.namespace)
+    published.wait_until_reached()
+    run = published.trigger("price_list")
+    assert run.state == "success", run.told()
+    assert {run.states[name] for name in OURS} == {"skipped"}, run.told()
+    assert published.heads("price_list") == heads
