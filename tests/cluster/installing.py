@@ -22,6 +22,28 @@ from demo.mail import MailSink
 from tests.ledger.older import ledger_of_before
 from tests.postgres import administer
 
+KEYS = ["north", "south"]
+
+
+def pipeline(name: str, body: str = "", options: str = "") -> str:
+    """A file of one asset of two partitions, those of `KEYS`."""
+    return f'''"""{name}: batches to be looked at."""
+
+import time
+
+import polars as pl
+from tidemark import Partition, Static, asset, pipeline
+
+
+@asset(partitions=Static({KEYS!r}), {options})
+def {name}(partition: Partition) -> pl.DataFrame:
+    {body or "pass"}
+    return pl.DataFrame({{"part": [partition.key], "word": ["{name}"]}})
+
+
+dag = pipeline("{name}", [{name}], owner="shop")
+'''
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -153,6 +175,11 @@ class Installation:
 
         wait_for(answers, "an answer of Airflow", self.namespace.told)
 
+    def settle(self, dag: str) -> None:
+        """Wait until no run of a DAG is going on."""
+        for each in self.client.runs(dag):
+            self.ended(Begun(dag, each["dag_run_id"]), 5 * PATIENCE)
+
     def lose_everything(self) -> None:
         """Empty all three databases."""
         server, _, _ = self.ledger.rpartition("/")
@@ -164,7 +191,7 @@ class Installation:
             connection.close()
 
     def age_ledger(self) -> None:
-        """Put a ledger of the previous schema in the place of this one, with all that it knows, while it is used."""
+        """Put a ledger of the previous schema in the place of this one, with all that it has room for."""
         server, _, name = self.ledger.rpartition("/")
         password, address = self.administrator.variable("LEDGER_PASSWORD"), server.rpartition("@")[2]
         administer(f"{server}/", f"CREATE DATABASE {name}_older OWNER {name}")
@@ -249,6 +276,20 @@ class Installation:
             asset,
         )
         return sorted(key for (key,) in found)
+
+    def live(self) -> set[tuple[str, str, str, str | None]]:
+        """All that is live: the environment, the asset, the partition, and which materialization it is."""
+        found = self._asked(
+            "SELECT head_log.environment, asset.name, partition.key, materialization_id FROM head_log "
+            "JOIN asset ON asset.id = head_log.asset_id JOIN partition ON partition.id = head_log.partition_id "
+            "WHERE to_seq IS NULL"
+        )
+        return {(environment, asset, key, made and str(made)) for environment, asset, key, made in found}
+
+    def secrets(self) -> set[str]:
+        """The names of the Secrets that people have made."""
+        found = self.namespace.objects("secrets")
+        return {each["metadata"]["name"] for each in found if each["type"] == "Opaque"}
 
     def leases(self, asset: str) -> int:
         """How many partitions of an asset somebody is computing."""

@@ -9,33 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from installing import Installation, Run
+from installing import KEYS, Installation, Run, pipeline
 from kube import PATIENCE, container, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(20 * PATIENCE)]  # longer than all that one of them waits for
-
-KEYS = ["north", "south"]
-
-
-def pipeline(name: str, body: str = "", options: str = "") -> str:
-    """A file of one asset of two partitions."""
-    return f'''"""{name}: batches to be looked at."""
-
-import time
-
-import polars as pl
-from tidemark import Partition, Static, asset, pipeline
-
-
-@asset(partitions=Static(["north", "south"]), {options})
-def {name}(partition: Partition) -> pl.DataFrame:
-    {body or "pass"}
-    return pl.DataFrame({{"part": [partition.key], "word": ["{name}"]}})
-
-
-dag = pipeline("{name}", [{name}], owner="shop")
-'''
-
 
 SLOW = "time.sleep(25)"
 

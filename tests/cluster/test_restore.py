@@ -6,8 +6,7 @@ After it, Airflow knows nothing of what came after the backup.
 import psycopg2
 import pytest
 from install_page import blocks
-from installing import Begun, Installation
-from kube import PATIENCE
+from installing import Installation
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -19,7 +18,7 @@ def test_what_was_backed_up_is_there_again_after_every_database_was_lost(publish
 
     Of Airflow's database a user and the runs are looked for, of MLflow's an experiment: no start makes these anew.
     """
-    published.ended(Begun("price_list", published.client.runs("price_list")[-1]["dag_run_id"]), 5 * PATIENCE)
+    published.settle("price_list")
     play = published.administrator.play
     who = "--username ann --firstname Ann --lastname Bell --email ann@shop.test --role Viewer --use-random-password"
     play(f'kubectl exec "deploy/$RELEASE-scheduler" --container scheduler -- airflow users create {who}')

@@ -1,32 +1,33 @@
 """Claims about an upgrade on a real cluster, and about the end of an installation, as `docs/install.md` says.
 
-The last of the tests on a cluster.
+The last of the tests on a cluster, in this order.
 """
+
+import re
 
 import pytest
 from install_page import blocks
-from installing import Begun, Installation
-from kube import PATIENCE, wait_for
+from installing import KEYS, Installation, pipeline
+from kube import wait_for
 
 from tests.ledger.older import previous_version
 from tidemark.ledger.database import SCHEMA_VERSION
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
-OURS = ("price_list", "base_prices", "order_lines")
-SECRETS = {"tidemark-environment", "tidemark-metadata", "tidemark-fernet-key", "tidemark-mlflow", "tidemark-backup"}
+OURS = ["price_list", "base_prices", "order_lines"]
 
 
 def test_a_new_image_upgrades_a_ledger_of_the_previous_schema_and_computes_nothing_anew(
     published: Installation,
 ) -> None:
-    """While pods run, as it is in production; until it is upgraded, who asks the ledger is told what to do."""
-    published.ended(Begun("price_list", published.client.runs("price_list")[-1]["dag_run_id"]), 5 * PATIENCE)
-    before = {name: published.heads(name) for name in OURS}, published.computed([*OURS])
-    assert all(before[0].values())
+    """Until it is upgraded, who asks the ledger is told what to do."""
+    published.settle("price_list")
+    before = published.live(), published.computed(OURS)
+    assert published.heads("price_list")
     published.age_ledger()
     assert published.schema() == previous_version()
-    assert ({name: published.heads(name) for name in OURS}, published.computed([*OURS])) == before
+    assert (published.live(), published.computed(OURS)) == before
     play = published.administrator.play
     said = play('kubectl exec "deploy/$RELEASE-metrics" -- tidemark status 2>&1 || true')
     assert f"has schema {previous_version()}, older" in said
@@ -44,28 +45,45 @@ def test_a_new_image_upgrades_a_ledger_of_the_previous_schema_and_computes_nothi
     run = published.trigger("price_list")
     assert run.state == "success", run.told()
     assert {run.states[name] for name in OURS} == {"skipped"}, run.told()
-    assert ({name: published.heads(name) for name in OURS}, published.computed([*OURS])) == before
+    assert (published.live(), published.computed(OURS)) == before
 
 
-def test_after_the_end_databases_results_and_secrets_are_still_there(published: Installation) -> None:
-    heads = published.heads("price_list")
-    published.administrator.play(*blocks()["Uninstall"], namespace=published.namespace)
+def test_after_the_end_databases_results_and_secrets_are_there_and_no_pod(published: Installation) -> None:
+    """Neither one in which a batch was being computed, nor its task's, which no chart knows."""
+    live, secrets = published.live(), published.secrets()
+    own = f"image={published.other_image!r}"
+    published.push(ending=pipeline("ending", "time.sleep(20)", own))
+    published.begin("ending")
+    wait_for(lambda: published.leases("ending"), "the batch", published.namespace.told)
+    (block,) = blocks()["Uninstall"]
+    chosen = re.findall(r'--selector "(.*?)"', block)
+    found = [published.namespace.pods(each.replace("$RELEASE", "tidemark")) for each in chosen]
+    assert [len(each) for each in found] == [1, 1], "the pods of the task and of its batch"
+    published.administrator.play(block, namespace=published.namespace)
     for kind in ("deployments", "statefulsets", "services", "jobs"):
         assert [each["metadata"]["name"] for each in published.namespace.objects(kind)] == []
     wait_for(lambda: not published.namespace.pods(), "the end of all pods", published.namespace.told)
-    assert {each["metadata"]["name"] for each in published.namespace.objects("secrets")} >= SECRETS
-    assert heads
-    assert published.heads("price_list") == heads
+    assert "tidemark-environment" in secrets
+    assert published.secrets() == secrets
+    assert live
+    assert published.live() == live
     assert published.users()
     assert published.experiments()
     assert published.tidemark("store", "check")["lost"] == []
 
 
 def test_an_installation_after_the_end_goes_on_where_the_one_before_it_ended(published: Installation) -> None:
-    heads = published.heads("price_list")
+    """Also with the batch that was being computed: the test before this one has left it."""
+    live, before = published.live(), published.computed(OURS)
+    assert published.namespace.objects("deployments") == []
     published.administrator.play(*blocks()["Install"], namespace=published.namespace)
     published.wait_until_reached()
     run = published.trigger("price_list")
     assert run.state == "success", run.told()
     assert {run.states[name] for name in OURS} == {"skipped"}, run.told()
-    assert published.heads("price_list") == heads
+    assert published.computed(OURS) == before
+    published.settle("ending")
+    if published.heads("ending") != KEYS:
+        assert published.trigger("ending").state == "success"
+    assert published.heads("ending") == KEYS
+    assert live <= published.live()

@@ -1,5 +1,6 @@
 """A ledger as the release before would have left it: the schema of then, and all that it had room for."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,24 @@ def ledger_of_before(newest: str, url: str) -> dict[str, list[str]]:
         The columns that it has, by table.
 
     """
-    old, new = Ledger(url), Ledger(newest)
-    with old.write() as connection:
-        command.upgrade(alembic(connection), previous_version())
-    with new.read() as source, old.write() as target:
-        there, here = reflected(target), reflected(source)
-        for table in metadata.sorted_tables:
-            if table.name not in there:
-                continue
-            names = [each.name for each in there[table.name].columns]
-            rows = source.execute(sa.select(*(here[table.name].c[name] for name in names))).all()
-            if rows:
-                target.execute(sa.insert(there[table.name]), [dict(row._mapping) for row in rows])
-            _count_on(target, there[table.name])
-        columns = {name: [each.name for each in table.columns] for name, table in there.items()}
-    old.close()
-    new.close()
-    return columns
+    with contextlib.closing(Ledger(url)) as old, contextlib.closing(Ledger(newest)) as new:
+        with old.write() as connection:
+            command.upgrade(alembic(connection), previous_version())
+        with new.read() as source, old.write() as target:
+            return _copied(source, target)
+
+
+def _copied(source: sa.Connection, target: sa.Connection) -> dict[str, list[str]]:
+    there, here = reflected(target), reflected(source)
+    for table in metadata.sorted_tables:
+        if table.name not in there:
+            continue
+        names = [each.name for each in there[table.name].columns]
+        rows = source.execute(sa.select(*(here[table.name].c[name] for name in names))).all()
+        if rows:
+            target.execute(sa.insert(there[table.name]), [dict(row._mapping) for row in rows])
+        _count_on(target, there[table.name])
+    return {name: [each.name for each in table.columns] for name, table in there.items()}
 
 
 def _count_on(connection: sa.Connection, table: sa.Table) -> None:

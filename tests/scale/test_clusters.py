@@ -2,22 +2,24 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.gates import rule
 from tests.scenario import Shop, member_names
 from tests.servers import free_port
-from tidemark.errors import Unavailable
+from tidemark.errors import OutputError, Unavailable
 from tidemark.frames import clusters, deserted, merging
 
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(300)]
@@ -578,8 +580,8 @@ def test_spark_without_java_says_so(spark_here: None, apart: pytest.MonkeyPatch)
 
 
 @contextmanager
-def spark_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A Spark Connect server in a process of its own; yields its address, and what ends it early."""
+def spark_server(folder: Path, ui: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Spark Connect server in a process of its own, with its pages at a port or without; yields its address."""
     import pyspark
 
     port = free_port()
@@ -589,7 +591,8 @@ def spark_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
         "spark.connect.grpc.binding.port": str(port),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.ui.enabled": "false",
+        "spark.ui.enabled": str(ui is not None).lower(),
+        "spark.ui.port": str(ui or 0),
     }
     given = {name: value for name, value in os.environ.items() if not name.startswith(("TIDEMARK_", "PYTHONPATH"))}
     given |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(home)}
@@ -599,20 +602,20 @@ def spark_server(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     with (folder / "spark.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield f"sc://127.0.0.1:{port}", partial(end, server)
+        yield f"sc://127.0.0.1:{port}", server
     finally:
         end(server)
 
 
 @contextmanager
-def spark_that_listens(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Such a server, once it has started; yields its address, and what ends it early."""
-    with spark_server(folder) as (address, stop):
+def spark_that_listens(folder: Path, ui: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Such a server, once it has started."""
+    with spark_server(folder, ui) as (address, server):
         until, log = time.monotonic() + 120, folder / "spark.log"
         while "Spark Connect server started" not in log.read_text():
             assert time.monotonic() < until, log.read_text()[-2000:]
             time.sleep(0.2)
-        yield address, stop
+        yield address, server
 
 
 def test_a_spark_connect_server_is_used(spark_here: None, shop: Shop, tmp_path: Path, s3: str) -> None:
@@ -650,26 +653,35 @@ def lost(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (signal.SIGKILL, "the Spark Connect server was lost"),
+        # Which of the two a client is told depends on how far its call had come.
+        (signal.SIGTERM, "the Spark Connect server was lost|Spark was stopped while it computed"),
+    ],
+    ids=["killed", "shut down"],
+)
 def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failure(
-    spark_here: None, shop: Shop, tmp_path: Path
+    spark_here: None, shop: Shop, tmp_path: Path, way: signal.Signals, said: str
 ) -> None:
     """It is said in a sentence within a minute or two; nothing is recorded, and with another server it is computed."""
     text = SLOWLY.replace("BEGUN", str(tmp_path / "begun"))
     delivered(shop, text.replace("SECONDS", "200"), DAYS[:1])
-    with spark_that_listens(tmp_path) as (address, stop):
+    with spark_that_listens(tmp_path) as (address, server):
         shop.more = {"TIDEMARK_SPARK_REMOTE": address}
         runner = shop.start()
         until = time.monotonic() + 120
         while not (tmp_path / "begun").exists():
             assert time.monotonic() < until, runner.log.read_text()[-3000:]
             time.sleep(0.1)
-        stop()
+        server.send_signal(way)
+        server.wait(30)
         until = time.monotonic() + 100
-        told = re.compile("the Spark Connect server was lost|Spark was stopped while it computed")
-        while not told.search(runner.log.read_text()):
+        while not re.search(said, runner.log.read_text()):
             assert time.monotonic() < until, runner.log.read_text()[-3000:]
             time.sleep(0.5)
-        assert runner.wait(120) != 0, "PySpark's own threads are waited for"
+        assert runner.wait(120) != 0, runner.log.read_text()[-3000:]
     assert shop.made("lost", DAYS[0]) == []
     delivered(shop, text.replace("SECONDS", "0"), DAYS[:1])
     with spark_that_listens(tmp_path) as (address, _):
@@ -677,6 +689,98 @@ def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failur
         runner = shop.start()
         assert runner.wait(200) == 0, runner.log.read_text()[-3000:]
     assert len(shop.content("lost", DAYS[0])) == 40
+
+
+def without_answer(status: str, details: str) -> Exception:
+    """What PySpark raises of a call for which the server had no words."""
+    import grpc
+    from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+
+    said = f'<_Call of RPC that terminated with:\n\tstatus = StatusCode.{status}\n\tdetails = "{details}"\n>'
+    return SparkConnectGrpcException(said, grpc_status_code=getattr(grpc.StatusCode, status))
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "answers", "why"),
+    [
+        ("UNAVAILABLE", "Socket closed", True, "Socket closed"),  # by now there may be another
+        ("CANCELLED", "", True, "CANCELLED"),
+        ("UNKNOWN", "Stream removed", False, "Stream removed"),
+        ("INTERNAL", "RST_STREAM with error code 2", False, "RST_STREAM with error code 2"),
+        ("UNKNOWN", "", True, None),  # so ends a plan that is too deep for the server
+        ("INTERNAL", "Exception serializing request!", True, None),
+        ("RESOURCE_EXHAUSTED", "Sent message larger than max (200 vs. 100)", True, None),
+    ],
+)
+def test_a_call_without_an_answer_is_a_loss_if_the_server_does_not_answer_another(
+    status: str, details: str, answers: bool, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it is the asset's failure, which is recorded, and not tried again for ever."""
+    monkeypatch.setattr(clusters, "_spark_answers", lambda: answers)
+    expected = OutputError if why is None else Unavailable
+    sentence = "" if why is None else f"the Spark Connect server was lost: {re.escape(why)}\\. It is tried again"
+    with pytest.raises(expected, match=sentence), clusters.computation("shop: prices"):
+        raise without_answer(status, details)
+
+
+INTERRUPTED = """
+import sys
+from tidemark.frames import clusters, gathering
+from tidemark.frames.annotations import Kind
+
+def full(heap, table):
+    if table.num_rows:
+        print("gathering", flush=True)
+        sys.stdin.readline()
+        raise OSError("No space left on device")
+
+gathering.Heap.add = full
+frame = clusters.spark_session().range(1000).repartition(3)
+try:
+    gathering.gathered(frame, Kind.SPARK, "shop: prices")
+except OSError as error:
+    print(error, flush=True)
+    sys.stdin.readline()
+assert clusters._spark_answers()
+"""
+
+
+def test_a_frame_that_could_not_be_gathered_is_kept_by_no_server(spark_here: None, tmp_path: Path) -> None:
+    """It runs for months: what it keeps of one session it keeps after it. It is asked by its own pages."""
+    ui = free_port()
+
+    def kept() -> list[Any]:
+        pages = f"http://127.0.0.1:{ui}/api/v1/applications"
+        ((application,),) = [httpx.get(pages, trust_env=False).json()]
+        return list(httpx.get(f"{pages}/{application['id']}/storage/rdd", trust_env=False).json())
+
+    with spark_that_listens(tmp_path, ui) as (address, _):
+        environ = os.environ | {"TIDEMARK_SPARK_REMOTE": address, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED],
+            cwd=tmp_path,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                assert process.stdout.readline() == "gathering\n"
+                assert len(kept()) == 1
+                process.stdin.write("\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "No space left on device\n"
+                until = time.monotonic() + 30
+                while kept():
+                    assert time.monotonic() < until, kept()
+                    time.sleep(0.2)
+                process.stdin.write("\n")
+                process.stdin.flush()
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "it says nothing"])

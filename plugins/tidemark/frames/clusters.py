@@ -33,6 +33,9 @@ PATIENCE = 60
 # 50 ms, four times as long each time, a quarter of the patience at most: together about as long as that.
 _RETRIES = 8
 
+# How a call ends whose connection was cut, or that waited for an answer in vain.
+_CUT = {"UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED"}
+
 # So says a server that is being shut down of what it was computing.
 _STOPPED = re.compile(r"stopped SparkContext|SparkContext (was|is|has been) (being )?(shut ?down|stopped)")
 
@@ -216,12 +219,10 @@ def _spark() -> tuple[Any, Callable[[], object]]:
         session = _local_spark(sessions)
     else:
         _needed("grpc", "Spark Connect")
-        from pyspark.sql.connect.client.retries import DefaultPolicy
-
         try:
             session = sessions.builder.remote(address).getOrCreate()
             # By itself it tries for ten minutes. A server that is silent is told by the pings of its connection.
-            session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES, max_backoff=PATIENCE * 1000 // 4)])
+            _try_again(session, _RETRIES)
             theirs = session.version
         except Exception as error:
             raise Unavailable(
@@ -238,13 +239,40 @@ def _spark() -> tuple[Any, Callable[[], object]]:
     return session, partial(_leave_spark, session, remote=address is not None)
 
 
-def _leave_spark(session: Any, *, remote: bool) -> None:
-    if remote:
-        from pyspark.sql.connect.client.retries import DefaultPolicy
+def _try_again(session: Any, times: int) -> None:
+    """Let what a Spark Connect server does not answer be asked again so often."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
 
-        # To tell a server that is gone that it is left would be tried for as long as it was waited for.
-        session.client.set_retry_policies([DefaultPolicy(max_retries=0)])
-    session.stop()
+    session.client.set_retry_policies([DefaultPolicy(max_retries=times, max_backoff=PATIENCE * 1000 // 4)])
+
+
+@contextlib.contextmanager
+def _asked_once(session: Any) -> Iterator[None]:
+    """What is asked of a server that may be gone: it was waited for once, which is enough."""
+    _try_again(session, 0)
+    try:
+        yield
+    finally:
+        _try_again(session, _RETRIES)
+
+
+def _leave_spark(session: Any, *, remote: bool) -> None:
+    with _asked_once(session) if remote else contextlib.nullcontext():
+        session.stop()
+
+
+def forget(frame: Any) -> None:
+    """Let Spark give back what it keeps of a frame: a server elsewhere would keep it for as long as it runs.
+
+    One that is gone has nothing to give back.
+    """
+    if spark_address() is None:
+        frame.unpersist()
+        return
+    from pyspark.errors import PySparkException
+
+    with _asked_once(frame.sparkSession), contextlib.suppress(PySparkException):
+        frame.unpersist()
 
 
 def _local_spark(sessions: Any) -> Any:
@@ -336,24 +364,37 @@ def _meaning(error: Exception, where: str) -> Exception | None:
         return Unavailable(f"{where}: Spark was lost: {_first_line(error)}. It is tried again.")
     if "pyspark.PySparkException" in names and _STOPPED.search(str(error)):
         return Unavailable(f"{where}: Spark was stopped while it computed. It is tried again.")
-    if names & {"pyspark.SparkConnectGrpcException", "grpc.RpcError"} and _unreachable(error):
-        return Unavailable(f"{where}: the Spark Connect server was lost: {_unanswered(error)}. It is tried again.")
+    if names & {"pyspark.SparkConnectGrpcException", "grpc.RpcError"} and _is_lost(error):
+        return Unavailable(f"{where}: the Spark Connect server was lost: {_why(error)}. It is tried again.")
     if "pyspark.PySparkException" in names:
         return OutputError(f"{where}: {_last_line(str(error))}")
     return None
 
 
-def _unreachable(error: Exception) -> bool:
-    said = str(error)
-    # What the server itself refuses it says in words of its own; this is what is left of a call that got no answer.
-    unanswered = "RPC that terminated with" in said and "RESOURCE_EXHAUSTED" not in said
-    return unanswered or "UNAVAILABLE" in said or "SESSION_CLOSED" in said or "failed to connect" in said.lower()
+def _is_lost(error: Any) -> bool:
+    """Whether a call failed for want of the Spark Connect server, and not for what was asked of it."""
+    status = error.code() if hasattr(error, "code") else error.getGrpcStatusCode()
+    if status.name in _CUT or "INVALID_HANDLE." in str(error):  # it began anew, and knows nothing of this session
+        return True
+    # In no words of the server's own: a connection that was cut, or an answer that could not be made. It tells itself.
+    return "RPC that terminated with" in str(error) and not _spark_answers()
 
 
-def _unanswered(error: Exception) -> str:
+def _spark_answers() -> bool:
+    session, _ = _connected["spark", os.getpid()]
+    with _asked_once(session):
+        try:
+            return bool(session.version)
+        except Exception:
+            return False
+
+
+def _why(error: Exception) -> str:
     """Return what a call without an answer says of why."""
-    details = re.search(r'details = "(.*?)"', str(error))
-    return details[1] if details and details[1] else _first_line(error)
+    said = str(error)
+    details = re.search(r'details = "(.+)"', said)
+    status = re.search(r"StatusCode\.(\w+)", said)
+    return details[1] if details else status[1] if status else _first_line(error)
 
 
 def _last_line(said: str) -> str:

@@ -79,13 +79,9 @@ def _spark(frame: Any) -> Iterator[bytes]:
     clusters.carry_whole()
     # Computed once, by all, and kept on their disks: rows are fetched one partition after the other.
     packages = frame.mapInArrow(pack_batches, "payload binary").persist(StorageLevel.DISK_ONLY)
-    done = False
     try:
         packages.count()
         for row in packages.toLocalIterator():
             yield bytes(row.payload)
-        done = True
     finally:
-        # A server elsewhere forgets them when the session ends; one that is gone would be waited for as long again.
-        if done or clusters.spark_address() is None:
-            packages.unpersist()
+        clusters.forget(packages)
