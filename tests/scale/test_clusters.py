@@ -580,11 +580,13 @@ def test_spark_without_java_says_so(spark_here: None, apart: pytest.MonkeyPatch)
 
 
 @contextmanager
-def spark_server(folder: Path, ui: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def spark_server(
+    folder: Path, ui: int | None = None, port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A Spark Connect server in a process of its own, with its pages at a port or without; yields its address."""
     import pyspark
 
-    port = free_port()
+    port = port or free_port()
     home = Path(pyspark.__file__).parent
     options = {
         "spark.connect.grpc.binding.address": "127.0.0.1",
@@ -608,9 +610,11 @@ def spark_server(folder: Path, ui: int | None = None) -> Iterator[tuple[str, sub
 
 
 @contextmanager
-def spark_that_listens(folder: Path, ui: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def spark_that_listens(
+    folder: Path, ui: int | None = None, port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Such a server, once it has started."""
-    with spark_server(folder, ui) as (address, server):
+    with spark_server(folder, ui, port) as (address, server):
         until, log = time.monotonic() + 120, folder / "spark.log"
         while "Spark Connect server started" not in log.read_text():
             assert time.monotonic() < until, log.read_text()[-2000:]
@@ -701,25 +705,30 @@ def without_answer(status: str, details: str) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("status", "details", "answers", "why"),
+    ("status", "details", "answers", "lost"),
     [
-        ("UNAVAILABLE", "Socket closed", True, "Socket closed"),  # by now there may be another
-        ("CANCELLED", "", True, "CANCELLED"),
-        ("UNKNOWN", "Stream removed", False, "Stream removed"),
-        ("INTERNAL", "RST_STREAM with error code 2", False, "RST_STREAM with error code 2"),
-        ("UNKNOWN", "", True, None),  # so ends a plan that is too deep for the server
-        ("INTERNAL", "Exception serializing request!", True, None),
-        ("RESOURCE_EXHAUSTED", "Sent message larger than max (200 vs. 100)", True, None),
+        ("UNAVAILABLE", "Socket closed", True, True),  # by now there may be another
+        ("CANCELLED", "", True, True),
+        ("UNKNOWN", "Stream removed", False, True),
+        ("INTERNAL", "RST_STREAM with error code 2", False, True),
+        ("UNKNOWN", "", True, False),  # so ends a plan that is too deep for the server
+        ("INTERNAL", "Exception serializing request!", True, False),
+        ("RESOURCE_EXHAUSTED", "Sent message larger than max (200 vs. 100)", True, False),
     ],
 )
 def test_a_call_without_an_answer_is_a_loss_if_the_server_does_not_answer_another(
-    status: str, details: str, answers: bool, why: str | None, monkeypatch: pytest.MonkeyPatch
+    status: str, details: str, answers: bool, lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it is the asset's failure, which is recorded, and not tried again for ever."""
+    monkeypatch.setenv("TIDEMARK_SPARK_REMOTE", "sc://127.0.0.1:1")
+    monkeypatch.setattr(clusters, "_connected", {("spark", os.getpid()): (None, lambda: None)})
     monkeypatch.setattr(clusters, "_spark_answers", lambda: answers)
-    expected = OutputError if why is None else Unavailable
-    sentence = "" if why is None else f"the Spark Connect server was lost: {re.escape(why)}\\. It is tried again"
-    with pytest.raises(expected, match=sentence), clusters.computation("shop: prices"):
+    expected = Unavailable if lost else OutputError
+    because = details or f"its call ended with the status {status}"
+    said = (
+        f"shop: prices: {because}" if not lost else f"the Spark Connect server was lost: {because}. It is tried again."
+    )
+    with pytest.raises(expected, match=re.escape(said)), clusters.computation("shop: prices"):
         raise without_answer(status, details)
 
 
@@ -781,6 +790,36 @@ def test_a_frame_that_could_not_be_gathered_is_kept_by_no_server(spark_here: Non
                 assert process.wait(60) == 0
             finally:
                 process.kill()
+
+
+def test_a_call_of_an_assets_own_is_no_loss_of_a_server_that_is_not_used() -> None:
+    """It may speak to something else by the same protocol."""
+    error = without_answer("UNAVAILABLE", "Socket closed")
+    with pytest.raises(OutputError, match="Socket closed"), clusters.computation("shop: prices"):
+        raise error
+
+
+@pytest.mark.timeout(600)
+def test_a_spark_connect_server_that_began_anew_while_it_computed_is_nobodys_failure(
+    spark_here: None, shop: Shop, tmp_path: Path
+) -> None:
+    """As Kubernetes starts one that died: it answers at the same address, and knows nothing of what it was asked."""
+    text = SLOWLY.replace("BEGUN", str(tmp_path / "begun")).replace("SECONDS", "60")
+    delivered(shop, text, DAYS[:1])
+    with spark_that_listens(tmp_path) as (address, server):
+        shop.more = {"TIDEMARK_SPARK_REMOTE": address}
+        runner = shop.start()
+        until = time.monotonic() + 120
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < until, runner.log.read_text()[-3000:]
+            time.sleep(0.1)
+        server.kill()
+        server.wait(30)
+    (tmp_path / "another").mkdir()
+    with spark_that_listens(tmp_path / "another", port=int(address.rpartition(":")[2])):
+        assert runner.wait(200) != 0, runner.log.read_text()[-3000:]
+    assert "the Spark Connect server began anew while it computed" in runner.log.read_text(), runner.log.read_text()
+    assert shop.made("lost", DAYS[0]) == []
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "it says nothing"])

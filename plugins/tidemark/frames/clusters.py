@@ -364,20 +364,29 @@ def _meaning(error: Exception, where: str) -> Exception | None:
         return Unavailable(f"{where}: Spark was lost: {_first_line(error)}. It is tried again.")
     if "pyspark.PySparkException" in names and _STOPPED.search(str(error)):
         return Unavailable(f"{where}: Spark was stopped while it computed. It is tried again.")
+    # What was raised last may be that the client has no session any more: what it was told first says why.
+    if "pyspark.PySparkException" in names and "INVALID_HANDLE." in f"{error} {error.__context__}":
+        return Unavailable(f"{where}: the Spark Connect server began anew while it computed. It is tried again.")
     if names & {"pyspark.SparkConnectGrpcException", "grpc.RpcError"} and _is_lost(error):
         return Unavailable(f"{where}: the Spark Connect server was lost: {_why(error)}. It is tried again.")
     if "pyspark.PySparkException" in names:
-        return OutputError(f"{where}: {_last_line(str(error))}")
+        return OutputError(f"{where}: {_why(error) if _is_unanswered(error) else _last_line(str(error))}")
     return None
+
+
+def _is_unanswered(error: Exception) -> bool:
+    return "RPC that terminated with" in str(error)
 
 
 def _is_lost(error: Any) -> bool:
     """Whether a call failed for want of the Spark Connect server, and not for what was asked of it."""
+    if spark_address() is None or ("spark", os.getpid()) not in _connected:
+        return False  # it was a call of the asset's own
     status = error.code() if hasattr(error, "code") else error.getGrpcStatusCode()
-    if status.name in _CUT or "INVALID_HANDLE." in str(error):  # it began anew, and knows nothing of this session
+    if status.name in _CUT:
         return True
     # In no words of the server's own: a connection that was cut, or an answer that could not be made. It tells itself.
-    return "RPC that terminated with" in str(error) and not _spark_answers()
+    return _is_unanswered(error) and not _spark_answers()
 
 
 def _spark_answers() -> bool:
@@ -394,7 +403,9 @@ def _why(error: Exception) -> str:
     said = str(error)
     details = re.search(r'details = "(.+)"', said)
     status = re.search(r"StatusCode\.(\w+)", said)
-    return details[1] if details else status[1] if status else _first_line(error)
+    if details is not None:
+        return details[1]
+    return f"its call ended with the status {status[1]}" if status else _first_line(error)
 
 
 def _last_line(said: str) -> str:
