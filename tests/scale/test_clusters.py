@@ -656,6 +656,14 @@ def lost(typed: pyspark.sql.DataFrame) -> pyspark.sql.DataFrame:
 """
 
 
+def wait_until_begun(begun: Path, log: Path) -> None:
+    """Wait until a worker has left word that it is at work."""
+    until = time.monotonic() + 120
+    while not begun.exists():
+        assert time.monotonic() < until, log.read_text()[-3000:]
+        time.sleep(0.1)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("way", "said"),
@@ -675,10 +683,7 @@ def test_a_spark_connect_server_that_is_lost_while_it_computes_is_nobodys_failur
     with spark_that_listens(tmp_path) as (address, server):
         shop.more = {"TIDEMARK_SPARK_REMOTE": address}
         runner = shop.start()
-        until = time.monotonic() + 120
-        while not (tmp_path / "begun").exists():
-            assert time.monotonic() < until, runner.log.read_text()[-3000:]
-            time.sleep(0.1)
+        wait_until_begun(tmp_path / "begun", runner.log)
         server.send_signal(way)
         server.wait(30)
         until = time.monotonic() + 100
@@ -792,6 +797,17 @@ def test_a_frame_that_could_not_be_gathered_is_kept_by_no_server(spark_here: Non
                 process.kill()
 
 
+def test_a_client_that_has_no_session_any_more_says_what_it_was_told_first() -> None:
+    """Not that of a server that began anew its asset has failed."""
+    from pyspark.errors.exceptions.connect import SparkConnectException
+
+    told = without_answer("INTERNAL", "[INVALID_HANDLE.SESSION_CHANGED] The existing Spark server has restarted.")
+    left = SparkConnectException("[NO_ACTIVE_SESSION] No active Spark session found.")
+    left.__context__ = told
+    with pytest.raises(Unavailable, match="server began anew"), clusters.computation("shop: prices"):
+        raise left
+
+
 def test_a_call_of_an_assets_own_is_no_loss_of_a_server_that_is_not_used() -> None:
     """It may speak to something else by the same protocol."""
     error = without_answer("UNAVAILABLE", "Socket closed")
@@ -809,10 +825,7 @@ def test_a_spark_connect_server_that_began_anew_while_it_computed_is_nobodys_fai
     with spark_that_listens(tmp_path) as (address, server):
         shop.more = {"TIDEMARK_SPARK_REMOTE": address}
         runner = shop.start()
-        until = time.monotonic() + 120
-        while not (tmp_path / "begun").exists():
-            assert time.monotonic() < until, runner.log.read_text()[-3000:]
-            time.sleep(0.1)
+        wait_until_begun(tmp_path / "begun", runner.log)
         server.kill()
         server.wait(30)
     (tmp_path / "another").mkdir()

@@ -390,12 +390,12 @@ def _is_lost(error: Any) -> bool:
 
 
 def _spark_answers() -> bool:
+    from pyspark.errors import PySparkException
+
     session, _ = _connected["spark", os.getpid()]
-    with _asked_once(session):
-        try:
-            return bool(session.version)
-        except Exception:
-            return False
+    with _asked_once(session), contextlib.suppress(PySparkException):
+        return bool(session.version)
+    return False
 
 
 def _why(error: Exception) -> str:
